@@ -1,0 +1,245 @@
+"""Every rule that a healthy system keeps. A check returns the rows that break its rule; `ok` is granted here, by the runner.
+
+The law: bad evidence can prove a problem, only whole evidence can prove health.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from nl_forensics import sources
+from nl_forensics.case import Case, Gap
+from nl_forensics.checks.wording import Wording
+from nl_forensics.errors import ForensicsError, ParameterError
+from nl_forensics.finding import Evidence, Finding, Findings, Severity, Status, When
+
+GRACE = pd.Timedelta(minutes=2)  # an answer given this soon after the window still shows the window
+
+
+@dataclass(frozen=True)
+class Check:
+    """A rule, and how to word a row that breaks it.
+
+    needs      tables, by argument name; the first one dates the finding
+    limits     keyword-only arguments with their defaults
+    at         column with the time at which the row's fault began; "" when the table has none
+    baseline   whether the rule compares with the baseline, so that a gap there is a gap
+    """
+
+    name: str
+    section: str
+    rule: str
+    doc: str
+    severity: str
+    subject: str
+    because: str
+    at: str
+    offenders: Callable[..., pd.DataFrame]
+    needs: tuple[str, ...]
+    limits: dict[str, float]
+    baseline: bool
+    guide: tuple[str, ...]
+    plans: tuple[str, ...]
+
+    def run(self, case: Case) -> list[Finding]:
+        """Problems, one per subject; or one unknown; or one ok. Never raises."""
+        try:
+            return self._judge(case)
+        except Exception as error:  # noqa: BLE001 (one of the two places: a bug of ours is reported as such)
+            because = f"the check itself failed, which is a bug of nl_forensics: {type(error).__name__}: {error}"
+            return [self._finding(case, Status.UNKNOWN, because, closes="report this, with the case", bug=True)]
+
+    def _judge(self, case: Case) -> list[Finding]:
+        if blind := [gap for name in self.needs if (gap := self._blind(case, name))]:
+            return [self._unknown(case, blind)]
+        tables = {name: case.table(name) for name in self.needs}
+        holes = [gap for name, table in tables.items() if (gap := _holes(case, name, table))]
+        whole_rows = {name: table[~sources.load()[name].holes(table)] for name, table in tables.items()}
+        limits = self.limits | case.parameters.limits.get(self.name, {})
+        offenders = self.offenders(**whole_rows, **limits)
+        gaps = [
+            gap for name in self.needs for gap in case.gaps(name) if gap.window == "incident" or self.baseline
+        ] + holes
+        if len(offenders):
+            return self._problems(case, offenders, limits, more=bool(gaps))
+        return [self._unknown(case, gaps)] if gaps else [self._ok(case, tables, limits)]
+
+    def _blind(self, case: Case, name: str) -> Gap | None:
+        """Why a needed table can't be judged by at all: nothing recorded, altered, unreadable, or empty without proof."""
+        answers = case.answers.get(name, {})
+        if not answers:
+            return Gap(name, "", f"{name} was not collected", "collect again")
+        if not any(answer.file for answer in answers.values()):
+            return next(gap for answer in answers.values() for gap in answer.gaps)
+        try:
+            table = case.table(name)
+        except ForensicsError as error:
+            return Gap(name, "", str(error), "collect again")
+        if table.empty and not all(answer.proof for answer in answers.values() if answer.file):
+            return next(
+                iter(case.gaps(name)), Gap(name, "", f"{name} is empty, and nothing proves that it was measured", "")
+            )
+        return None
+
+    def _problems(self, case: Case, offenders: pd.DataFrame, limits: dict, more: bool) -> list[Finding]:
+        """One finding per subject, worded by its first row: a check sorts its worst row first."""
+        rows = offenders.assign(
+            _subject=[Wording(self.subject).of(row | limits) for row in offenders.to_dict("records")]
+        )
+        rows["_when"] = self._placed(case, rows)
+        return [
+            self._problem(case, str(subject), group, limits, more)
+            for subject, group in rows.groupby("_subject", sort=False)
+        ]
+
+    def _problem(self, case: Case, subject: str, rows: pd.DataFrame, limits: dict, more: bool) -> Finding:
+        """What lies before the incident is history: told only where nothing later is."""
+        rows = rows if (rows["_when"] == When.BEFORE).all() else rows[rows["_when"] != When.BEFORE]
+        when = When(rows["_when"].iloc[0])
+        rows = rows.drop(columns=["_subject", "_when"])
+        worst = rows.iloc[0].to_dict()
+        because = Wording(self.because).of(worst | limits)
+        because += f", and {len(rows) - 1} more" if len(rows) > 1 else ""
+        because += "; not everything was seen, there may be more" if more else ""
+        began = rows[self.at].min() if self.at else pd.NaT
+        facts = {
+            "severity": worst.get("severity", self.severity),
+            "when": when,
+            "at": None if pd.isna(began) else began,
+        }
+        return self._finding(case, Status.PROBLEM, because, subject=subject, limits=limits, rows=rows, **facts)
+
+    def _placed(self, case: Case, rows: pd.DataFrame) -> list[When]:
+        """Where each row's fault lies against the incident window.
+
+        A row of a table that shows only *now* lasts until it was asked; others happened at one moment.
+        """
+        start, end = case.incident.start, case.incident.end + GRACE
+        now = sources.load()[self.needs[0]].covers == "now"
+        began = rows[self.at] if self.at else (rows.asked_at if now else pd.Series(pd.NaT, index=rows.index))
+        return [_when(at, asked if now else None, start, end) for at, asked in zip(began, rows.asked_at, strict=True)]
+
+    def _unknown(self, case: Case, gaps: list[Gap]) -> Finding:
+        """Nothing wrong was seen, but not everything was seen."""
+        where = dict.fromkeys(
+            f"{gap.source}{f' of {gap.instance}' if gap.instance else ''}: {gap.unseen}" for gap in gaps
+        )
+        shown = "; ".join(list(where)[:3]) + (f"; and {len(where) - 3} more" if len(where) > 3 else "")
+        closes = next((gap.closes for gap in gaps if gap.closes), "")
+        bug = any(answer.error == "Bug" for name in self.needs for answer in case.answers.get(name, {}).values())
+        return self._finding(case, Status.UNKNOWN, f"not seen: {shown}", closes=closes, bug=bug)
+
+    def _ok(self, case: Case, tables: dict[str, pd.DataFrame], limits: dict) -> Finding:
+        """The rule holds, for the time that the tables show."""
+        because, when = Wording(self.rule).of(limits), When.DURING
+        moments = [case.asked_at(name) for name in self.needs if sources.load()[name].covers == "now"]
+        if moments and (latest := max(moments)) > case.incident.end + GRACE:
+            minutes = (latest - case.incident.end).total_seconds() / 60
+            because, when = f"{because} (at {latest:%H:%M} UTC, {minutes:.0f} min after the window)", When.AFTER
+        return self._finding(case, Status.OK, because, when=when, limits=limits)
+
+    def _finding(self, case: Case, status: Status, because: str, subject: str = "", **facts) -> Finding:
+        evidence = tuple(
+            Evidence(name, answer.instance, answer.file, answer.sha256)
+            for name in self.needs
+            for answer in case.answers.get(name, {}).values()
+            if answer.file
+        )
+        shown = {"plans": self.plans if status is Status.PROBLEM else (), "evidence": evidence}
+        return Finding(self.name, self.section, status, subject or self.section, because, **shown | facts)
+
+
+def _when(began: pd.Timestamp, lasted_until: pd.Timestamp | None, start, end) -> When:
+    if lasted_until is not None:
+        return When.AFTER if not pd.isna(began) and began >= end else When.ONGOING
+    if pd.isna(began):
+        return When.UNDATED
+    if began < start:
+        return When.BEFORE
+    return When.AFTER if began >= end else When.DURING
+
+
+def _holes(case: Case, name: str, table: pd.DataFrame) -> Gap | None:
+    """Rows that lack a value which a check may compare: a null is never a healthy zero."""
+    source = sources.load()[name]
+    holed = source.holes(table)
+    if not holed.any():
+        return None
+    lacking = table[[column for column in source.columns if column not in source.nullable]].isna().any()
+    columns = ", ".join(lacking[lacking].index)
+    return Gap(name, "", f"{holed.sum()} of {len(table)} rows lack {columns}", source.needs.closes(source.system))
+
+
+CHECKS: dict[str, Check] = {}
+
+
+def check(
+    *,
+    severity: str,
+    subject: str,
+    because: str,
+    at: str = "",
+    baseline: bool = False,
+    guide: tuple[str, ...] = (),
+    plans: tuple[str, ...] = (),
+    section: str = "",
+):
+    """Register the decorated function. Its name and first line state the healthy state; the rest says why it matters.
+
+    The templates name columns of the offending rows, and limits; see `wording` for their units.
+    """
+    Severity(severity)
+
+    def register(offenders: Callable) -> Callable:
+        arguments = inspect.signature(offenders).parameters.values()
+        needs = tuple(p.name for p in arguments if p.kind is not p.KEYWORD_ONLY)
+        limits = {p.name: p.default for p in arguments if p.kind is p.KEYWORD_ONLY}
+        doc = inspect.getdoc(offenders)
+        CHECKS[offenders.__name__] = Check(
+            offenders.__name__,
+            section or inspect.getmodule(offenders).SECTION,
+            doc.splitlines()[0],
+            doc,
+            severity,
+            subject,
+            because,
+            at,
+            offenders,
+            needs,
+            limits,
+            baseline,
+            guide,
+            plans,
+        )
+        return offenders
+
+    return register
+
+
+def load() -> dict[str, Check]:
+    """Every check, by name."""
+    from nl_forensics.checks import pgbouncer, postgres, prometheus, redis, systems  # noqa: F401
+
+    return CHECKS
+
+
+def check_limits(limits: dict[str, dict[str, float]]) -> None:
+    """Raises ParameterError where the parameters name a check or a limit that there is not."""
+    import difflib
+
+    for name, values in limits.items():
+        if name not in load():
+            close = difflib.get_close_matches(name, CHECKS, n=1)
+            raise ParameterError(f"limits.{name}: no such check{f': did you mean {close[0]}?' if close else ''}")
+        if unknown := sorted(values.keys() - CHECKS[name].limits.keys()):
+            known = ", ".join(CHECKS[name].limits) or "no limits"
+            raise ParameterError(f"limits.{name}.{unknown[0]}: {name} has {known}")
+
+
+def run_checks(case: Case, sections: Iterable[str] = ()) -> Findings:
+    """The findings of every check of the named sections (all, when none is named), worst first."""
+    check_limits(case.parameters.limits)
+    chosen = [one for one in load().values() if not sections or one.section in sections]
+    return Findings(finding for one in chosen for finding in one.run(case))

@@ -1,0 +1,21 @@
+"""Rules about every system: it answers."""
+
+from nl_forensics.checks import check
+
+SECTION = "05"
+
+
+@check(
+    severity="critical",
+    subject="{instance}",
+    because="did not answer: {why}",
+    at="at",
+    guide=("C021", "C022"),
+)
+def every_system_answers(systems_reached):
+    """Every system answers.
+
+    A refused connection, no free connection, or no answer within the time a client would wait is an outage, whatever the
+    dashboards say. "You may not log in" is an answer.
+    """
+    return systems_reached[~systems_reached.answered]

@@ -1,0 +1,350 @@
+"""nl-forensics: collect a case, judge it, report it.
+
+Exit codes: 0 all is well · 1 a problem was found · 2 usage or parameters · 3 nothing wrong seen, but something is unknown · 4 a bug of
+ours · 5 the case fails verification · 130 interrupted. `collect` gives 0 or 3.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+import click
+
+from nl_forensics import notebook
+from nl_forensics import parameters as parameter_files
+from nl_forensics.case import Case
+from nl_forensics.checks import check_limits, run_checks
+from nl_forensics.checks import load as load_checks
+from nl_forensics.collect import REACHED, collect
+from nl_forensics.errors import CaseError, ForensicsError, ParameterError
+from nl_forensics.finding import Finding, Findings, Status
+from nl_forensics.parameters import Parameters
+from nl_forensics.sources import load as load_sources
+
+MARK = {Status.PROBLEM: "✗", Status.UNKNOWN: "?", Status.OK: "✓"}
+COLOUR = {Status.PROBLEM: "red", Status.UNKNOWN: "yellow", Status.OK: "green"}
+as_json_option = click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="nl_forensics")
+def cli():
+    """Find out what broke: ask the systems once, keep the answers, judge them, report.
+
+    PARAMETERS is a YAML file, see parameters/example.yaml; CASE is a folder that `collect` made, or `demo`.
+
+    Exit codes: 0 all is well, 1 a problem was found, 2 usage or parameters, 3 nothing wrong seen but something is unknown,
+    4 a bug of ours, 5 the case fails verification, 130 interrupted. `collect` gives 0 or 3.
+    """
+
+
+@cli.command("collect")
+@click.argument("parameters", type=click.Path(path_type=Path))
+@click.option(
+    "--case", "folder", type=click.Path(path_type=Path), help="Folder of the case, in place of the parameters' one."
+)
+@click.option(
+    "--again", multiple=True, metavar="SOURCE", help="Ask this source again, in a new round; may be repeated."
+)
+@as_json_option
+def collect_command(parameters: Path, folder: Path | None, again: tuple[str, ...], as_json: bool) -> int:
+    """Ask every system and record its answers; resumes a collection that was killed."""
+    asked = _read(parameters)
+    case = _collected(asked, folder or _folder_of(asked), again)
+    gaps = [gap for name in case.answers for gap in case.gaps(name)]
+    if as_json:
+        _print_json({"case": str(case.folder), "coverage": case.coverage().to_dict("records")})
+    else:
+        click.echo(f"{case.folder}: round {case.rounds[-1].folder.name} is sealed, {len(case.answers)} sources asked")
+        for gap in dict.fromkeys((gap.unseen, gap.closes) for gap in gaps):
+            click.echo(f"  not seen: {gap[0]}" + (f" ({gap[1]})" if gap[1] else ""))
+    return 3 if gaps else 0
+
+
+@cli.command("findings")
+@click.argument("what", metavar="PARAMETERS|CASE")
+@click.option("--sections", default="", help="Sections of the guide, such as 05; all by default.")
+@as_json_option
+def findings_command(what: str, sections: str, as_json: bool) -> int:
+    """The verdict without notebooks. Live, each finding is printed as soon as its sources have answered."""
+    wanted = _sections(sections)
+    case = _opened(what, None if as_json else _Live(wanted))
+    findings = run_checks(case, wanted)
+    if as_json:
+        from nl_forensics.report import as_json as whole
+
+        _print_json(whole(case, findings))
+    else:
+        _print_findings(findings)
+    return findings.exit_code()
+
+
+@cli.command("report")
+@click.argument("what", metavar="PARAMETERS|CASE")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the report; reports/<incident id> by default.")
+@click.option("--sections", default="", help="Sections of the guide, such as 05; all by default.")
+@as_json_option
+def report_command(what: str, out: Path | None, sections: str, as_json: bool) -> int:
+    """Run the notebooks and write report.html, findings.json and the executed notebooks."""
+    from nl_forensics.report import as_json as whole
+    from nl_forensics.report import chosen_notebooks, report
+
+    wanted = _sections(sections)
+    chosen_notebooks(wanted)
+    case = _opened(what, None)
+    folder = out or notebook.workspace() / "reports" / case.incident.id
+    findings = report(case, folder, wanted)
+    if as_json:
+        _print_json(whole(case, findings))
+    else:
+        click.echo(findings.verdict())
+        click.echo(f"{folder / 'report.html'}")
+    return findings.exit_code()
+
+
+@cli.command("verify")
+@click.argument("folder", metavar="CASE")
+def verify_command(folder: str) -> int:
+    """Check that nothing in a case was altered, added or removed."""
+    case = Case(_case_path(folder))
+    faults = case.verify()
+    for fault in faults:
+        click.echo(fault, err=True)
+    if not faults:
+        for step in case.rounds:
+            click.echo(f"round {step.folder.name} is whole, seal {step.seal}")
+    return 5 if faults else 0
+
+
+@cli.command("doctor")
+@click.argument("parameters", type=click.Path(path_type=Path))
+@as_json_option
+def doctor_command(parameters: Path, as_json: bool) -> int:
+    """What can be reached, what is permitted, and what would stay unknown. Asks everything once, and keeps nothing."""
+    asked = _read(parameters)
+    quick = asked.platform.budget.model_copy(update={"readings_s": 0.5})
+    asked = asked.model_copy(update={"platform": asked.platform.model_copy(update={"budget": quick})})
+    trial = Path(tempfile.mkdtemp(prefix="nl-forensics-doctor-"))
+    try:
+        case = collect(trial / "case", asked)
+        findings = run_checks(case)
+    finally:
+        shutil.rmtree(trial)
+    reached = case.coverage()
+    if as_json:
+        _print_json({"coverage": reached.to_dict("records"), "unknown": findings.gaps().to_dict("records")})
+        return 3 if findings.unknowns else 0
+    for answer in case.answers.get(REACHED, {}).values():
+        click.echo(f"{answer.instance}: {answer.why or 'asked'}")
+    for line in reached[reached["not seen"] != ""].to_dict("records"):
+        click.echo(f"  {line['source']} of {line['instance']}: {line['not seen']}")
+    for gap in findings.gaps().to_dict("records"):
+        click.echo(f"{gap['what would close it']} → {gap['checks']} checks: {gap['unanswered']}")
+    click.echo(
+        "every check could be answered"
+        if not findings.unknowns
+        else f"{len(findings.unknowns)} checks would stay unknown"
+    )
+    return 3 if findings.unknowns else 0
+
+
+@cli.command("sources")
+@as_json_option
+def sources_command(as_json: bool) -> int:
+    """Everything that can be asked."""
+    found = load_sources().values()
+    if as_json:
+        listed = [
+            {"name": s.name, "system": s.system, "covers": s.covers, "needs": s.needs._asdict(), "doc": s.doc}
+            for s in found
+        ]
+        _print_json(listed)
+    else:
+        for source in found:
+            click.echo(f"{source.name:32} {source.covers:7} {source.doc.splitlines()[0]}")
+    return 0
+
+
+@cli.command("checks")
+@as_json_option
+def checks_command(as_json: bool) -> int:
+    """Every rule that a healthy system keeps, with its limits."""
+    found = load_checks().values()
+    if as_json:
+        _print_json(
+            [{"name": c.name, "section": c.section, "needs": c.needs, "limits": c.limits, "doc": c.doc} for c in found]
+        )
+    else:
+        for one in found:
+            limits = ", ".join(f"{name}={value}" for name, value in one.limits.items())
+            click.echo(f"{one.section} {one.severity:8} {one.name}" + (f" ({limits})" if limits else ""))
+    return 0
+
+
+@cli.command("reveal")
+@click.argument("folder", metavar="CASE")
+@click.argument("pseudonym")
+def reveal_command(folder: str, pseudonym: str) -> int:
+    """What a pseudonym stands for; that it was asked is noted in the chain of custody."""
+    click.echo(Case(_case_path(folder)).reveal(pseudonym))
+    return 0
+
+
+@cli.command("note")
+@click.argument("folder", metavar="CASE")
+@click.argument("text")
+def note_command(folder: str, text: str) -> int:
+    """Write a time-stamped note into a case: "rolled back"."""
+    Case(_case_path(folder)).note(text)
+    return 0
+
+
+@cli.command("lab")
+@click.argument("folder", metavar="CASE")
+def lab_command(folder: str) -> int:
+    """Open JupyterLab on copies of the notebooks with this case."""
+    from nl_forensics.report import with_case
+
+    case = Case(_case_path(folder))
+    copies = with_case(case, notebook.workspace() / "reports" / case.incident.id / "lab")
+    try:
+        return subprocess.run([sys.executable, "-m", "jupyterlab", str(copies)], check=False).returncode and 2
+    except FileNotFoundError:
+        raise ParameterError("JupyterLab is not installed: pip install 'nl_forensics[lab]'") from None
+
+
+def _read(path: Path) -> Parameters:
+    asked = parameter_files.read(path)
+    check_limits(asked.limits)
+    return asked
+
+
+def _folder_of(asked: Parameters) -> Path:
+    return notebook.case_folder(asked.case, asked.incident.id)
+
+
+def _case_path(name: str) -> Path:
+    return notebook.case_folder("demo", "") if name == "demo" else Path(name)
+
+
+def _sections(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _opened(what: str, live) -> Case:
+    """A case as it is; or that of a parameter file, collected now if there is none."""
+    path = _case_path(what)
+    if path.is_dir() and (path / "1").is_dir():
+        return Case(path)
+    asked = _read(path)
+    folder = _folder_of(asked)
+    if not (folder / "1").is_dir():
+        return _collected(asked, folder, (), live)
+    return notebook.asked_with(Case(folder), asked, open_ended=True)
+
+
+def _collected(asked: Parameters, folder: Path, again: tuple[str, ...], live=None) -> Case:
+    """Collect, telling how far it is: on a terminal in one line that is written over, in a pipe not at all."""
+    total = len(load_sources())
+
+    def landed(source: str, instance: str) -> None:
+        progress.count += 1
+        if sys.stderr.isatty():
+            click.echo(f"\r\033[K{progress.count} answers of about {total}: {source} of {instance}", nl=False, err=True)
+        if live:
+            live.landed(folder, asked)
+
+    progress = click.get_current_context()
+    progress.count = 0
+    case = collect(folder, asked, again, landed)
+    if sys.stderr.isatty():
+        click.echo("\r\033[K", nl=False, err=True)
+    return case
+
+
+class _Live:
+    """Prints each finding as soon as the sources that it needs have landed."""
+
+    def __init__(self, sections: tuple[str, ...]):
+        self.left = [one for one in load_checks().values() if not sections or one.section in sections]
+
+    def landed(self, folder: Path, asked: Parameters) -> None:
+        case = Case(folder)
+        systems = asked.platform.systems
+        ready = [one for one in self.left if all(_has_landed(case, systems, name) for name in one.needs)]
+        self.left = [one for one in self.left if one not in ready]
+        for finding in (finding for one in ready for finding in one.run(case)):
+            if finding.status is Status.PROBLEM and finding.is_of_the_incident:
+                _print_finding(finding)
+
+
+def _has_landed(case: Case, systems, name: str) -> bool:
+    source = load_sources()[name]
+    if name == REACHED:
+        expected = sum(len(systems.instances(system)) for system in type(systems).model_fields)
+    else:
+        expected = len(systems.instances({"database": "postgres"}.get(source.system, source.system)))
+    return len(case.answers.get(name, {})) >= expected
+
+
+def _print_findings(findings: Findings) -> None:
+    for finding in findings.problems:
+        _print_finding(finding)
+    for gap in findings.gaps().to_dict("records"):
+        click.echo(
+            click.style("? ", fg="yellow")
+            + f"{gap['checks']} not answered: {gap['not seen']} → {gap['what would close it']}"
+        )
+    if findings.notes:
+        click.echo(
+            f"  {len(findings.notes)} notes: housekeeping, and what was so before the incident (--json, or the report)"
+        )
+    click.echo(findings.verdict())
+
+
+def _print_finding(finding: Finding) -> None:
+    mark = click.style(MARK[finding.status], fg=COLOUR[finding.status], bold=True)
+    click.echo(f"{mark} {finding.severity:8} {finding.subject}: {finding.because} [{finding.when}]")
+
+
+def _print_json(value) -> None:
+    click.echo(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+
+
+def main() -> None:
+    """The entry point: one clear line for whatever goes wrong, and the documented exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit code."""
+    try:
+        return cli.main(arguments, prog_name="nl-forensics", standalone_mode=False) or 0
+    except click.exceptions.Abort:
+        click.echo("interrupted: the same command goes on where it stopped", err=True)
+        return 130
+    except KeyboardInterrupt:
+        click.echo("interrupted: the same command goes on where it stopped", err=True)
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except ParameterError as error:
+        return _said(error, 2)
+    except CaseError as error:
+        return _said(error, 5)
+    except ForensicsError as error:
+        return _said(error, 4)
+    except OSError as error:
+        return _said(error, 2)
+
+
+def _said(error: Exception, code: int) -> int:
+    if code == 4:
+        traceback.print_exc()
+    click.echo(f"nl-forensics: {error}", err=True)
+    return code

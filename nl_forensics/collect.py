@@ -1,0 +1,273 @@
+"""Asks the sources and records them: side by side, one worker process per system, within a deadline.
+
+Client libraries retry, drip and hang past their own timeouts, so nothing here relies on them: each worker talks to one instance of
+one system, and the collector kills it when it is silent for too long. What it had sent by then is kept.
+"""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from multiprocessing.connection import wait
+from pathlib import Path
+
+from nl_forensics import sources
+from nl_forensics.case import Case, OpenRound, Recording, open_round
+from nl_forensics.errors import ParameterError
+from nl_forensics.parameters import Parameters
+from nl_forensics.platform import Endpoint
+from nl_forensics.worker import work
+
+REACHED = "systems_reached"
+SYSTEM_OF = {"database": "postgres"}  # asked through the worker of another system
+MOST_TIMEOUTS = 2  # in a row; then the rest is not asked
+GRACE_S = 1.0  # for a busy machine, on top of what a worker was granted
+
+Landed = Callable[[str, str], None]
+
+
+def collect(folder: Path, parameters: Parameters, again: tuple[str, ...] = (), landed: Landed | None = None) -> Case:
+    """Ask every source that the open round has no answer of, record what comes, and seal the round.
+
+    again    names of sources: a new round is opened that asks only these, and inherits the rest
+    landed   called with (source, instance) whenever an answer or a refusal was recorded
+
+    Raises ParameterError for an unknown source, CaseError when another process writes to the case. When interrupted, the round
+    stays open and can be resumed.
+    """
+    known = sources.load()
+    if unknown := sorted(set(again) - known.keys()):
+        raise ParameterError(f"no source is called {', '.join(unknown)}: `nl-forensics sources` lists them")
+    step = open_round(folder, parameters)
+    try:
+        _Collection(step, parameters, set(again) or set(known), landed or (lambda source, instance: None)).run()
+    except BaseException:
+        step.close()
+        raise
+    step.seal()
+    return Case(folder)
+
+
+@dataclass
+class _Worker:
+    """One instance of one system, the questions left for it, and the process that asks them."""
+
+    system: str
+    instance: str
+    endpoint: Endpoint
+    address: str
+    questions: list[str]
+    process: multiprocessing.process.BaseProcess | None = None
+    pipe: multiprocessing.connection.Connection | None = None
+    silent_after: float = 0.0
+    asking: str = ""
+    began: float = 0.0
+    reached: bool = False
+    timeouts: int = 0
+    answered: bool | None = None
+    open: dict[str, Recording] = field(default_factory=dict)
+
+    def place(self, name: str) -> str:
+        """The instance under which an answer is recorded."""
+        return f"{self.system}-{self.instance}" if name == REACHED else self.instance
+
+    def stop(self) -> None:
+        if self.process:
+            self.process.kill()
+            self.process.join()
+            self.pipe.close()
+        self.process = self.pipe = None
+
+
+class _Collection:
+    """One run over all systems. Only this process writes to the case."""
+
+    def __init__(self, step: OpenRound, parameters: Parameters, names: set[str], landed: Landed):
+        self.step, self.parameters, self.landed = step, parameters, landed
+        self.budget = parameters.platform.budget
+        self.deadline = time.monotonic() + self.budget.deadline_s
+        self.workers = [worker for worker in self._planned(names) if worker.questions]
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["nl_forensics.worker"])
+
+    def _planned(self, names: set[str]) -> Iterator[_Worker]:
+        """A worker per instance, with the questions that have no whole answer in this round yet."""
+        done = {key for key, answer in self.step.best_answers().items() if not answer.error}
+        systems = self.parameters.platform.systems
+        for system in type(systems).model_fields:
+            asked = [s.name for s in sources.load().values() if SYSTEM_OF.get(s.system, s.system) == system]
+            for instance, endpoint in systems.instances(system).items():
+                left = [name for name in asked if name in names and (name, instance) not in done]
+                yield _Worker(system, instance, endpoint, os.environ.get(endpoint.endpoint, ""), left)
+
+    def run(self) -> None:
+        try:
+            for worker in self.workers:
+                self._start(worker) if worker.address else self._not_configured(worker)
+            while running := [worker for worker in self.workers if worker.process]:
+                self._listen(running)
+        finally:
+            for worker in self.workers:
+                worker.stop()
+
+    def _not_configured(self, worker: _Worker) -> None:
+        variable = worker.endpoint.endpoint
+        closes = f"set {variable}, or declare {worker.system} absent in the platform file"
+        for name in [REACHED, *worker.questions]:
+            self._refused(worker, name, "NotConfigured", f"{variable} is not set", closes)
+        worker.questions.clear()
+
+    def _start(self, worker: _Worker) -> None:
+        worker.pipe, theirs = self._context.Pipe()
+        worker.reached, worker.began = False, time.monotonic()
+        arguments = (theirs, worker.system, worker.address, worker.endpoint, list(worker.questions))
+        worker.process = self._context.Process(
+            target=work, args=(*arguments, self.parameters.incident, self.parameters.platform), daemon=True
+        )
+        worker.process.start()
+        theirs.close()
+        worker.silent_after = time.monotonic() + 10 * GRACE_S  # the process itself has to start
+
+    def _listen(self, running: list[_Worker]) -> None:
+        """Wait for the next message, or for the next worker that is silent for too long."""
+        nearest = min(min(worker.silent_after for worker in running), self.deadline)
+        ready = wait([worker.pipe for worker in running], max(0.0, nearest - time.monotonic()))
+        for worker in running:
+            if worker.pipe in ready:
+                self._receive(worker)
+            elif time.monotonic() >= min(worker.silent_after, self.deadline):
+                self._silent(worker)
+
+    def _receive(self, worker: _Worker) -> None:
+        try:
+            kind, *message = worker.pipe.recv()
+        except (EOFError, OSError):
+            self._gone(worker)
+            return
+        getattr(self, f"_on_{kind}")(worker, *message)
+
+    def _grant(self, worker: _Worker, seconds: float) -> None:
+        worker.silent_after = time.monotonic() + seconds + GRACE_S
+
+    # What a worker says, in the order in which it says it.
+
+    def _on_started(self, worker: _Worker) -> None:
+        worker.began = time.monotonic()
+        self._grant(worker, self.budget.connect_s)
+
+    def _on_reached(self, worker: _Worker, identity: dict, clock: tuple[float, float]) -> None:
+        worker.reached = True
+        offset, error = clock
+        facts = {"identity": self.step.redactor.record(identity), "clock_offset_s": offset, "clock_error_s": error}
+        self.step.chain.append("reached", system=worker.system, instance=worker.instance, **facts)
+        self._record_reached(worker, True, "", identity, offset)
+        self._grant(worker, self.budget.question_s)
+
+    def _on_unreached(self, worker: _Worker, kind: str, why: str, closes: str) -> None:
+        """It did not let us in: an outage, or a refusal of ours alone."""
+        if kind == "NotReachable":
+            self._record_reached(worker, False, why, {}, None)
+        elif kind == "NotConfigured":
+            self._refused(worker, REACHED, kind, why, closes)
+        else:
+            self._record_reached(worker, True, why, {}, None)
+        self._give_up(worker, kind, why, closes)
+
+    def _on_asking(self, worker: _Worker, name: str) -> None:
+        worker.asking = name
+        if name not in worker.open:
+            worker.open[name] = self.step.record(name, worker.instance)
+        self._grant(worker, self.budget.question_s)
+
+    def _on_resting(self, worker: _Worker, seconds: float) -> None:
+        worker.asking = ""
+        self._grant(worker, seconds)
+
+    def _on_records(self, worker: _Worker, name: str, items: list) -> None:
+        worker.open[name].write(items)
+
+    def _on_answered(self, worker: _Worker, name: str, asked_at: str, took_ms: float) -> None:
+        worker.timeouts = 0
+        worker.open.pop(name).close(asked_at, took_ms=took_ms)
+        self._done(worker, name)
+
+    def _on_refused(self, worker: _Worker, name: str, kind: str, why: str, closes: str) -> None:
+        self._refused(worker, name, kind, why, closes or sources.load()[name].needs.closes(worker.system))
+        self._done(worker, name)
+
+    def _on_finished(self, worker: _Worker) -> None:
+        worker.stop()
+
+    # What happens to it.
+
+    def _silent(self, worker: _Worker) -> None:
+        """Too long without a word: kill it, keep what it sent, and go on without the question that hung."""
+        worker.stop()
+        waited = time.monotonic() - worker.began
+        if time.monotonic() >= self.deadline:
+            why = f"the deadline of {self.budget.deadline_s:g} s for the whole collection was over"
+            self._give_up(worker, "NotReachable", why, "raise budget.deadline_s in the platform file, or collect again")
+        elif not worker.reached:
+            why = f"no answer within {self.budget.connect_s:g} s ({waited:.1f} s waited)"
+            self._on_unreached(
+                worker, "NotReachable", why, "see whether the server hangs, and whether a firewall is in between"
+            )
+        else:
+            self._hung(worker)
+
+    def _hung(self, worker: _Worker) -> None:
+        worker.timeouts += 1
+        why = f"no answer within {self.budget.question_s:g} s"
+        if worker.asking:
+            self._on_refused(worker, worker.asking, "NotReachable", why, "collect again, or raise budget.question_s")
+        for name in list(worker.open):
+            self._refused(
+                worker, name, "NotReachable", "the connection was given up between two readings", "collect again"
+            )
+        if worker.timeouts >= MOST_TIMEOUTS:
+            self._give_up(
+                worker, "NotReachable", f"not asked: {MOST_TIMEOUTS} questions in a row had no answer", "collect again"
+            )
+        elif worker.questions:
+            self._start(worker)
+
+    def _gone(self, worker: _Worker) -> None:
+        """The process died without a word: a bug of ours, or somebody killed it."""
+        worker.stop()
+        self._give_up(worker, "Bug", "the worker process died", "report this, with the case")
+
+    def _give_up(self, worker: _Worker, kind: str, why: str, closes: str) -> None:
+        worker.stop()
+        for name in list(worker.questions):
+            self._refused(worker, name, kind, why, closes)
+        worker.questions.clear()
+
+    def _done(self, worker: _Worker, name: str) -> None:
+        worker.questions.remove(name)
+        worker.asking = ""
+        self.landed(name, worker.instance)
+
+    def _refused(self, worker: _Worker, name: str, kind: str, why: str, closes: str) -> None:
+        recording = worker.open.pop(name, None) or self.step.record(name, worker.place(name))
+        recording.close(datetime.now(UTC).isoformat(), kind, why, closes)
+        self.landed(name, worker.instance)
+
+    def _record_reached(self, worker: _Worker, answered: bool, why: str, identity: dict, offset: float | None) -> None:
+        if worker.answered == answered:
+            return  # a second connection after a question that hung
+        worker.answered = answered
+        recording = self.step.record(REACHED, worker.place(REACHED))
+        at = datetime.now(UTC) + timedelta(seconds=offset or 0)
+        row = {
+            "system": worker.system,
+            "answered": answered,
+            "why": why,
+            "clock_offset_s": offset,
+            "at": at.isoformat(),
+        }
+        known = {name: identity.get(name) for name in ("version", "role", "superuser")}
+        recording.write([row | known | {"took_ms": (time.monotonic() - worker.began) * 1000}])
+        recording.close(at.isoformat())
+        self.landed(REACHED, worker.instance)

@@ -1,0 +1,52 @@
+"""PgBouncer's admin console: SHOW and nothing else."""
+
+from collections.abc import Iterator
+
+import psycopg
+from psycopg.rows import dict_row
+
+from nl_forensics.connect import Clock
+from nl_forensics.connect.postgres import APPLICATION, connection_refused
+from nl_forensics.errors import BadAnswer, NotAllowed
+from nl_forensics.platform import Budget, Endpoint
+
+SHOWN = ("POOLS", "CONFIG", "STATS", "LISTS", "VERSION")
+
+
+def connect(address: str, endpoint: Endpoint, budget: Budget) -> "PgBouncerLink":
+    """Open the admin console; the address names the database `pgbouncer`."""
+    try:
+        connection = psycopg.connect(
+            address,
+            autocommit=True,
+            row_factory=dict_row,
+            application_name=APPLICATION,
+            connect_timeout=max(2, round(budget.connect_s)),
+        )
+    except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
+        raise connection_refused(str(error)) from None
+    return PgBouncerLink(connection)
+
+
+class PgBouncerLink:
+    """The admin console of one PgBouncer."""
+
+    def __init__(self, connection: psycopg.Connection):
+        self._connection = connection
+        self.identity = {"version": next(iter(next(self.show("VERSION")).values()))}
+        self.clock = Clock(0, 0)  # the console has no question for its time
+
+    def show(self, what: str) -> Iterator[dict]:
+        """The rows of one SHOW."""
+        if what not in SHOWN:
+            raise BadAnswer(f"refused to send SHOW {what}: only {', '.join(SHOWN)} are asked")
+        try:
+            with self._connection.cursor() as cursor:
+                yield from cursor.execute(f"SHOW {what}", prepare=False)
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise NotAllowed(str(error), "add the user to stats_users in pgbouncer.ini") from None
+        except psycopg.Error as error:
+            raise connection_refused(str(error)) from None
+
+    def close(self) -> None:
+        self._connection.close()

@@ -1,0 +1,193 @@
+"""PostgreSQL: one read-only session with short timeouts that proves its settings, and refuses to be a superuser."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC
+from decimal import Decimal
+
+import psycopg
+from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import dict_row
+
+from nl_forensics.connect import measured_clock
+from nl_forensics.errors import BadAnswer, NotAllowed, NotConfigured, NotReachable, SourceError
+from nl_forensics.platform import Budget, PostgresEndpoint
+
+APPLICATION = "nl_forensics"
+READS = ("SELECT", "WITH", "SHOW")
+MOST_DATABASES = 20
+CREDENTIALS = "check the user and the password in the environment variable of this endpoint"
+SERVER_SAYS = (  # (words of the server or of libpq, what it is, what to do)
+    ("too many clients", NotReachable, "free connections: see the findings about connections"),
+    ("remaining connection slots are reserved", NotReachable, "free connections: see the findings about connections"),
+    (
+        "too many connections for role",
+        NotAllowed,
+        "another run uses this role: wait for it, or raise its CONNECTION LIMIT",
+    ),
+    ("authentication failed", NotAllowed, CREDENTIALS),
+    ("no password supplied", NotAllowed, CREDENTIALS),
+    ("no pg_hba.conf entry", NotAllowed, "add a line for this role and host to pg_hba.conf"),
+    ("permission denied for database", NotAllowed, "GRANT CONNECT ON DATABASE … TO the role"),
+    ("certificate", NotAllowed, "check sslmode and sslrootcert in the address"),
+    ("SSL", NotAllowed, "check sslmode and sslrootcert in the address"),
+    ("does not exist", NotAllowed, "check the names of the role and of the database in the address"),
+    ("timeout expired", NotReachable, ""),
+)
+
+
+def settings(budget: Budget) -> dict[str, str]:
+    """What every session of ours runs under; read back after connecting."""
+    return {
+        "default_transaction_read_only": "on",
+        "statement_timeout": f"{int(budget.question_s * 800)}ms",
+        "lock_timeout": "100ms",
+        "idle_in_transaction_session_timeout": "10s",
+        "work_mem": "4MB",
+        "max_parallel_workers_per_gather": "0",
+        "jit": "off",
+        "search_path": "pg_catalog",
+        "TimeZone": "UTC",
+        "DateStyle": "ISO",
+    }
+
+
+def connect(address: str, endpoint: PostgresEndpoint, budget: Budget) -> "PostgresLink":
+    """Open the session of one instance."""
+    return PostgresLink(_connection(address, budget), address, endpoint, budget)
+
+
+def _connection(address: str, budget: Budget) -> psycopg.Connection:
+    try:
+        asked = conninfo_to_dict(address)
+    except psycopg.ProgrammingError as error:
+        raise NotConfigured(
+            "the address is not a PostgreSQL address", "postgresql://user:password@host:5432/database"
+        ) from error
+    options = " ".join(f"-c {name}={value}" for name, value in settings(budget).items())
+    ours = {
+        "application_name": APPLICATION,
+        "connect_timeout": max(2, round(budget.connect_s)),
+        "tcp_user_timeout": int(budget.question_s * 1000),
+        "options": f"{asked.get('options', '')} {options}".strip(),
+    }
+    try:
+        return psycopg.connect(
+            make_conninfo(address, **ours), autocommit=True, row_factory=dict_row, prepare_threshold=None
+        )
+    except psycopg.OperationalError as error:
+        raise connection_refused(str(error)) from None
+
+
+def connection_refused(text: str) -> SourceError:
+    said = " ".join(text.split())
+    for words, kind, closes in SERVER_SAYS:
+        if words in said:
+            return kind(said, closes)
+    return NotReachable(said, "check the address, the network, and whether the server runs")
+
+
+class PostgresLink:
+    """A read-only session. `version` is server_version_num (170004); `database` is the connected one."""
+
+    def __init__(self, connection: psycopg.Connection, address: str, endpoint: PostgresEndpoint, budget: Budget):
+        self._connection, self._address, self._endpoint, self._budget = connection, address, endpoint, budget
+        connection.adapters.register_loader("numeric", _Number)
+        self.version = connection.info.server_version
+        self.database = connection.info.dbname
+        self._prove_settings()
+        me = next(
+            self.rows("SELECT current_user AS role, rolsuper AS superuser FROM pg_roles WHERE rolname = current_user")
+        )
+        if me["superuser"] and not endpoint.allow_superuser:
+            connection.close()
+            raise NotAllowed(
+                f"{me['role']} is a superuser: a read-only session does not bind one",
+                "connect as a role with pg_monitor only, or set allow_superuser: true in the platform file",
+            )
+        self.identity = {"version": connection.info.parameter_status("server_version"), "database": self.database} | me
+        self.clock = measured_clock(lambda: next(self.rows("SELECT clock_timestamp() AS now"))["now"].astimezone(UTC))
+
+    def _prove_settings(self) -> None:
+        wanted = settings(self._budget)
+        found = {name: next(self.rows("SELECT current_setting(%s) AS value", [name]))["value"] for name in wanted}
+        if unlike := sorted(name for name in wanted if _plain(found[name]) != _plain(wanted[name])):
+            raise NotAllowed(
+                f"the session did not take our {', '.join(unlike)}: a pooler is in between, or the role is barred from setting it",
+                "give the address of PostgreSQL itself, not of the pooler",
+            )
+
+    def rows(self, sql: str, parameters: list | None = None) -> Iterator[dict]:
+        """The rows of one statement that only reads, each a dict, as they arrive.
+
+        Raises NotAllowed, NotReachable or BadAnswer.
+        """
+        if not sql.lstrip().upper().startswith(READS):
+            raise BadAnswer(f"refused to send a statement that does not begin with {' or '.join(READS)}")
+        try:
+            with self._connection.transaction(), self._connection.cursor() as cursor:
+                yield from cursor.stream(sql, parameters) if parameters else cursor.stream(sql)
+        except psycopg.Error as error:
+            raise _statement_failed(error) from None
+
+    @property
+    def databases(self) -> list[str]:
+        """The databases to look into: those of the platform file, else all that we may connect to, largest first."""
+        if self._endpoint.databases:
+            return list(self._endpoint.databases)
+        rows = self.rows(
+            "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate"
+            " ORDER BY datname = 'postgres', pg_database_size(oid) DESC, datname"
+            if self._may_size_databases()
+            else "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname"
+        )
+        return [row["datname"] for row in rows][:MOST_DATABASES]
+
+    def _may_size_databases(self) -> bool:
+        return next(self.rows("SELECT pg_has_role('pg_read_all_stats', 'USAGE') AS may"))["may"]
+
+    @contextmanager
+    def into(self, database: str) -> Iterator["PostgresLink"]:
+        """A link to another database of the same server; this one where it is already connected to it."""
+        if database == self.database:
+            yield self
+            return
+        address = make_conninfo(self._address, dbname=database)
+        link = connect(address, self._endpoint, self._budget)
+        try:
+            yield link
+        finally:
+            link.close()
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def _plain(setting: str) -> str:
+    """`8000ms` and `8s`, `ISO` and `ISO, MDY` are the same."""
+    amount = setting.removesuffix("ms")
+    return (
+        f"{int(amount) // 1000}s"
+        if amount.isdigit() and amount != setting and int(amount) % 1000 == 0
+        else setting.split(",")[0]
+    )
+
+
+class _Number(psycopg.adapt.Loader):
+    """numeric as a JSON number."""
+
+    def load(self, data):
+        value = Decimal(bytes(data).decode())
+        return int(value) if value == value.to_integral_value() else float(value)
+
+
+def _statement_failed(error: psycopg.Error) -> SourceError:
+    said = " ".join(str(error.diag.message_primary or error).split())
+    if isinstance(error, errors.InsufficientPrivilege):
+        return NotAllowed(said)
+    if isinstance(error, errors.LockNotAvailable):
+        return NotReachable(f"a table is exclusively locked, so its size can't be read: {said}", "see the lock tree")
+    if isinstance(error, errors.QueryCanceled | psycopg.OperationalError):
+        return NotReachable(said)
+    return BadAnswer(said)

@@ -1,0 +1,47 @@
+"""Everything that can go wrong, as one tree:
+
+* ForensicsError
+  x ParameterError      a parameter is missing, misspelt or out of range: says which, and what it may be
+  x SourceError         a system could not be asked: caught by the source worker only, recorded in the case
+    + NotConfigured     we were not told where it is, or how to log in: says what to set
+    + NotReachable      no answer: refused, timed out, no route, no free connection; an outage
+    + NotAllowed        it answered: you may not see this; names the missing permission
+    + BadAnswer         it answered something that can't be read
+  x CaseError           the case is missing, altered or incomplete: says which file and where
+"""
+
+
+class ForensicsError(Exception):
+    """The root: its text is one line that says what to do next."""
+
+
+class ParameterError(ForensicsError):
+    """A parameter is missing, misspelt or out of range."""
+
+
+class SourceError(ForensicsError):
+    """A system could not be asked. `closes` says what would close the gap."""
+
+    def __init__(self, why: str, closes: str = ""):
+        super().__init__(why)
+        self.closes = closes
+
+
+class NotConfigured(SourceError):
+    """We were not told where the system is."""
+
+
+class NotReachable(SourceError):
+    """The system gave no answer."""
+
+
+class NotAllowed(SourceError):
+    """The system answered that we may not see this."""
+
+
+class BadAnswer(SourceError):
+    """The system answered something that can't be read."""
+
+
+class CaseError(ForensicsError):
+    """The case is missing, altered or incomplete."""

@@ -1,0 +1,193 @@
+"""What was concluded, on which rows, and about which time."""
+
+import html
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+import pandas as pd
+
+
+class Status(StrEnum):
+    """Worst first. `unknown` is not good news: what was needed to judge is missing."""
+
+    PROBLEM = "problem"
+    UNKNOWN = "unknown"
+    OK = "ok"
+
+
+class Severity(StrEnum):
+    """Worst first. A `note` is housekeeping, or history from before the incident: it stands in an appendix, not in the verdict."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    MEDIUM = "medium"
+    NOTE = "note"
+
+
+class When(StrEnum):
+    """Where a finding lies against the incident window."""
+
+    BEFORE = "before the incident"
+    DURING = "during the incident"
+    ONGOING = "still going on"
+    AFTER = "after the incident"
+    UNDATED = "undated"
+
+
+class Evidence(NamedTuple):
+    """A recorded answer that a finding rests on."""
+
+    source: str
+    instance: str
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check's conclusion about one subject.
+
+    severity  of a problem; "" otherwise
+    at        when it happened or began, UTC; None when undated
+    rows      the rows that break the rule; empty unless it is a problem
+    closes    of an unknown: what would close the gap
+    limits    the limits that were applied, by name
+    bug       the check itself failed: ours, not the system's
+    """
+
+    check: str
+    section: str
+    status: Status
+    subject: str
+    because: str
+    severity: str = ""
+    when: str = ""
+    at: pd.Timestamp | None = None
+    closes: str = ""
+    limits: dict = field(default_factory=dict)
+    plans: tuple[str, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    bug: bool = False
+    rows: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False, compare=False)
+
+    @property
+    def is_note(self) -> bool:
+        return self.severity == Severity.NOTE
+
+    @property
+    def is_of_the_incident(self) -> bool:
+        """Whether the verdict counts it: a problem that is no housekeeping and no history."""
+        return self.status is Status.PROBLEM and not self.is_note and self.when != When.BEFORE
+
+    def as_json(self) -> dict:
+        """The finding as JSON values; rows as records, at most 20."""
+        return {
+            "check": self.check,
+            "section": self.section,
+            "status": str(self.status),
+            "severity": str(self.severity),
+            "subject": self.subject,
+            "because": self.because,
+            "when": str(self.when),
+            "at": self.at.isoformat() if self.at is not None else None,
+            "closes": self.closes,
+            "limits": self.limits,
+            "evidence": [e._asdict() for e in self.evidence],
+            "rows_total": len(self.rows),
+            "rows": records(self.rows.head(20)),
+        }
+
+
+def records(rows: pd.DataFrame) -> list[dict]:
+    """Rows as JSON values: times as ISO text, nulls as None."""
+    shown = rows.copy()
+    for name in shown.select_dtypes("datetimetz"):
+        shown[name] = shown[name].map(lambda at: at.isoformat() if pd.notna(at) else None)
+    return shown.astype(object).where(shown.notna(), None).to_dict("records")
+
+
+class Findings(list):
+    """Findings, worst first, shown as a table in a notebook."""
+
+    def __init__(self, findings: Iterable[Finding]):
+        super().__init__(sorted(findings, key=_rank))
+
+    @property
+    def problems(self) -> "Findings":
+        """What the verdict counts."""
+        return Findings(f for f in self if f.is_of_the_incident)
+
+    @property
+    def notes(self) -> "Findings":
+        """Housekeeping, and what was already so before the incident."""
+        return Findings(f for f in self if f.status is Status.PROBLEM and not f.is_of_the_incident)
+
+    @property
+    def unknowns(self) -> "Findings":
+        return Findings(f for f in self if f.status is Status.UNKNOWN)
+
+    @property
+    def oks(self) -> "Findings":
+        return Findings(f for f in self if f.status is Status.OK)
+
+    def gaps(self) -> pd.DataFrame:
+        """One row per cause of blindness, the widest first: what would close it, and how many checks it costs."""
+        causes: dict[tuple[str, str], list[str]] = {}
+        for finding in self.unknowns:
+            causes.setdefault((finding.closes, "" if finding.closes else finding.because), []).append(finding)
+        rows = [
+            [
+                closes or because,
+                len({f.check for f in found}),
+                found[0].because,
+                ", ".join(sorted({f.check for f in found})),
+            ]
+            for (closes, because), found in causes.items()
+        ]
+        frame = pd.DataFrame(rows, columns=["what would close it", "checks", "not seen", "unanswered"])
+        return frame.sort_values("checks", ascending=False, ignore_index=True, kind="stable")
+
+    def verdict(self) -> str:
+        """The findings in one sentence."""
+        seen_later = sum(f.when == When.AFTER for f in self.oks)
+        parts = [
+            f"{_count(len(self.problems), 'problem')}",
+            f"{_count(len({f.check for f in self.unknowns}), 'question')} not answered",
+            f"{len(self.oks)} fine" + (f" ({seen_later} of these only after the incident)" if seen_later else ""),
+        ]
+        worst = f"{self.problems[0].subject}: {self.problems[0].because}. " if self.problems else ""
+        if not self.problems and self.unknowns:
+            worst = "Nothing wrong was seen, but not everything was seen. "
+        return f"{worst}{', '.join(parts)}."
+
+    def frame(self) -> pd.DataFrame:
+        """One row per finding: status, severity, subject, because, when, check."""
+        columns = ["status", "severity", "subject", "because", "when", "check"]
+        return pd.DataFrame([[str(getattr(f, c)) for c in columns] for f in self], columns=columns)
+
+    def exit_code(self) -> int:
+        """4 a bug of ours · 1 a problem · 3 nothing wrong seen, but something is unknown · 0 all is well."""
+        if any(f.bug for f in self):
+            return 4
+        if self.problems:
+            return 1
+        return 3 if self.unknowns or any(f.when == When.AFTER for f in self.oks) else 0
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(self.verdict())}</p>" + self.frame().to_html(index=False, border=0)
+
+    def __repr__(self) -> str:
+        return f"{self.verdict()}\n{self.frame().to_string(index=False)}"
+
+
+def _rank(finding: Finding) -> tuple:
+    severity = list(Severity).index(finding.severity) if finding.severity else len(Severity)
+    history = finding.when == When.BEFORE
+    earliest = finding.at.value if finding.at is not None else float("inf")
+    return list(Status).index(finding.status), history, severity, earliest, finding.check, finding.subject
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,74 @@
+"""The question: what broke, where, and between which two moments."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+FUTURE_TOLERANCE = timedelta(minutes=2)
+
+
+def _moment(text: object) -> datetime:
+    """ISO 8601 text with an offset, or `now`, as UTC."""
+    if text == "now":
+        return datetime.now(UTC).replace(microsecond=0)
+    if not isinstance(text, str):
+        raise ValueError("is not a time: write 2026-11-03T14:00Z in quotes, or now")
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a time: write 2026-11-03T14:00Z, or now") from None
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} has no offset from UTC: write {text}Z if it is UTC, or {text}+01:00")
+    return moment.astimezone(UTC)
+
+
+Moment = Annotated[datetime, BeforeValidator(_moment)]
+
+
+class Window(BaseModel):
+    """From `start` (included) to `end` (excluded), UTC."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    start: Moment
+    end: Moment = Field(default="now", validate_default=True)
+
+    @model_validator(mode="after")
+    def _is_a_past(self):
+        if self.start >= self.end:
+            raise ValueError(f"the window is empty or reversed: start {self.start:%Y-%m-%dT%H:%MZ} is not before end")
+        if self.end > datetime.now(UTC) + FUTURE_TOLERANCE:
+            raise ValueError(
+                f"the window ends in the future, at {self.end:%Y-%m-%dT%H:%MZ}: nothing is known of it yet"
+            )
+        return self
+
+    @property
+    def seconds(self) -> float:
+        return (self.end - self.start).total_seconds()
+
+    def __str__(self):
+        end = f"{self.end:%H:%M}" if self.start.date() == self.end.date() else f"{self.end:%Y-%m-%d %H:%M}"
+        return f"{self.start:%Y-%m-%d %H:%M} to {end} UTC"
+
+
+class Incident(Window):
+    """What is being investigated: the incident window itself, its scope, and a window of health to compare with.
+
+    baseline     a stretch of the same length or longer in which all was well; empty: nothing is compared
+    namespaces   the Kubernetes namespaces in scope; empty: those of the platform file
+    """
+
+    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    title: str = ""
+    baseline: Window | None = None
+    namespaces: tuple[str, ...] = ()
+    service: str = ""
+    tenant: str = ""
+
+    @model_validator(mode="after")
+    def _baseline_comes_first(self):
+        if self.baseline and self.baseline.end > self.start:
+            raise ValueError("the baseline must end before the incident starts, or it shows the incident itself")
+        return self

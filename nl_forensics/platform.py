@@ -1,0 +1,84 @@
+"""Where things are: systems, names and budgets. NeuralLog's are in `platforms/neurallog.yaml`; any team writes its own."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Variable = Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$")]
+InstanceName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")]
+Absent = Literal["absent"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Endpoint(_Model):
+    """One instance of a system. The address is read from an environment variable, so that no secret is in a file."""
+
+    endpoint: Variable
+
+
+class PostgresEndpoint(Endpoint):
+    """databases: those to look into; empty: every database that the role may connect to, largest first, 20 at most."""
+
+    databases: tuple[str, ...] = ()
+    allow_superuser: bool = False
+
+
+class Systems(_Model):
+    """Every system of the stack, by instance name; `absent`: this platform has none, so nothing is asked or unknown."""
+
+    postgres: dict[InstanceName, PostgresEndpoint] | Absent
+    pgbouncer: dict[InstanceName, Endpoint] | Absent
+    redis: dict[InstanceName, Endpoint] | Absent
+    prometheus: dict[InstanceName, Endpoint] | Absent
+
+    def instances(self, system: str) -> dict[str, Endpoint]:
+        """The instances of one system; none when it is absent."""
+        declared = getattr(self, system)
+        return {} if declared == "absent" else declared
+
+
+class Queue(_Model):
+    """A list or stream in Redis that a healthy platform empties. `instance`: the Redis that holds it."""
+
+    key: str
+    instance: InstanceName
+
+
+class RedisNames(_Model):
+    """Names of keys. `precious`: patterns that must never be evicted or flushed; `cache`: those that must expire."""
+
+    queues: tuple[Queue, ...] = ()
+    precious: tuple[str, ...] = ()
+    cache: tuple[str, ...] = ()
+
+
+class Budget(_Model):
+    """What a collection may cost: seconds, bytes and keys."""
+
+    deadline_s: float = Field(60, ge=5, le=3600)
+    connect_s: float = Field(3, ge=0.5, le=60)
+    question_s: float = Field(10, ge=1, le=600)
+    readings_s: float = Field(5, ge=0.5, le=600)
+    answer_bytes: int = Field(50_000_000, ge=10_000)
+    redis_scan_keys: int = Field(20_000, ge=100)
+    redis_scan_s: float = Field(5, ge=0.1, le=600)
+    prometheus_points: int = Field(1_000, ge=10, le=10_000)
+
+
+class Platform(_Model):
+    """Where things are, and how they are called.
+
+    selectors   PromQL label matchers of each exporter, put into the queries of the sources (`job="postgres"`)
+    promql      PromQL that replaces the default of a Prometheus source, by source name
+    """
+
+    name: str
+    systems: Systems
+    namespaces: tuple[str, ...] = ()
+    redis: RedisNames = RedisNames()
+    selectors: dict[str, str] = {}
+    promql: dict[str, str] = {}
+    budget: Budget = Budget()

@@ -1,0 +1,183 @@
+"""Everything that can be asked: one function, one question to one system."""
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import pandas as pd
+
+from nl_forensics.errors import BadAnswer
+
+UTC = "datetime64[us, UTC]"
+
+Covers = Literal["window", "ring", "since", "now"]
+
+
+class Partial(NamedTuple):
+    """Yielded by a fetch beside its records: a part of the answer that was not seen, and what would close the gap.
+
+    window   `baseline` where only the window of comparison is affected: the verdict on the incident does not need it
+    """
+
+    unseen: str
+    closes: str = ""
+    window: str = "incident"
+
+
+class Proof(NamedTuple):
+    """Yielded by a fetch: what shows that the measurement was on, so that an empty answer is a whole one."""
+
+    shown_by: str
+
+
+class Permission(NamedTuple):
+    """What the asking role needs, in the words of each system. `adds`: an optional grant, and what it would add.
+
+    postgres    a role to be granted (`pg_monitor`), or `SELECT ON table`; empty: any role that may connect
+    redis       ACL rules, separated by blanks (`+slowlog|get +slowlog|len`)
+    prometheus  the part of the HTTP API (`/api/v1/rules`)
+    pgbouncer   a list of its configuration that the user must be in (`stats_users`)
+    """
+
+    postgres: str = ""
+    redis: str = ""
+    prometheus: str = ""
+    pgbouncer: str = ""
+    adds: str = ""
+
+    def closes(self, system: str) -> str:
+        """What to grant where the answer was refused."""
+        wanted = getattr(self, {"database": "postgres"}.get(system, system), "")
+        words = {
+            "postgres": f"GRANT {wanted} TO the role",
+            "database": f"GRANT {wanted} TO the role",
+            "redis": f"allow the user {wanted}",
+            "prometheus": f"let us read {wanted}",
+            "pgbouncer": f"add the user to {wanted}",
+        }
+        return words[system] if wanted else ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One question, the shape of its answer, and how far the answer reaches.
+
+    fetch     asks: yields JSON records as they arrive, and `Partial` and `Proof` beside them; its first argument is the
+              system that is asked (`postgres`, `database`, `redis`, …), the others (`incident`, `platform`) are by name
+    parse     reads: records → rows; pure, so that a recorded answer is read by the same code
+    columns   name → dtype of every column; a null in one that is not `nullable` is a hole
+    covers    `window`: events or series over the incident; `ring`: as far back as a ring reaches;
+              `since`: counters, as deltas between two readings; `now`: this moment only
+    readings  how often it is asked, spread over the platform's `budget.readings_s`; every record then carries
+              `reading` (0, 1, …) and `read_at`
+    """
+
+    name: str
+    system: str
+    fetch: Callable
+    parse: Callable[[list[dict]], pd.DataFrame]
+    columns: dict[str, str]
+    nullable: frozenset[str]
+    covers: Covers
+    readings: int
+    needs: Permission
+    guide: tuple[str, ...]
+    doc: str
+
+    def ask(self, link, incident, platform) -> Iterator:
+        """Put the question through an open link."""
+        offered = {"incident": incident, "platform": platform}
+        wanted = list(inspect.signature(self.fetch).parameters)[1:]
+        yield from self.fetch(link, **{name: offered[name] for name in wanted})
+
+    def table(self, records: list[dict]) -> pd.DataFrame:
+        """The rows of one recorded answer, with exactly the declared columns.
+
+        Raises BadAnswer when the records are not shaped as documented.
+        """
+        try:
+            rows = self.parse(records).reindex(columns=list(self.columns))
+            return pd.DataFrame({name: _cast(rows[name], dtype) for name, dtype in self.columns.items()})
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
+            raise BadAnswer(f"{self.name} can't be read: {type(error).__name__}: {error}") from error
+
+    def holes(self, table: pd.DataFrame) -> pd.Series:
+        """True for each row that lacks a value which a check may compare."""
+        return table[[name for name in self.columns if name not in self.nullable]].isna().any(axis=1)
+
+
+def _cast(column: pd.Series, dtype: str) -> pd.Series:
+    if dtype == UTC:
+        return pd.to_datetime(column, utc=True, format="ISO8601").astype(UTC)
+    if dtype == "Int64":
+        return pd.to_numeric(column).astype("Int64")
+    return column.astype(dtype)
+
+
+def as_rows(records: list[dict]) -> pd.DataFrame:
+    """The plain reading: one record, one row, the keys are the columns."""
+    return pd.DataFrame.from_records(records)
+
+
+def deltas(records: Iterable[dict], key: tuple[str, ...], counters: tuple[str, ...]) -> pd.DataFrame:
+    """Counters of two or more readings as one row per key: the last reading, and the growth between first and last.
+
+    Adds `seconds` (between the two readings) and, for each counter, `<counter>_delta`. A key that one of the two lacks,
+    and a counter that went backwards (a reset), have no delta: it is null, never zero.
+    """
+    rows = as_rows(list(records))
+    if rows.empty:
+        return rows
+    rows["read_at"] = pd.to_datetime(rows.read_at, utc=True, format="ISO8601")
+    first = rows[rows.reading == rows.reading.min()].drop_duplicates(list(key)).set_index(list(key))
+    last = rows[rows.reading == rows.reading.max()].drop_duplicates(list(key)).set_index(list(key))
+    before = first.reindex(last.index)
+    seconds = (last.read_at - before.read_at).dt.total_seconds()
+    last["seconds"] = seconds.where(seconds > 0)
+    for counter in counters:
+        grown = pd.to_numeric(last[counter]) - pd.to_numeric(before[counter])
+        last[f"{counter}_delta"] = grown.where((grown >= 0) & (seconds > 0))
+    return last.reset_index()
+
+
+SOURCES: dict[str, Source] = {}
+
+
+def source(
+    *,
+    columns: dict[str, str],
+    covers: Covers,
+    needs: Permission = Permission(),  # noqa: B008 (a constant)
+    parse: Callable[[list[dict]], pd.DataFrame] = as_rows,
+    nullable: tuple[str, ...] = (),
+    readings: int = 1,
+    guide: tuple[str, ...] = (),
+):
+    """Register the decorated fetch. Its name names the recorded file, the table, and the argument of every check."""
+
+    def register(fetch: Callable) -> Source:
+        name, system = fetch.__name__, next(iter(inspect.signature(fetch).parameters))
+        SOURCES[name] = Source(
+            name,
+            system,
+            fetch,
+            parse,
+            columns,
+            frozenset(nullable),
+            covers,
+            readings,
+            needs,
+            guide,
+            inspect.getdoc(fetch),
+        )
+        return SOURCES[name]
+
+    return register
+
+
+def load() -> dict[str, Source]:
+    """Every source, in the order in which they are asked: first what is lost soonest."""
+    from nl_forensics.sources import pgbouncer, postgres, prometheus, redis, systems  # noqa: F401
+
+    return SOURCES

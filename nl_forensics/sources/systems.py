@@ -1,0 +1,32 @@
+"""Which system answered at all. Asked of every system, before anything else."""
+
+from nl_forensics.sources import UTC, source
+
+
+@source(
+    columns={
+        "system": "str",
+        "answered": "boolean",
+        "why": "str",
+        "took_ms": "float64",
+        "version": "str",
+        "role": "str",
+        "superuser": "boolean",
+        "clock_offset_s": "float64",
+        "at": UTC,
+    },
+    nullable=("version", "role", "superuser", "clock_offset_s"),
+    covers="now",
+)
+def systems_reached(any_system):
+    """One row per system that we tried to reach, whether it answered or not: an outage is an answer too.
+
+    answered        false: it refused, had no free connection, or gave no answer within `budget.connect_s`
+    why             what was said instead of an answer, "" when it answered
+    took_ms         from the first packet to the first answer, milliseconds
+    clock_offset_s  the server's clock minus ours, seconds
+
+    A system that answers "you may not log in" did answer. The collector records these rows itself, since only it is left when
+    the one who asks is stuck.
+    """
+    raise NotImplementedError("recorded by the collector")

@@ -1,0 +1,149 @@
+"""Asks one instance of one system, in a process of its own that can be killed at any moment.
+
+It says, in this order: `started`; `reached` or `unreached`; then for each reading of each source `asking`, `records` …, and after the
+last reading `answered` or `refused`; `resting` before it waits for the next reading; `finished`.
+"""
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from multiprocessing.connection import Connection
+
+from nl_forensics import sources
+from nl_forensics.connect import open_link
+from nl_forensics.errors import SourceError
+from nl_forensics.sources import Partial, Proof, Source
+
+BATCH = 200
+
+
+def work(pipe: Connection, system: str, address: str, endpoint, names: list[str], incident, platform) -> None:
+    """The whole life of a worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the collector: it ends us
+    threading.Thread(target=_die_with_the_collector, args=(pipe,), daemon=True).start()
+    pipe.send(("started",))
+    try:
+        link = open_link(system, address, endpoint, platform.budget)
+    except SourceError as error:
+        pipe.send(("unreached", type(error).__name__, str(error), error.closes))
+    except Exception as error:  # noqa: BLE001 (one of the two places: a bug of ours is recorded as such)
+        pipe.send(("unreached", "Bug", f"{type(error).__name__}: {error}", "report this, with the case"))
+    else:
+        pipe.send(("reached", link.identity, link.clock))
+        asked = [source for source in sources.load().values() if source.name in names]
+        _Asking(pipe, link, asked, incident, platform).run()
+        pipe.send(("finished",))
+
+
+def _die_with_the_collector(pipe: Connection) -> None:
+    """The collector never sends anything: its end of the pipe closes when it is gone, however it went."""
+    try:
+        pipe.recv()
+    except (EOFError, OSError):
+        os._exit(1)
+
+
+class _Asking:
+    """Every reading of every source over one link, each at its time."""
+
+    def __init__(self, pipe: Connection, link, asked: list[Source], incident, platform):
+        self.pipe, self.link, self.incident, self.platform = pipe, link, incident, platform
+        self.asked = asked
+        self.sent_bytes = {source.name: 0 for source in asked}
+
+    def run(self) -> None:
+        began, given_up = time.monotonic(), set()
+        for due, source, reading in schedule(self.asked, self.platform.budget.readings_s):
+            if source.name in given_up:
+                continue
+            if (rest := began + due - time.monotonic()) > 0:
+                self.pipe.send(("resting", rest))
+                time.sleep(rest)
+            if not self._read(source, reading):
+                given_up.add(source.name)
+
+    def _read(self, source: Source, reading: int) -> bool:
+        """Put one question once. False when it was refused, so that its later readings are pointless."""
+        self.pipe.send(("asking", source.name))
+        began = time.monotonic()
+        try:
+            items = one_reading(source, reading, self.link, self.incident, self.platform)
+            self._send(source, self._bounded(source, items))
+        except SourceError as error:
+            self.pipe.send(("refused", source.name, type(error).__name__, str(error), error.closes))
+            return False
+        except Exception as error:  # noqa: BLE001 (one of the two places: a bug of ours is recorded as such)
+            self.pipe.send(
+                ("refused", source.name, "Bug", f"{type(error).__name__}: {error}", "report this, with the case")
+            )
+            return False
+        if reading == source.readings - 1:
+            took_ms = (time.monotonic() - began) * 1000
+            self.pipe.send(("answered", source.name, _server_now(self.link).isoformat(), took_ms))
+        return True
+
+    def _bounded(self, source: Source, items: Iterator) -> Iterator:
+        """Stop where the answer grows beyond its budget, and say so."""
+        most = self.platform.budget.answer_bytes
+        for item in items:
+            if not isinstance(item, Partial | Proof):
+                self.sent_bytes[source.name] += len(json.dumps(item, default=str))
+                if self.sent_bytes[source.name] > most:
+                    yield Partial(f"the rest: the answer is larger than {most:,} bytes", "raise budget.answer_bytes")
+                    return
+            yield item
+
+    def _send(self, source: Source, items: Iterator) -> None:
+        batch = []
+        for item in items:
+            batch.append(item)
+            if len(batch) == BATCH:
+                self.pipe.send(("records", source.name, batch))
+                batch = []
+        self.pipe.send(("records", source.name, batch))
+
+
+def schedule(asked: list[Source], span_s: float) -> list[tuple[float, Source, int]]:
+    """(seconds from now, source, reading), soonest first; of the same moment, in the order of the sources."""
+    moments = [
+        (reading * span_s / max(1, source.readings - 1), source, reading)
+        for source in asked
+        for reading in range(source.readings)
+    ]
+    return sorted(moments, key=lambda moment: moment[0])
+
+
+def readings(source: Source, link, incident, platform) -> Iterator:
+    """Every reading of one source, each at its time."""
+    began = time.monotonic()
+    for due, _, reading in schedule([source], platform.budget.readings_s):
+        time.sleep(max(0.0, began + due - time.monotonic()))
+        yield from one_reading(source, reading, link, incident, platform)
+
+
+def one_reading(source: Source, reading: int, link, incident, platform) -> Iterator:
+    """What the source yields; where it is read more than once, every record says in which reading, and when."""
+    stamp = {"reading": reading, "read_at": _server_now(link).isoformat()} if source.readings > 1 else {}
+    for item in _answers(source, link, incident, platform):
+        yield {**item, **stamp} if isinstance(item, dict) else item
+
+
+def _answers(source: Source, link, incident, platform) -> Iterator:
+    """The answer of the instance, or of each of its databases in turn."""
+    if source.system != "database":
+        yield from source.ask(link, incident, platform)
+        return
+    for name in link.databases:
+        try:
+            with link.into(name) as database:
+                yield from source.ask(database, incident, platform)
+        except SourceError as error:
+            yield Partial(f"database {name}: {error}", error.closes or source.needs.closes("database"))
+
+
+def _server_now(link) -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=link.clock.offset_s)

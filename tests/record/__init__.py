@@ -1,0 +1,1 @@
+"""Records specimens and stories from the real servers of `tests.stack`: `make record`."""

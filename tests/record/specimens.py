@@ -1,0 +1,108 @@
+"""A specimen is one fault of one system: what a source answers while the fault is there, recorded from a real server.
+
+    @specimen("no_slot_is_forgotten", sources=("pg_slots",))
+    @contextmanager
+    def inactive_slot(server):
+        server.sql("SELECT pg_create_physical_replication_slot('forgotten', true)")
+        yield
+
+    @edited("no_database_nears_wraparound", sources=("pg_wraparound",))
+    def wraparound(source, record):
+        '''No server can be brought near wraparound in minutes: the age of a real answer is raised.'''
+        return record | {"xid_age": 1_900_000_000}
+
+Each becomes `tests/specimens/<name>.json`. The tests lay it over the story `healthy`, as a later round of the same case, and the named
+check must then find a problem.
+"""
+
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from nl_forensics.redact import Redactor
+
+from nl_forensics import sources
+from nl_forensics.connect import open_link
+from nl_forensics.incident import Incident
+from nl_forensics.parameters import read_yaml, shipped
+from nl_forensics.platform import Platform
+from nl_forensics.sources import Partial, Proof
+from nl_forensics.worker import readings
+
+FOLDER = Path(__file__).parent.parent / "specimens"
+
+
+@dataclass(frozen=True)
+class Specimen:
+    """How to bring about one fault, and the check that must see it. `edit` changes each record of a real answer."""
+
+    name: str
+    check: str
+    sources: tuple[str, ...]
+    why: str
+    fault: Callable[..., AbstractContextManager]
+    edit: Callable[[str, dict], dict]
+
+
+SPECIMENS: dict[str, Specimen] = {}
+
+
+def specimen(check: str, sources: tuple[str, ...]):
+    """Register a context manager that makes the fault on a server of `tests.stack`."""
+
+    def register(fault):
+        why = (fault.__doc__ or "").strip()
+        SPECIMENS[fault.__name__] = Specimen(fault.__name__, check, sources, why, fault, lambda source, record: record)
+        return fault
+
+    return register
+
+
+def edited(check: str, sources: tuple[str, ...]):
+    """Register a function that edits each record of a real answer; its docstring says why no server can do it."""
+
+    def register(edit):
+        why = edit.__doc__.strip()
+        SPECIMENS[edit.__name__] = Specimen(edit.__name__, check, sources, why, _untouched, edit)
+        return edit
+
+    return register
+
+
+@contextmanager
+def _untouched(server):
+    yield
+
+
+def record(one: Specimen, server, system: str, address: str) -> Path:
+    """Make the fault, ask the sources, and write what they answered. `address`: of the role that asks."""
+    platform = Platform.model_validate(read_yaml(shipped("platforms/neurallog.yaml")))
+    now = datetime.now(UTC)
+    incident = Incident(id="specimen", start=(now - timedelta(minutes=30)).isoformat(), end=now.isoformat())
+    endpoint = platform.systems.instances(system)["main"]
+    with one.fault(server):
+        link = open_link(system, address, endpoint, platform.budget)
+        try:
+            answers = {name: _answer(one, name, link, incident, platform) for name in one.sources}
+        finally:
+            link.close()
+    text = json.dumps({"check": one.check, "why": one.why, "answers": answers}, indent=1, sort_keys=True, default=str)
+    path = FOLDER / f"{one.name}.json"
+    path.write_text(text + "\n", encoding="utf-8")
+    return path
+
+
+def _answer(one: Specimen, name: str, link, incident, platform) -> dict:
+    """Records (redacted as in a case), partial and proof of one source."""
+    redactor, records, partial, proof = Redactor(b"specimen"), [], [], ""
+    for item in readings(sources.load()[name], link, incident, platform):
+        if isinstance(item, Partial):
+            partial.append(list(item))
+        elif isinstance(item, Proof):
+            proof = item.shown_by
+        else:
+            records.append(one.edit(name, redactor.record(json.loads(json.dumps(item, default=str)))))
+    return {"asked_at": datetime.now(UTC).isoformat(), "records": records, "partial": partial, "proof": proof}
