@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-from nl_forensics.redact import Redactor, Vault, organisation_key
 
 from nl_forensics import custody, sources
 from nl_forensics.errors import CaseError
 from nl_forensics.parameters import Parameters, home
+from nl_forensics.redact import Redactor, Vault, organisation_key
 
 DEMO = Path(__file__).parent / "demo"
 PARAMETERS = "parameters.json"
@@ -207,8 +207,8 @@ class OpenRound(Round):
         recording.write(records)
         recording.close(custody.utc_now(), "Interrupted", "the collection was killed while it asked", "collect again")
 
-    def seal(self) -> str:
-        """Close the round, and return its seal."""
+    def finish(self) -> str:
+        """Seal the round for ever, and return its seal."""
         self.chain.append("sealed", answers=sum(1 for _ in self.answers()))
         digest = custody.seal(self.folder, self.folder.parent.name, f"nl_forensics {version('nl_forensics')}")
         self.close()
@@ -371,7 +371,7 @@ def with_round(folder: Path, parameters: Parameters, write: Callable[[OpenRound]
     was_open = not _latest_is_sealed(folder)
     step = open_round(folder, parameters)
     write(step)
-    step.close() if was_open else step.seal()
+    step.close() if was_open else step.finish()
 
 
 def open_round(folder: Path, parameters: Parameters) -> OpenRound:

@@ -4,6 +4,7 @@ Exit codes: 0 all is well · 1 a problem was found · 2 usage or parameters · 3
 ours · 5 the case fails verification · 130 interrupted. `collect` gives 0 or 3.
 """
 
+import itertools
 import json
 import shutil
 import subprocess
@@ -248,21 +249,17 @@ def _opened(what: str, live) -> Case:
 
 
 def _collected(asked: Parameters, folder: Path, again: tuple[str, ...], live=None) -> Case:
-    """Collect, telling how far it is: on a terminal in one line that is written over, in a pipe not at all."""
-    total = len(load_sources())
+    """Collect, telling how far it is: on a terminal in one line that is written over, in a pipe line by line."""
+    on_terminal, counted = sys.stderr.isatty(), itertools.count(1)
 
     def landed(source: str, instance: str) -> None:
-        progress.count += 1
-        if sys.stderr.isatty():
-            click.echo(f"\r\033[K{progress.count} answers of about {total}: {source} of {instance}", nl=False, err=True)
+        told = f"{next(counted)} answers, the last: {source} of {instance}"
+        click.echo(f"\r\033[K{told}" if on_terminal else told, nl=not on_terminal, err=True)
         if live:
             live.landed(folder, asked)
 
-    progress = click.get_current_context()
-    progress.count = 0
     case = collect(folder, asked, again, landed)
-    if sys.stderr.isatty():
-        click.echo("\r\033[K", nl=False, err=True)
+    click.echo("\r\033[K" if on_terminal else "", nl=not on_terminal, err=True)
     return case
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from nl_forensics import sources
@@ -46,7 +46,7 @@ def collect(folder: Path, parameters: Parameters, again: tuple[str, ...] = (), l
     except BaseException:
         step.close()
         raise
-    step.seal()
+    step.finish()
     return Case(folder)
 
 
@@ -60,7 +60,7 @@ class _Worker:
     address: str
     questions: list[str]
     process: multiprocessing.process.BaseProcess | None = None
-    pipe: multiprocessing.connection.Connection | None = None
+    pipe: Connection | None = None
     silent_after: float = 0.0
     asking: str = ""
     began: float = 0.0
@@ -74,7 +74,7 @@ class _Worker:
         return f"{self.system}-{self.instance}" if name == REACHED else self.instance
 
     def stop(self) -> None:
-        if self.process:
+        if self.process and self.pipe:
             self.process.kill()
             self.process.join()
             self.pipe.close()
@@ -106,7 +106,7 @@ class _Collection:
         try:
             for worker in self.workers:
                 self._start(worker) if worker.address else self._not_configured(worker)
-            while running := [worker for worker in self.workers if worker.process]:
+            while running := {worker.pipe: worker for worker in self.workers if worker.pipe}:
                 self._listen(running)
         finally:
             for worker in self.workers:
@@ -130,19 +130,19 @@ class _Collection:
         theirs.close()
         worker.silent_after = time.monotonic() + 10 * GRACE_S  # the process itself has to start
 
-    def _listen(self, running: list[_Worker]) -> None:
+    def _listen(self, running: dict[Connection, _Worker]) -> None:
         """Wait for the next message, or for the next worker that is silent for too long."""
-        nearest = min(min(worker.silent_after for worker in running), self.deadline)
-        ready = wait([worker.pipe for worker in running], max(0.0, nearest - time.monotonic()))
-        for worker in running:
-            if worker.pipe in ready:
-                self._receive(worker)
+        nearest = min(min(worker.silent_after for worker in running.values()), self.deadline)
+        ready = wait(list(running), max(0.0, nearest - time.monotonic()))
+        for pipe, worker in running.items():
+            if pipe in ready:
+                self._receive(pipe, worker)
             elif time.monotonic() >= min(worker.silent_after, self.deadline):
                 self._silent(worker)
 
-    def _receive(self, worker: _Worker) -> None:
+    def _receive(self, pipe: Connection, worker: _Worker) -> None:
         try:
-            kind, *message = worker.pipe.recv()
+            kind, *message = pipe.recv()
         except (EOFError, OSError):
             self._gone(worker)
             return

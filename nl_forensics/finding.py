@@ -134,7 +134,7 @@ class Findings(list):
 
     def gaps(self) -> pd.DataFrame:
         """One row per cause of blindness, the widest first: what would close it, and how many checks it costs."""
-        causes: dict[tuple[str, str], list[str]] = {}
+        causes: dict[tuple[str, str], list[Finding]] = {}
         for finding in self.unknowns:
             causes.setdefault((finding.closes, "" if finding.closes else finding.because), []).append(finding)
         rows = [
@@ -183,7 +183,7 @@ class Findings(list):
 
 
 def _rank(finding: Finding) -> tuple:
-    severity = list(Severity).index(finding.severity) if finding.severity else len(Severity)
+    severity = list(Severity).index(Severity(finding.severity)) if finding.severity else len(Severity)
     history = finding.when == When.BEFORE
     earliest = finding.at.value if finding.at is not None else float("inf")
     return list(Status).index(finding.status), history, severity, earliest, finding.check, finding.subject

@@ -29,9 +29,7 @@ def case_folder(case: str, incident_id: str) -> Path:
     return workspace() / (case or f"cases/{incident_id}")
 
 
-def open_case(
-    incident: dict, platform: str = "neurallog", case: str = "", limits: dict = {}, narrative: dict = {}
-) -> Case:  # noqa: B006
+def open_case(incident: dict, platform: str, case: str, limits: dict, narrative: dict) -> Case:
     """The case that a notebook's parameters name: as it was recorded, or collected now if there is none.
 
     Raises ParameterError for a parameter that is missing, misspelt or out of range, or that is not the question which the case

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Annotated
 
 import yaml
-from nl_forensics.redact import Redactor
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from nl_forensics.errors import ParameterError
 from nl_forensics.incident import Incident
-from nl_forensics.platform import Platform
+from nl_forensics.platform import Budget, Platform, PostgresEndpoint, Queue, RedisNames, Systems
+from nl_forensics.redact import Redactor
 
-PACKAGED = Path(__file__).parent / "parameters"
+PACKAGED = Path(__file__).parent / "parameters_shipped"
 CHECKOUT = Path(__file__).parent.parent / "parameters"
 
 
@@ -87,8 +87,7 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 def read_yaml(path: Path) -> dict:
     """A YAML file that holds a mapping. Raises ParameterError with one line that says what to do."""
     try:
-        text = path.read_text(encoding="utf-8")
-        values = yaml.load(text, _Loader)
+        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except IsADirectoryError:
         raise ParameterError(f"{path} is a folder: name a YAML file in it, such as {path / 'example.yaml'}") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -97,14 +96,14 @@ def read_yaml(path: Path) -> dict:
         raise ParameterError(f"{path} is not YAML: {' '.join(str(error).split())[:300]}") from None
     if not isinstance(values, dict):
         raise ParameterError(f"{path} must hold `key: value` lines; compare it with parameters/example.yaml")
-    _refuse_secrets(text, str(path))
+    _refuse_secrets(values, str(path))
     return values
 
 
-def _refuse_secrets(text: str, where: str) -> None:
+def _refuse_secrets(values: dict, where: str) -> None:
     """Parameters land in notebooks and reports: a secret in them would be published."""
     redactor = Redactor(b"parameters")
-    redactor.text(text)
+    redactor.record(values)
     if kinds := sorted(kind.partition(":")[2] for kind in redactor.counts if kind.startswith("secret")):
         raise ParameterError(
             f"{where} holds what looks like a secret ({', '.join(kinds)}): put it into an environment variable"
@@ -118,7 +117,7 @@ def read(path: Path) -> Parameters:
 
 def resolve(values: dict, where: str = "parameters") -> Parameters:
     """The five variables of a notebook, or a parameter file, validated."""
-    _refuse_secrets(yaml.safe_dump(values), where)
+    _refuse_secrets(values, where)
     try:
         return Parameters.model_validate(values)
     except ValidationError as error:
@@ -138,14 +137,7 @@ def _one_line(error: ValidationError) -> str:
 
 
 def _nearest(key: str) -> str:
-    known = sorted({name for model in _models(Parameters) for name in model.model_fields})
+    models = (Parameters, Narrative, Incident, Platform, Systems, PostgresEndpoint, RedisNames, Queue, Budget)
+    known = sorted({name for model in models for name in model.model_fields})
     close = difflib.get_close_matches(key, known, n=1)
     return f": did you mean {close[0]}?" if close else ": parameters/example.yaml explains every key"
-
-
-def _models(model: type[BaseModel]) -> list[type[BaseModel]]:
-    """A model and every model inside it."""
-    from nl_forensics import incident, platform
-
-    inner = [value for module in (incident, platform) for value in vars(module).values()]
-    return [model, Narrative, *(m for m in inner if isinstance(m, type) and issubclass(m, BaseModel))]

@@ -3,7 +3,9 @@
 The law: bad evidence can prove a problem, only whole evidence can prove health.
 """
 
+import difflib
 import inspect
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -184,7 +186,6 @@ def check(
     baseline: bool = False,
     guide: tuple[str, ...] = (),
     plans: tuple[str, ...] = (),
-    section: str = "",
 ):
     """Register the decorated function. Its name and first line state the healthy state; the rest says why it matters.
 
@@ -196,10 +197,10 @@ def check(
         arguments = inspect.signature(offenders).parameters.values()
         needs = tuple(p.name for p in arguments if p.kind is not p.KEYWORD_ONLY)
         limits = {p.name: p.default for p in arguments if p.kind is p.KEYWORD_ONLY}
-        doc = inspect.getdoc(offenders)
+        doc = inspect.getdoc(offenders) or ""
         CHECKS[offenders.__name__] = Check(
             offenders.__name__,
-            section or inspect.getmodule(offenders).SECTION,
+            sys.modules[offenders.__module__].SECTION,
             doc.splitlines()[0],
             doc,
             severity,
@@ -227,8 +228,6 @@ def load() -> dict[str, Check]:
 
 def check_limits(limits: dict[str, dict[str, float]]) -> None:
     """Raises ParameterError where the parameters name a check or a limit that there is not."""
-    import difflib
-
     for name, values in limits.items():
         if name not in load():
             close = difflib.get_close_matches(name, CHECKS, n=1)

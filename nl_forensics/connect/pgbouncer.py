@@ -1,6 +1,7 @@
 """PgBouncer's admin console: SHOW and nothing else."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
@@ -16,7 +17,7 @@ SHOWN = ("POOLS", "CONFIG", "STATS", "LISTS", "VERSION")
 def connect(address: str, endpoint: Endpoint, budget: Budget) -> "PgBouncerLink":
     """Open the admin console; the address names the database `pgbouncer`."""
     try:
-        connection = psycopg.connect(
+        connection = psycopg.Connection[dict[str, Any]].connect(
             address,
             autocommit=True,
             row_factory=dict_row,
@@ -31,7 +32,7 @@ def connect(address: str, endpoint: Endpoint, budget: Budget) -> "PgBouncerLink"
 class PgBouncerLink:
     """The admin console of one PgBouncer."""
 
-    def __init__(self, connection: psycopg.Connection):
+    def __init__(self, connection: psycopg.Connection[dict[str, Any]]):
         self._connection = connection
         self.identity = {"version": next(iter(next(self.show("VERSION")).values()))}
         self.clock = Clock(0, 0)  # the console has no question for its time

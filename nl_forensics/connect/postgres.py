@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC
 from decimal import Decimal
+from typing import Any
 
 import psycopg
 from psycopg import errors
@@ -58,7 +59,7 @@ def connect(address: str, endpoint: PostgresEndpoint, budget: Budget) -> "Postgr
     return PostgresLink(_connection(address, budget), address, endpoint, budget)
 
 
-def _connection(address: str, budget: Budget) -> psycopg.Connection:
+def _connection(address: str, budget: Budget) -> psycopg.Connection[dict[str, Any]]:
     try:
         asked = conninfo_to_dict(address)
     except psycopg.ProgrammingError as error:
@@ -66,7 +67,7 @@ def _connection(address: str, budget: Budget) -> psycopg.Connection:
             "the address is not a PostgreSQL address", "postgresql://user:password@host:5432/database"
         ) from error
     options = " ".join(f"-c {name}={value}" for name, value in settings(budget).items())
-    ours = {
+    ours: dict[str, str | int] = {
         "application_name": APPLICATION,
         "connect_timeout": max(2, round(budget.connect_s)),
         "tcp_user_timeout": int(budget.question_s * 1000),
@@ -91,7 +92,9 @@ def connection_refused(text: str) -> SourceError:
 class PostgresLink:
     """A read-only session. `version` is server_version_num (170004); `database` is the connected one."""
 
-    def __init__(self, connection: psycopg.Connection, address: str, endpoint: PostgresEndpoint, budget: Budget):
+    def __init__(
+        self, connection: psycopg.Connection[dict[str, Any]], address: str, endpoint: PostgresEndpoint, budget: Budget
+    ):
         self._connection, self._address, self._endpoint, self._budget = connection, address, endpoint, budget
         connection.adapters.register_loader("numeric", _Number)
         self.version = connection.info.server_version

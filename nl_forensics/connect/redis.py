@@ -13,7 +13,7 @@ from nl_forensics.connect import measured_clock
 from nl_forensics.errors import BadAnswer, NotAllowed, NotConfigured, NotReachable, SourceError
 from nl_forensics.platform import Budget, Endpoint
 
-CONNECTING = frozenset({"ping", "info", "time"})
+CONNECTING = frozenset({"info"})
 WITH_SUBCOMMAND = frozenset({"acl", "client", "cluster", "config", "latency", "memory", "object", "slowlog", "xinfo"})
 
 
@@ -33,35 +33,44 @@ def connect(address: str, endpoint: Endpoint, budget: Budget) -> "RedisLink":
             socket_connect_timeout=budget.connect_s,
             retry=Retry(NoBackoff(), 0),
             decode_responses=True,
-            encoding_errors="backslashreplace",
+            encoding_errors="surrogateescape",  # a key that is no UTF-8 can be sent back as it came
             protocol=2,
             single_connection_client=False,
             max_connections=1,
-            driver_info=None,
+            driver_info=None,  # CLIENT SETINFO would be one more command to allow, and an error before Redis 7.2
         )
     except ValueError as error:
         raise NotConfigured(
             f"the address is not a Redis address: {error}", "redis://user:password@host:6379/0"
         ) from None
-    return RedisLink(client)
+    return RedisLink(client, endpoint)
 
 
 class RedisLink:
-    """One connection to one Redis. Values are decoded; bytes that are no UTF-8 are shown as escapes."""
+    """One connection to one Redis.
 
-    def __init__(self, client: redis.Redis):
-        self._client = client
+    endpoint   as the platform file declares it
+    version    as the server says it; Valkey too tells the version of Redis that it is compatible with
+    database   number of the database that the address selects: keys of others are not seen
+    """
+
+    def __init__(self, client: redis.Redis, endpoint: Endpoint):
+        self._client, self.endpoint = client, endpoint
+        self.database = int(client.connection_pool.connection_kwargs.get("db") or 0)
         server = self.call("INFO", "server")
-        self.version = server.get("redis_version", "")
+        self.version = str(server.get("redis_version", ""))
         self.identity = {"version": self.version, "run_id": server.get("run_id"), "mode": server.get("redis_mode")}
         self.clock = measured_clock(self._time)
 
     def _time(self) -> datetime:
-        seconds, microseconds = self.call("TIME")
-        return datetime.fromtimestamp(seconds + microseconds / 1e6, UTC)
+        """By INFO, so that TIME need not be allowed."""
+        return datetime.fromtimestamp(self.call("INFO", "server")["server_time_usec"] / 1e6, UTC)
 
     def call(self, *command):
-        """The answer to one command. Raises NotAllowed, NotReachable or BadAnswer."""
+        """The answer to one command: INFO as a dict, everything else as the lists and strings that Redis sent.
+
+        Raises NotAllowed, NotReachable or BadAnswer.
+        """
         _refuse_unlisted(command)
         try:
             return self._client.execute_command(*command)
@@ -69,7 +78,7 @@ class RedisLink:
             raise _failed(error) from None
 
     def pipeline(self, commands: list[tuple]) -> list:
-        """The answers to many commands in one round trip; a key that vanished between is an exception in the list."""
+        """The answers to many commands in one round trip; a command that failed has its exception in the list."""
         for command in commands:
             _refuse_unlisted(command)
         try:
@@ -96,12 +105,12 @@ def _refuse_unlisted(command: tuple) -> None:
 
 def _failed(error: exceptions.RedisError) -> SourceError:
     said = " ".join(str(error).split())
-    if isinstance(error, exceptions.AuthenticationError) or said.startswith(
-        ("WRONGPASS", "NOAUTH", "invalid username")
-    ):
+    if isinstance(error, exceptions.AuthenticationError) or said.startswith(("WRONGPASS", "NOAUTH")):
         return NotAllowed(said, "check the user and the password in the environment variable of this endpoint")
     if isinstance(error, exceptions.NoPermissionError) or said.startswith("NOPERM"):
         return NotAllowed(said)
+    if "max number of clients" in said:
+        return NotReachable(said, "free a connection, or raise maxclients")
     if isinstance(error, exceptions.ConnectionError | exceptions.TimeoutError):
         closes = "check the address: redis:// or rediss://, host and port, and whether the server runs"
         return NotReachable(said or "the connection was closed", closes)

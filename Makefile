@@ -1,0 +1,59 @@
+# Two commands do all the set-up: `make report` (no server is needed) and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMPS := .venv/installed
+
+.PHONY: report test lint unit nbval notebooks record golden bench stack install-test clean
+.DEFAULT_GOAL := report
+
+$(STAMPS)-run: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing nl_forensics into .venv"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e .
+	@touch $@
+
+$(STAMPS)-test: $(STAMPS)-run
+	@echo "installing the test tools into .venv"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[lab,test]'
+	@touch $@
+
+install-test: $(STAMPS)-test
+	@bash tests/stack/install.sh
+
+# The report of the demo case. It succeeds when the report was made, whatever the verdict.
+report: $(STAMPS)-run
+	@$(BIN)/nl-forensics report parameters/demo.yaml; code=$$?; test $$code -eq 0 -o $$code -eq 1 -o $$code -eq 3
+
+test: lint install-test
+	@$(BIN)/python -m pytest tests
+	@$(MAKE) --no-print-directory nbval
+
+lint: $(STAMPS)-test
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/mypy
+
+nbval: $(STAMPS)-test
+	@$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg notebooks
+
+# What is written by programs, never by hand.
+notebooks: $(STAMPS)-test
+	@$(BIN)/python -m tests.write_notebooks
+
+record: install-test
+	@$(BIN)/python -m tests.record
+
+golden: $(STAMPS)-test
+	@$(BIN)/python -m tests.write_golden
+
+bench: install-test
+	@$(BIN)/python -m tests.bench
+
+# Everything up, with load, until Ctrl-C; prints the environment that nl-forensics needs.
+stack: install-test
+	@$(BIN)/python -m tests.stack
+
+clean:
+	rm -rf .venv build dist *.egg-info
