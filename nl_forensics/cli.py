@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 
-from nl_forensics import notebook
+from nl_forensics import notebook, permissions
 from nl_forensics import parameters as parameter_files
 from nl_forensics.case import Case
 from nl_forensics.checks import check_limits, run_checks
@@ -151,6 +151,13 @@ def doctor_command(parameters: Path, as_json: bool) -> int:
         else f"{len(findings.unknowns)} checks would stay unknown"
     )
     return 3 if findings.unknowns else 0
+
+
+@cli.command("permissions")
+def permissions_command() -> int:
+    """The roles and grants that the questions need: no more, no less."""
+    click.echo(permissions.everything())
+    return 0
 
 
 @cli.command("sources")

@@ -163,9 +163,6 @@ def with_case(case: Case, folder: Path) -> Path:
 
 
 def _executed(case: Case, number: str, source: Path, target: Path) -> Section:
-    sys.modules.setdefault(
-        "rfc3987_syntax", None
-    )  # 1.2 s of every import of nbformat, for IRI checks that it never makes
     import nbformat
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError

@@ -56,17 +56,17 @@ def settings(budget: Budget) -> dict[str, str]:
 
 def connect(address: str, endpoint: PostgresEndpoint, budget: Budget) -> "PostgresLink":
     """Open the session of one instance."""
-    return PostgresLink(_connection(address, budget), address, endpoint, budget)
+    return PostgresLink(_connection(address, budget, settings(budget)), address, endpoint, budget)
 
 
-def _connection(address: str, budget: Budget) -> psycopg.Connection[dict[str, Any]]:
+def _connection(address: str, budget: Budget, set_up: dict[str, str]) -> psycopg.Connection[dict[str, Any]]:
     try:
         asked = conninfo_to_dict(address)
     except psycopg.ProgrammingError as error:
         raise NotConfigured(
             "the address is not a PostgreSQL address", "postgresql://user:password@host:5432/database"
         ) from error
-    options = " ".join(f"-c {name}={value}" for name, value in settings(budget).items())
+    options = " ".join(f"-c {name}={value}" for name, value in set_up.items())
     ours: dict[str, str | int] = {
         "application_name": APPLICATION,
         "connect_timeout": max(2, round(budget.connect_s)),
@@ -129,10 +129,27 @@ class PostgresLink:
         if not sql.lstrip().upper().startswith(READS):
             raise BadAnswer(f"refused to send a statement that does not begin with {' or '.join(READS)}")
         try:
-            with self._connection.transaction(), self._connection.cursor() as cursor:
-                yield from cursor.stream(sql, parameters) if parameters else cursor.stream(sql)
+            with self._connection.cursor() as cursor:
+                stream = cursor.stream(sql, parameters) if parameters else cursor.stream(sql)
+                # One row ahead: who takes the only row and leaves must not make the driver cancel the statement.
+                row = next(stream, None)
+                while row is not None:
+                    following = next(stream, None)
+                    yield row
+                    row = following
         except psycopg.Error as error:
             raise _statement_failed(error) from None
+
+    def as_configured(self, sql: str, parameters: list) -> list[dict]:
+        """The rows of one statement in a session of its own without our timeouts, so that it sees those of the server."""
+        if not sql.lstrip().upper().startswith(READS):
+            raise BadAnswer(f"refused to send a statement that does not begin with {' or '.join(READS)}")
+        set_up = {name: value for name, value in settings(self._budget).items() if not name.endswith("_timeout")}
+        with _connection(make_conninfo(self._address, options=""), self._budget, set_up) as connection:
+            try:
+                return connection.execute(sql, parameters).fetchall()
+            except psycopg.Error as error:
+                raise _statement_failed(error) from None
 
     @property
     def databases(self) -> list[str]:

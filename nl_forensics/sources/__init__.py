@@ -169,7 +169,7 @@ def source(
             readings,
             needs,
             guide,
-            inspect.getdoc(fetch),
+            inspect.getdoc(fetch) or "",
         )
         return SOURCES[name]
 

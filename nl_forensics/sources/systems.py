@@ -1,6 +1,6 @@
 """Which system answered at all. Asked of every system, before anything else."""
 
-from nl_forensics.sources import UTC, source
+from nl_forensics.sources import UTC, Permission, source
 
 
 @source(
@@ -17,6 +17,7 @@ from nl_forensics.sources import UTC, source
     },
     nullable=("version", "role", "superuser", "clock_offset_s"),
     covers="now",
+    needs=Permission(redis="+ping +info +time"),
 )
 def systems_reached(any_system):
     """One row per system that we tried to reach, whether it answered or not: an outage is an answer too.

@@ -1,0 +1,68 @@
+"""The whole platform below Kubernetes: PostgreSQL with replica, PgBouncer, Redis, exporters, Prometheus with a past."""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from tests.stack import exporters, history, pgbouncer, postgres, prometheus, redis
+from tests.stack.pgbouncer import PgBouncer
+from tests.stack.postgres import Postgres
+from tests.stack.process import Process
+from tests.stack.prometheus import Prometheus
+from tests.stack.redis import Redis
+
+# As a real Prometheus is, not faster: the exporters' own queries would be a large part of so small a load.
+SCRAPE_INTERVAL_S = 5
+
+
+@dataclass
+class Stack:
+    postgres: Postgres
+    replica: Postgres
+    pgbouncer: PgBouncer
+    redis: Redis
+    prometheus: Prometheus
+    exporters: list[Process]
+
+    def environment(self):
+        """The environment variables that the parameters of NeuralLog name; they hold passwords."""
+        return {
+            "NL_POSTGRES_DSN": self.postgres.dsn(),
+            "NL_PGBOUNCER_DSN": self.pgbouncer.dsn(),
+            "NL_REDIS_URL": self.redis.url(),
+            "NL_PROMETHEUS_URL": self.prometheus.url,
+        }
+
+
+@contextmanager
+def stack(
+    postgres_settings=None, redis_settings=None, redis_version="7.0", past=None, rules=None, scrape_s=SCRAPE_INTERVAL_S
+):
+    """Start everything, side by side where one does not need the other; all of it ends with `with`.
+
+    past    OpenMetrics text; default: six healthy hours. "": none
+    rules   recording and alerting rules of Prometheus
+    """
+    with ExitStack() as running, ThreadPoolExecutor() as pool:
+
+        def begin(start, *arguments):
+            server = start(*arguments)
+            running.callback(server.close)
+            return server
+
+        def databases():
+            primary = begin(postgres.start, postgres.DEBIAN_VERSION, postgres_settings)
+            return primary, begin(postgres.replica, primary), begin(pgbouncer.start, primary)
+
+        starting = pool.submit(databases)
+        cache = begin(redis.start, redis_version, redis_settings)
+        past = history.healthy() if past is None else past
+        primary, replica, pooler = starting.result()
+        scraped = (
+            (history.POSTGRES, begin(exporters.start_postgres_exporter, primary)),
+            (history.REPLICA, begin(exporters.start_postgres_exporter, replica)),
+            (history.REDIS, begin(exporters.start_redis_exporter, cache)),
+        )
+        targets = [prometheus.Target(**labels, port=exporter.port) for labels, exporter in scraped]
+        watcher = begin(prometheus.start, targets, past, rules, scrape_s)
+        yield Stack(primary, replica, pooler, cache, watcher, [exporter for _, exporter in scraped])
