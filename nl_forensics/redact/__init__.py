@@ -1,0 +1,187 @@
+"""What is never written down.
+
+Credentials are masked for ever: `<SECRET:kind>`. Identifiers that an investigation must join on (e-mail, public IP, customer and
+user ids) become stable pseudonyms: `email~k3f9q2mzx4abc`. What one acts on stays clear: names of namespaces, tenants, services, pods
+and tables, private addresses, query ids, LSNs, digests, trace ids, times, versions.
+
+Rules say which bytes of a text are meant, each on its own: by shape (`shapes.py`) or by the name beside it (`pairs.py`). Where they
+overlap, all of it goes. One search for all rules at once tells whether a text is clean, as most are.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import re2
+
+from nl_forensics.redact.pairs import (
+    IDENTIFIER_NAMES,
+    PAIRS,
+    is_connection_without_secret,
+    is_empty,
+    is_flag,
+    label_of_key,
+)
+from nl_forensics.redact.pseudonyms import Vault, normal_form, organisation_key, pseudonym
+from nl_forensics.redact.shapes import IDENTIFIERS, SECRETS, Found
+from nl_forensics.redact.sql import normalise_sql
+
+__all__ = ["Redactor", "Vault", "normalise_sql", "organisation_key"]
+
+ERROR = "<REDACTION-ERROR>"
+CLASSES = {shape.label for shape in IDENTIFIERS} | IDENTIFIER_NAMES.keys()
+RULES = (*SECRETS, *IDENTIFIERS, *PAIRS)
+
+# What can go wrong on hostile input: RE2 gives up, a lone surrogate, no end of nesting, more than 2 GB, an object that won't say what it is.
+FAILURES = (re2.error, ValueError, RecursionError, OverflowError, TypeError)
+
+
+class Redactor:
+    """What is never written down.
+
+    key     makes the pseudonyms: the same key, the same pseudonyms
+    vault   is told each pseudonym and what it stands for
+    counts  what was removed, by kind: {"secret:stripe_key": 2, "email": 5, "error": 0}
+    """
+
+    def __init__(self, key: bytes, vault: Callable[[str, str], None] | None = None):
+        self.counts: Counter[str] = Counter()
+        self._key = key
+        self._vault = vault
+        self._known: dict[tuple[str, str], str] = {}
+
+    def record(self, value: Any) -> Any:
+        """A JSON value with every credential masked and every identifier pseudonymised, at any depth.
+
+        A key of a mapping says what its value is. What JSON doesn't know (times, decimals, addresses) becomes text.
+        """
+        try:
+            return self._value(value, "")
+        except FAILURES:
+            return self._failed()
+
+    def text(self, text: str) -> str:
+        """The same for one string: an error message, a log line, a note."""
+        return self._text(text, "")
+
+    def _value(self, value: Any, label: str) -> Any:
+        if isinstance(value, str):
+            return self._text(value, label)
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        if isinstance(value, list | tuple):
+            return [self._value(item, implied or label) for item, implied in _implied(value)]
+        if isinstance(value, Mapping):
+            return self._mapping(value, label)
+        return self._text(str(value), label)
+
+    def _mapping(self, mapping: Mapping, label: str) -> dict:
+        """{"name": "DB_PASSWORD", "value": …} says it in a value, {"password": {"value": …}} one level up."""
+        name = mapping.get("name")
+        of_value = (label_of_key(name) if isinstance(name, str) else "") or label
+        clean = {}
+        for key, value in mapping.items():
+            key = str(key)
+            clean[self._text(key, "")] = self._value(
+                value, label_of_key(key) or (of_value if key in VALUE_KEYS else "")
+            )
+        return clean
+
+    def _text(self, text: str, label: str) -> str:
+        """Fails closed: what can't be searched isn't kept."""
+        try:
+            encoded = text.encode()
+            found = _found(encoded, label)
+            return self._without(encoded, found).decode() if found else text
+        except FAILURES:
+            return self._failed()
+
+    def _failed(self) -> str:
+        self.counts["error"] += 1
+        return ERROR
+
+    def _without(self, text: bytes, found: Iterable[Found]) -> bytes:
+        parts, position = [], 0
+        for span in found:
+            removed = text[span.start : span.end]
+            parts += [text[position : span.start], span.quote, self._stand_in(span.label, removed).encode(), span.quote]
+            position = span.end
+        return b"".join([*parts, text[position:]])
+
+    def _stand_in(self, label: str, removed: bytes) -> str:
+        if label in CLASSES:
+            self.counts[label] += 1
+            return self._pseudonym(label, normal_form(label, removed.decode()))
+        self.counts[f"secret:{label}"] += 1
+        return f"<SECRET:{label}>"
+
+    def _pseudonym(self, label: str, normal: str) -> str:
+        if (label, normal) not in self._known:
+            self._known[label, normal] = pseudonym(self._key, label, normal)
+            if self._vault:
+                self._vault(self._known[label, normal], normal)
+        return self._known[label, normal]
+
+
+VALUE_KEYS = ("value", "values", "setting")
+
+
+def _implied(items: Iterable[Any]) -> Iterator[tuple[Any, str]]:
+    """Each item, and what the items before it say that it is: ["--password", "x"], ["AUTH", "user", "x"]."""
+    before, is_login = "", False
+    for item in items:
+        is_login = is_login or before in ("AUTH", "AUTH2", "SETUSER")
+        yield item, "argument" if is_login or (before and is_flag(before)) else ""
+        before = item if isinstance(item, str) else ""
+
+
+def _suspects() -> re2.Set:
+    """All rules in one automaton, which tells in one pass which of them have something to look at.
+
+    Counted repetitions would make it huge, so each becomes "one or more", which finds the same and a little more.
+    """
+    options = re2.Options()
+    options.max_mem = 64 << 20
+    suspects = re2.Set.SearchSet(options)
+    for rule in RULES:
+        suspects.Add(_COUNTED.sub(b"+", rule.pattern.pattern))
+    suspects.Compile()
+    return suspects
+
+
+LONG = 32_768  # bytes; beyond, hostile text could make the automaton grow, so each rule searches on its own
+_COUNTED = re2.compile(rb"\{[1-9]\d+(?:,\d*)?\}")
+SUSPECTS = _suspects()
+
+
+def _found(text: bytes, label: str) -> list[Found]:
+    """What must go from a text whose key says that it is a `label`, in order, without overlaps."""
+    matching = range(len(RULES)) if len(text) > LONG else sorted(SUSPECTS.Match(text) or ())
+    if not matching and not label:
+        return []
+    spans = [span for index in matching for span in RULES[index].find(text)]
+    spans = [span for span in spans if not is_empty(text[span.start : span.end])]
+    if label and _is_whole(text, label, bool(spans)):
+        spans.append(Found(0, len(text), label))
+    elif label == "version":
+        spans = [span for span in spans if span.label != "ip"]
+    return _merged(spans)
+
+
+def _is_whole(text: bytes, label: str, has_spans: bool) -> bool:
+    """Whether the key says that all of the text must go. Of a connection, only its secret, if it can be told apart."""
+    if label == "connection":
+        return not (has_spans or b"<SECRET:" in text or is_connection_without_secret(text))
+    return label != "version" and not is_empty(text)
+
+
+def _merged(spans: Iterable[Found]) -> list[Found]:
+    """Spans that overlap become one; a secret is stronger than an identifier, and the earlier rule than the later."""
+    merged: list[Found] = []
+    for span in sorted(spans, key=lambda span: span.start):
+        if merged and span.start < merged[-1].end:
+            last = merged.pop()
+            label = span.label if last.label in CLASSES and span.label not in CLASSES else last.label
+            span = Found(last.start, max(last.end, span.end), label, last.quote or span.quote)
+        merged.append(span)
+    return merged
