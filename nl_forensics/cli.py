@@ -6,6 +6,7 @@ ours · 5 the case fails verification · 130 interrupted. `collect` gives 0 or 3
 
 import itertools
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import click
 from nl_forensics import notebook, permissions
 from nl_forensics import parameters as parameter_files
 from nl_forensics.case import Case
-from nl_forensics.checks import check_limits, run_checks
+from nl_forensics.checks import check_limits, check_sections, run_checks
 from nl_forensics.checks import load as load_checks
 from nl_forensics.collect import REACHED, collect
 from nl_forensics.errors import CaseError, ForensicsError, ParameterError
@@ -55,7 +56,7 @@ def cli():
 def collect_command(parameters: Path, folder: Path | None, again: tuple[str, ...], as_json: bool) -> int:
     """Ask every system and record its answers; resumes a collection that was killed."""
     asked = _read(parameters)
-    case = _collected(asked, folder or _folder_of(asked), again)
+    case = _collected(asked, _writable(folder or _folder_of(asked)), again)
     gaps = [gap for name in case.answers for gap in case.gaps(name)]
     if as_json:
         _print_json({"case": str(case.folder), "coverage": case.coverage().to_dict("records")})
@@ -73,6 +74,7 @@ def collect_command(parameters: Path, folder: Path | None, again: tuple[str, ...
 def findings_command(what: str, sections: str, as_json: bool) -> int:
     """The verdict without notebooks. Live, each finding is printed as soon as its sources have answered."""
     wanted = _sections(sections)
+    check_sections(wanted)
     case = _opened(what, None if as_json else _Live(wanted))
     findings = run_checks(case, wanted)
     if as_json:
@@ -198,7 +200,7 @@ def checks_command(as_json: bool) -> int:
 @click.argument("pseudonym")
 def reveal_command(folder: str, pseudonym: str) -> int:
     """What a pseudonym stands for; that it was asked is noted in the chain of custody."""
-    click.echo(Case(_case_path(folder)).reveal(pseudonym))
+    click.echo(Case(_writable(_case_path(folder))).reveal(pseudonym))
     return 0
 
 
@@ -207,7 +209,7 @@ def reveal_command(folder: str, pseudonym: str) -> int:
 @click.argument("text")
 def note_command(folder: str, text: str) -> int:
     """Write a time-stamped note into a case: "rolled back"."""
-    Case(_case_path(folder)).note(text)
+    Case(_writable(_case_path(folder))).note(text)
     return 0
 
 
@@ -239,6 +241,12 @@ def _case_path(name: str) -> Path:
     return notebook.case_folder("demo", "") if name == "demo" else Path(name)
 
 
+def _writable(folder: Path) -> Path:
+    if folder.resolve() == notebook.case_folder("demo", "").resolve():
+        raise ParameterError("the demo case is a recorded one, nothing is added to it: name another case")
+    return folder
+
+
 def _sections(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
@@ -250,9 +258,10 @@ def _opened(what: str, live) -> Case:
         return Case(path)
     asked = _read(path)
     folder = _folder_of(asked)
-    if not (folder / "1").is_dir():
+    if not notebook.is_collected(folder):
         return _collected(asked, folder, (), live)
-    return notebook.asked_with(Case(folder), asked, open_ended=True)
+    open_ended = parameter_files.read_yaml(path)["incident"].get("end", "now") == "now"
+    return notebook.asked_with(Case(folder), asked, open_ended)
 
 
 def _collected(asked: Parameters, folder: Path, again: tuple[str, ...], live=None) -> Case:
@@ -263,7 +272,7 @@ def _collected(asked: Parameters, folder: Path, again: tuple[str, ...], live=Non
         told = f"{next(counted)} answers, the last: {source} of {instance}"
         click.echo(f"\r\033[K{told}" if on_terminal else told, nl=not on_terminal, err=True)
         if live:
-            live.landed(folder, asked)
+            live.landed(folder)
 
     case = collect(folder, asked, again, landed)
     click.echo("\r\033[K" if on_terminal else "", nl=not on_terminal, err=True)
@@ -276,23 +285,13 @@ class _Live:
     def __init__(self, sections: tuple[str, ...]):
         self.left = [one for one in load_checks().values() if not sections or one.section in sections]
 
-    def landed(self, folder: Path, asked: Parameters) -> None:
+    def landed(self, folder: Path) -> None:
         case = Case(folder)
-        systems = asked.platform.systems
-        ready = [one for one in self.left if all(_has_landed(case, systems, name) for name in one.needs)]
+        ready = [one for one in self.left if all(case.has_landed(name) for name in one.needs)]
         self.left = [one for one in self.left if one not in ready]
         for finding in (finding for one in ready for finding in one.run(case)):
             if finding.status is Status.PROBLEM and finding.is_of_the_incident:
                 _print_finding(finding)
-
-
-def _has_landed(case: Case, systems, name: str) -> bool:
-    source = load_sources()[name]
-    if name == REACHED:
-        expected = sum(len(systems.instances(system)) for system in type(systems).model_fields)
-    else:
-        expected = len(systems.instances({"database": "postgres"}.get(source.system, source.system)))
-    return len(case.answers.get(name, {})) >= expected
 
 
 def _print_findings(findings: Findings) -> None:
@@ -343,12 +342,23 @@ def run(arguments: list[str]) -> int:
         return _said(error, 5)
     except ForensicsError as error:
         return _said(error, 4)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # who read us has left: `findings demo | head`
+        return 2
     except OSError as error:
         return _said(error, 2)
+    except Exception as error:  # noqa: BLE001 (the edge of the process: a bug must not look like "a problem was found")
+        return _said(error, 4)
 
 
 def _said(error: Exception, code: int) -> int:
     if code == 4:
         traceback.print_exc()
-    click.echo(f"nl-forensics: {error}", err=True)
+        click.echo("nl-forensics: this is a bug of nl_forensics: report it, with what stands above", err=True)
+    else:
+        click.echo(f"nl-forensics: {error}", err=True)
     return code
+
+
+if __name__ == "__main__":
+    main()

@@ -6,22 +6,24 @@ one system, and the collector kills it when it is silent for too long. What it h
 
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from nl_forensics import sources
-from nl_forensics.case import Case, OpenRound, Recording, open_round
+from nl_forensics.case import Case
 from nl_forensics.errors import ParameterError
 from nl_forensics.parameters import Parameters
 from nl_forensics.platform import Endpoint
+from nl_forensics.rounds import OpenRound, Recording, open_round
 from nl_forensics.worker import work
 
 REACHED = "systems_reached"
-SYSTEM_OF = {"database": "postgres"}  # asked through the worker of another system
 MOST_TIMEOUTS = 2  # in a row; then the rest is not asked
 GRACE_S = 1.0  # for a busy machine, on top of what a worker was granted
 
@@ -40,14 +42,29 @@ def collect(folder: Path, parameters: Parameters, again: tuple[str, ...] = (), l
     known = sources.load()
     if unknown := sorted(set(again) - known.keys()):
         raise ParameterError(f"no source is called {', '.join(unknown)}: `nl-forensics sources` lists them")
-    step = open_round(folder, parameters)
+    step = open_round(folder, parameters, again)
     try:
-        _Collection(step, parameters, set(again) or set(known), landed or (lambda source, instance: None)).run()
-    except BaseException:
+        _Collection(step, _scope(step, again) or set(known), landed or (lambda source, instance: None)).run()
+        step.finish()
+    finally:
         step.close()
-        raise
-    step.finish()
     return Case(folder)
+
+
+def _scope(step: OpenRound, again: tuple[str, ...]) -> set[str]:
+    """The sources that the round asks, none meaning all of them: a resumed round is finished as it was begun."""
+    begun = next(event["asks"] for event in step.events() if event["event"] == "opened")
+    return {*begun, *again} if begun else set()
+
+
+@contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Ctrl-C waits; and who is started meanwhile never sees it: the collector ends its workers itself."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @dataclass
@@ -84,9 +101,9 @@ class _Worker:
 class _Collection:
     """One run over all systems. Only this process writes to the case."""
 
-    def __init__(self, step: OpenRound, parameters: Parameters, names: set[str], landed: Landed):
-        self.step, self.parameters, self.landed = step, parameters, landed
-        self.budget = parameters.platform.budget
+    def __init__(self, step: OpenRound, names: set[str], landed: Landed):
+        self.step, self.parameters, self.landed = step, step.parameters, landed
+        self.budget = self.parameters.platform.budget
         self.deadline = time.monotonic() + self.budget.deadline_s
         self.workers = [worker for worker in self._planned(names) if worker.questions]
         self._context = multiprocessing.get_context("forkserver")
@@ -97,7 +114,7 @@ class _Collection:
         done = {key for key, answer in self.step.best_answers().items() if not answer.error}
         systems = self.parameters.platform.systems
         for system in type(systems).model_fields:
-            asked = [s.name for s in sources.load().values() if SYSTEM_OF.get(s.system, s.system) == system]
+            asked = [s.name for s in sources.load().values() if sources.ASKED_THROUGH.get(s.system, s.system) == system]
             for instance, endpoint in systems.instances(system).items():
                 left = [name for name in asked if name in names and (name, instance) not in done]
                 yield _Worker(system, instance, endpoint, os.environ.get(endpoint.endpoint, ""), left)
@@ -115,19 +132,18 @@ class _Collection:
     def _not_configured(self, worker: _Worker) -> None:
         variable = worker.endpoint.endpoint
         closes = f"set {variable}, or declare {worker.system} absent in the platform file"
-        for name in [REACHED, *worker.questions]:
-            self._refused(worker, name, "NotConfigured", f"{variable} is not set", closes)
-        worker.questions.clear()
+        self._give_up(worker, "NotConfigured", f"{variable} is not set", closes)
 
     def _start(self, worker: _Worker) -> None:
-        worker.pipe, theirs = self._context.Pipe()
-        worker.reached, worker.began = False, time.monotonic()
-        arguments = (theirs, worker.system, worker.address, worker.endpoint, list(worker.questions))
-        worker.process = self._context.Process(
-            target=work, args=(*arguments, self.parameters.incident, self.parameters.platform), daemon=True
-        )
-        worker.process.start()
-        theirs.close()
+        worker.reached, worker.began, worker.asking = False, time.monotonic(), ""
+        with _no_interrupt():
+            worker.pipe, theirs = self._context.Pipe()
+            asked = (worker.system, worker.address, worker.endpoint, list(worker.questions))
+            worker.process = self._context.Process(
+                target=work, args=(theirs, *asked, self.parameters.incident, self.parameters.platform), daemon=True
+            )
+            worker.process.start()
+            theirs.close()
         worker.silent_after = time.monotonic() + 10 * GRACE_S  # the process itself has to start
 
     def _listen(self, running: dict[Connection, _Worker]) -> None:
@@ -135,9 +151,11 @@ class _Collection:
         nearest = min(min(worker.silent_after for worker in running.values()), self.deadline)
         ready = wait(list(running), max(0.0, nearest - time.monotonic()))
         for pipe, worker in running.items():
-            if pipe in ready:
+            if time.monotonic() >= self.deadline:
+                self._silent(worker)
+            elif pipe in ready:
                 self._receive(pipe, worker)
-            elif time.monotonic() >= min(worker.silent_after, self.deadline):
+            elif time.monotonic() >= worker.silent_after:
                 self._silent(worker)
 
     def _receive(self, pipe: Connection, worker: _Worker) -> None:
@@ -166,13 +184,9 @@ class _Collection:
         self._grant(worker, self.budget.question_s)
 
     def _on_unreached(self, worker: _Worker, kind: str, why: str, closes: str) -> None:
-        """It did not let us in: an outage, or a refusal of ours alone."""
-        if kind == "NotReachable":
-            self._record_reached(worker, False, why, {}, None)
-        elif kind == "NotConfigured":
-            self._refused(worker, REACHED, kind, why, closes)
-        else:
-            self._record_reached(worker, True, why, {}, None)
+        """It did not let us in. What answers in another protocol is an outage; "you may not log in" is an answer."""
+        if kind in ("NotReachable", "BadAnswer", "NotAllowed"):
+            self._record_reached(worker, kind == "NotAllowed", why, {}, None)
         self._give_up(worker, kind, why, closes)
 
     def _on_asking(self, worker: _Worker, name: str) -> None:
@@ -230,8 +244,8 @@ class _Collection:
             self._give_up(
                 worker, "NotReachable", f"not asked: {MOST_TIMEOUTS} questions in a row had no answer", "collect again"
             )
-        elif worker.questions:
-            self._start(worker)
+        else:
+            self._start(worker)  # also without a question left: does it still answer?
 
     def _gone(self, worker: _Worker) -> None:
         """The process died without a word: a bug of ours, or somebody killed it."""
@@ -239,8 +253,9 @@ class _Collection:
         self._give_up(worker, "Bug", "the worker process died", "report this, with the case")
 
     def _give_up(self, worker: _Worker, kind: str, why: str, closes: str) -> None:
+        """Ask nothing more. Where it is not even known whether the system answers, that question is refused, too."""
         worker.stop()
-        for name in list(worker.questions):
+        for name in [REACHED] * (worker.answered is None) + worker.questions:
             self._refused(worker, name, kind, why, closes)
         worker.questions.clear()
 

@@ -7,6 +7,7 @@ the manifests of RFC 8493, so that `sha256sum -c`, any BagIt tool, or `verify` h
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,20 +72,23 @@ class Chain:
 
     def events(self) -> Iterator[dict]:
         """Every event in order. Raises CaseError where a line can't be read."""
-        if not self._path.exists():
+        if not self._path.is_file():
             return
-        whole, _, _torn = self._path.read_text(encoding="utf-8").rpartition("\n")
-        for number, line in enumerate(whole.split("\n") if whole else [], 1):
+        whole, _, _torn = self._path.read_bytes().rpartition(b"\n")
+        for number, line in enumerate(whole.split(b"\n") if whole else [], 1):
             try:
-                yield json.loads(line)
-            except ValueError as error:
-                raise CaseError(
-                    f"{self._path}, line {number}: is not JSON: the chain of custody was altered"
-                ) from error
+                event = json.loads(line)
+            except ValueError:
+                event = None
+            if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+                raise CaseError(f"{self._path}, line {number}: is no event: the chain of custody was altered")
+            yield event
 
 
 def seal(folder: Path, identifier: str, agent: str) -> str:
     """Make the round a BagIt bag, and return its seal: the SHA-256 of the tag manifest, which names the whole round."""
+    for leftover in folder.glob("*.part"):
+        leftover.unlink()  # of a writer that was killed
     payload = sorted(path for path in (folder / "data").rglob("*") if path.is_file())
     octets = sum(path.stat().st_size for path in payload)
     bag_info = {
@@ -110,59 +114,93 @@ def seal_of(folder: Path) -> str:
     return sha256(folder / TAGS) if (folder / TAGS).exists() else ""
 
 
+def check_tags(folder: Path) -> None:
+    """Raises CaseError where the question, the custody or a manifest of a sealed round was altered, without reading the answers."""
+    if faults := _listed_faults(folder, TAGS):
+        raise CaseError(f"{faults[0]}: nothing is concluded from an altered case: `nl-forensics verify` tells all")
+
+
 def verify(folder: Path, after: str) -> list[str]:
     """Everything that is wrong with a sealed round, one line each; empty when it is whole.
 
     Checks both manifests, that there is no file beside theirs and no link, every link of the chain, and that every recorded
     answer is the one that custody names. `after` is the seal of the round before.
     """
+    if folder.is_symlink():
+        return [f"{folder.name}: was replaced by a link"]
     if not (folder / TAGS).is_file():
-        return [f"{folder.name}: is not sealed: run `nl-forensics collect` again to finish it"]
+        return [f"{folder.name}/{TAGS}: is missing: the round is not sealed, `nl-forensics collect` finishes it"]
+    faults = _listed_faults(folder, TAGS) + _listed_faults(folder, MANIFEST)
+    return list(dict.fromkeys([*faults, *_strangers(folder), *_chain_faults(folder, after)]))
+
+
+def _read_manifest(folder: Path, name: str) -> dict[str, str]:
+    """{path: digest}. Raises CaseError for a line that is none, and for a path that leaves the round."""
     try:
-        listed = _read_manifest(folder / TAGS) | _read_manifest(folder / MANIFEST)
-        faults = [fault for path, digest in listed.items() if (fault := _fault(folder, path, digest))]
-        return faults + _strangers(folder, listed) + _chain_faults(folder, after, listed)
-    except (CaseError, OSError, UnicodeDecodeError) as error:
-        return [f"{folder.name}: {error}"]
-
-
-def _read_manifest(path: Path) -> dict[str, str]:
-    """{path: digest}. A path that leaves the round is refused."""
+        lines = (folder / name).read_bytes().decode().split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CaseError(f"{folder.name}/{name}: can't be read: {error}") from None
     listed = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        digest, _, name = line.partition("  ")
-        if not name or name.startswith("/") or ".." in Path(name).parts:
-            raise CaseError(f"{path.name}: can't be read: {line[:80]!r}")
-        listed[name] = digest
+    for number, line in enumerate(lines[:-1], 1):
+        digest, _, path = line.partition("  ")
+        if not re.fullmatch("[0-9a-f]{64}", digest) or not path or path.startswith("/") or ".." in Path(path).parts:
+            raise CaseError(f"{folder.name}/{name}, line {number}: is no line of a manifest: it was altered")
+        listed[path] = digest
+    if lines[-1]:
+        raise CaseError(f"{folder.name}/{name}: its last line is cut off")
     return listed
 
 
-def _fault(folder: Path, name: str, digest: str) -> str:
+def _listed_faults(folder: Path, manifest: str) -> list[str]:
+    try:
+        listed = _read_manifest(folder, manifest)
+    except CaseError as error:
+        return [str(error)]
+    return [fault for path, digest in listed.items() if (fault := _fault(folder, path, digest, manifest))]
+
+
+def _fault(folder: Path, name: str, digest: str, manifest: str) -> str:
+    """A difference does not tell which of the two was altered, so both are named."""
     path, shown = folder / name, f"{folder.name}/{name}"
     if path.is_symlink():
         return f"{shown}: was replaced by a link"
     if not path.is_file():
-        return f"{shown}: is missing"
-    return "" if sha256(path) == digest else f"{shown}: was altered after it was recorded"
+        return f"{shown}: is missing, though {manifest} lists it"
+    try:
+        return "" if sha256(path) == digest else f"{shown}: was altered, it is not what {manifest} says"
+    except OSError as error:
+        return f"{shown}: can't be read: {error.strerror}"
 
 
-def _strangers(folder: Path, listed: dict[str, str]) -> list[str]:
+def _strangers(folder: Path) -> list[str]:
     """Files and links that nobody recorded. The tag manifest can't list itself."""
+    try:
+        listed = {TAGS, *_read_manifest(folder, TAGS), *_read_manifest(folder, MANIFEST)}
+    except CaseError:
+        return []  # told already
     found = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
     names = (path.relative_to(folder).as_posix() for path in found)
-    return [
-        f"{folder.name}/{name}: was added, nobody recorded it" for name in sorted(names) if name not in {*listed, TAGS}
-    ]
+    return [f"{folder.name}/{name}: was added, no manifest lists it" for name in sorted(names) if name not in listed]
 
 
-def _chain_faults(folder: Path, after: str, listed: dict[str, str]) -> list[str]:
-    faults, last, answers = [], after, {}
-    for number, event in enumerate(Chain(folder).events()):
+def _chain_faults(folder: Path, after: str) -> list[str]:
+    """Where the chain is broken, and answers that are not those which it names."""
+    where = f"{folder.name}/{CHAIN}"
+    try:
+        events = list(Chain(folder).events())
+        payload = {
+            name: digest for name, digest in _read_manifest(folder, MANIFEST).items() if name.startswith("data/")
+        }
+    except CaseError as error:
+        return [str(error)]
+    faults, last = [], after
+    for number, event in enumerate(events):
         if event.get("prev") != last or event.get("seq") != number:
-            faults.append(f"{folder.name}/{CHAIN}, line {number + 1}: the chain is broken here")
+            before = "the line before it" if number else "the seal of the round before: that round was rewritten"
+            faults.append(f"{where}, line {number + 1}: the chain is broken here, it does not follow {before}")
         last = _digest(_line(event))
-        if event.get("file"):
-            answers[event["file"]] = event["sha256"]
-    payload = {name: digest for name, digest in listed.items() if name.startswith("data/")}
+    if not events or events[-1]["event"] != "sealed":
+        faults.append(f"{where}: the last line is not the seal: lines were removed or added")
+    answers = {event["file"]: event.get("sha256") for event in events if isinstance(event.get("file"), str)}
     unlike = sorted(name for name in payload.keys() | answers.keys() if payload.get(name) != answers.get(name))
-    return faults + [f"{folder.name}/{name}: custody and manifest differ" for name in unlike]
+    return faults + [f"{folder.name}/{name}: custody and {MANIFEST} differ about it" for name in unlike]

@@ -105,6 +105,7 @@ def records(rows: pd.DataFrame) -> list[dict]:
     shown = rows.copy()
     for name in shown.select_dtypes("datetimetz"):
         shown[name] = shown[name].map(lambda at: at.isoformat() if pd.notna(at) else None)
+    shown = shown.replace([float("inf"), float("-inf")], None)  # JSON has no infinity
     return shown.astype(object).where(shown.notna(), None).to_dict("records")
 
 

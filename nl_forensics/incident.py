@@ -67,6 +67,18 @@ class Incident(Window):
     service: str = ""
     tenant: str = ""
 
+    def unlike(self, recorded: "Incident", open_ended: bool = False) -> str:
+        """The first thing in which this is another question than the recorded one, in words; "" when it is the same.
+
+        `open_ended`: the end was `now`, which was resolved long ago.
+        """
+        left_out = {"title", "end"} if open_ended else {"title"}
+        ours, theirs = (one.model_dump(mode="json", exclude=left_out) for one in (self, recorded))
+        unlike = (
+            f"{name} is {theirs[name]} there, and {ours[name]} here" for name in ours if ours[name] != theirs[name]
+        )
+        return next(unlike, "")
+
     @model_validator(mode="after")
     def _baseline_comes_first(self):
         if self.baseline and self.baseline.end > self.start:

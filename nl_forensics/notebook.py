@@ -8,7 +8,6 @@ from nl_forensics.checks import check_limits, run_checks
 from nl_forensics.collect import collect
 from nl_forensics.errors import ParameterError
 from nl_forensics.finding import Findings
-from nl_forensics.incident import Incident
 from nl_forensics.parameters import Parameters, resolve
 
 
@@ -29,15 +28,22 @@ def case_folder(case: str, incident_id: str) -> Path:
     return workspace() / (case or f"cases/{incident_id}")
 
 
+def is_collected(folder: Path) -> bool:
+    """Whether a folder holds a case that nobody has to finish."""
+    return (folder / "1").is_dir() and bool(Case(folder).rounds[-1].seal)
+
+
 def open_case(incident: dict, platform: str, case: str, limits: dict, narrative: dict) -> Case:
-    """The case that a notebook's parameters name: as it was recorded, or collected now if there is none.
+    """The case that a notebook's parameters name: as it was recorded; collected now if there is none, or only half of one.
 
     Raises ParameterError for a parameter that is missing, misspelt or out of range, or that is not the question which the case
     answers; CaseError when the case is broken.
     """
     values = {"incident": incident, "platform": platform, "case": case, "limits": limits, "narrative": narrative}
+    if not isinstance(incident, dict):
+        raise ParameterError("incident must hold `key: value` lines; compare it with parameters/example.yaml")
     folder = case_folder(case, str(incident.get("id", "")))
-    if not (folder / "1").is_dir():
+    if not is_collected(folder):
         parameters = resolve(values)
         check_limits(parameters.limits)
         return collect(folder, parameters)
@@ -49,23 +55,15 @@ def open_case(incident: dict, platform: str, case: str, limits: dict, narrative:
 
 def asked_with(case: Case, parameters: Parameters, open_ended: bool = False) -> Case:
     """The same case under other limits and another narrative. `open_ended`: the end was `now`, which was resolved long ago."""
-    ours = _question(parameters.incident, open_ended)
-    theirs = _question(case.incident, open_ended)
-    if unlike := sorted(name for name in ours if ours[name] != theirs[name]):
-        name = unlike[0]
+    if difference := parameters.incident.unlike(case.incident, open_ended):
         raise ParameterError(
-            f"{case.folder} was collected for another incident: {name} is {theirs[name]} there, and {ours[name]} here;"
+            f"{case.folder} was collected for another question: {difference};"
             " name another case, or leave `case` empty and change the id"
         )
     case.parameters = case.parameters.model_copy(
         update={"limits": parameters.limits, "narrative": parameters.narrative}
     )
     return case
-
-
-def _question(incident: Incident, open_ended: bool) -> dict:
-    question = incident.model_dump(mode="json", exclude={"title"})
-    return {name: value for name, value in question.items() if not (open_ended and name == "end")}
 
 
 def verdict(case: Case, section: str) -> Findings:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FiniteFloat, ValidationError
 
 from nl_forensics.errors import ParameterError
 from nl_forensics.incident import Incident
@@ -59,7 +59,7 @@ class Parameters(BaseModel):
     incident: Incident
     platform: Annotated[Platform, BeforeValidator(_platform)]
     case: str = ""
-    limits: dict[str, dict[str, float]] = {}
+    limits: dict[str, dict[str, FiniteFloat]] = {}
     narrative: Narrative = Narrative()
 
 
@@ -93,11 +93,18 @@ def read_yaml(path: Path) -> dict:
     except (OSError, UnicodeDecodeError) as error:
         raise ParameterError(f"{path} can't be read: {getattr(error, 'strerror', '') or error}") from None
     except (yaml.YAMLError, RecursionError) as error:
-        raise ParameterError(f"{path} is not YAML: {' '.join(str(error).split())[:300]}") from None
+        raise ParameterError(f"{path} is not YAML: {_where_and_what(error)}") from None
     if not isinstance(values, dict):
         raise ParameterError(f"{path} must hold `key: value` lines; compare it with parameters/example.yaml")
     _refuse_secrets(values, str(path))
     return values
+
+
+def _where_and_what(error: Exception) -> str:
+    """The place and the fault, never the line itself, which may hold a secret."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    return where + (problem or getattr(error, "reason", "") or "it is nested too deeply")
 
 
 def _refuse_secrets(values: dict, where: str) -> None:

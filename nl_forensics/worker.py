@@ -4,9 +4,9 @@ It says, in this order: `started`; `reached` or `unreached`; then for each readi
 last reading `answered` or `refused`; `resting` before it waits for the next reading; `finished`.
 """
 
+import contextlib
 import json
 import os
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
 
 from nl_forensics import sources
-from nl_forensics.connect import open_link
+from nl_forensics.connect import load_client, open_link
 from nl_forensics.errors import SourceError
 from nl_forensics.sources import Partial, Proof, Source
 
@@ -23,9 +23,14 @@ BATCH = 200
 
 def work(pipe: Connection, system: str, address: str, endpoint, names: list[str], incident, platform) -> None:
     """The whole life of a worker process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the collector: it ends us
     threading.Thread(target=_die_with_the_collector, args=(pipe,), daemon=True).start()
-    pipe.send(("started",))
+    with contextlib.suppress(BrokenPipeError):  # the collector is gone
+        load_client(system)
+        pipe.send(("started",))
+        _ask(pipe, system, address, endpoint, names, incident, platform)
+
+
+def _ask(pipe: Connection, system: str, address: str, endpoint, names: list[str], incident, platform) -> None:
     try:
         link = open_link(system, address, endpoint, platform.budget)
     except SourceError as error:
@@ -76,6 +81,8 @@ class _Asking:
         except SourceError as error:
             self.pipe.send(("refused", source.name, type(error).__name__, str(error), error.closes))
             return False
+        except BrokenPipeError:
+            raise
         except Exception as error:  # noqa: BLE001 (one of the two places: a bug of ours is recorded as such)
             self.pipe.send(
                 ("refused", source.name, "Bug", f"{type(error).__name__}: {error}", "report this, with the case")

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 from nl_forensics import sources
-from nl_forensics.case import Case, Gap
-from nl_forensics.checks.wording import Wording
+from nl_forensics.case import Case
+from nl_forensics.checks.wording import Wording, in_seconds
 from nl_forensics.errors import ForensicsError, ParameterError
 from nl_forensics.finding import Evidence, Finding, Findings, Severity, Status, When
+from nl_forensics.rounds import Gap
 
 GRACE = pd.Timedelta(minutes=2)  # an answer given this soon after the window still shows the window
 
@@ -46,9 +47,12 @@ class Check:
     plans: tuple[str, ...]
 
     def run(self, case: Case) -> list[Finding]:
-        """Problems, one per subject; or one unknown; or one ok. Never raises."""
+        """Problems, one per subject; or one unknown; or one ok; nothing about a system that the platform does not have.
+
+        Never raises.
+        """
         try:
-            return self._judge(case)
+            return self._judge(case) if all(case.instances(name) for name in self.needs) else []
         except Exception as error:  # noqa: BLE001 (one of the two places: a bug of ours is reported as such)
             because = f"the check itself failed, which is a bug of nl_forensics: {type(error).__name__}: {error}"
             return [self._finding(case, Status.UNKNOWN, because, closes="report this, with the case", bug=True)]
@@ -57,33 +61,30 @@ class Check:
         if blind := [gap for name in self.needs if (gap := self._blind(case, name))]:
             return [self._unknown(case, blind)]
         tables = {name: case.table(name) for name in self.needs}
-        holes = [gap for name, table in tables.items() if (gap := _holes(case, name, table))]
         whole_rows = {name: table[~sources.load()[name].holes(table)] for name, table in tables.items()}
         limits = self.limits | case.parameters.limits.get(self.name, {})
         offenders = self.offenders(**whole_rows, **limits)
-        gaps = [
-            gap for name in self.needs for gap in case.gaps(name) if gap.window == "incident" or self.baseline
-        ] + holes
+        gaps = [gap for name, table in tables.items() for gap in self._gaps(case, name, table)]
         if len(offenders):
             return self._problems(case, offenders, limits, more=bool(gaps))
-        return [self._unknown(case, gaps)] if gaps else [self._ok(case, tables, limits)]
+        return [self._unknown(case, gaps)] if gaps else [self._ok(case, limits)]
 
     def _blind(self, case: Case, name: str) -> Gap | None:
         """Why a needed table can't be judged by at all: nothing recorded, altered, unreadable, or empty without proof."""
-        answers = case.answers.get(name, {})
-        if not answers:
-            return Gap(name, "", f"{name} was not collected", "collect again")
-        if not any(answer.file for answer in answers.values()):
-            return next(gap for answer in answers.values() for gap in answer.gaps)
+        gaps = case.gaps(name)
+        if not any(answer.file for answer in case.answers.get(name, {}).values()):
+            return next(iter(gaps), Gap(name, "", "was not collected", "collect again"))
         try:
             table = case.table(name)
         except ForensicsError as error:
             return Gap(name, "", str(error), "collect again")
-        if table.empty and not all(answer.proof for answer in answers.values() if answer.file):
-            return next(
-                iter(case.gaps(name)), Gap(name, "", f"{name} is empty, and nothing proves that it was measured", "")
-            )
-        return None
+        unproven = _unproven(case, name, table) if table.empty else []
+        return [*gaps, *unproven][0] if unproven else None
+
+    def _gaps(self, case: Case, name: str, table: pd.DataFrame) -> list[Gap]:
+        """What the rule could not be held against."""
+        told = [gap for gap in case.gaps(name) if gap.window == "incident" or self.baseline]
+        return told + _unproven(case, name, table) + _holes(name, table)
 
     def _problems(self, case: Case, offenders: pd.DataFrame, limits: dict, more: bool) -> list[Finding]:
         """One finding per subject, worded by its first row: a check sorts its worst row first."""
@@ -107,7 +108,7 @@ class Check:
         because += "; not everything was seen, there may be more" if more else ""
         began = rows[self.at].min() if self.at else pd.NaT
         facts = {
-            "severity": worst.get("severity", self.severity),
+            "severity": Severity(worst.get("severity", self.severity)),
             "when": when,
             "at": None if pd.isna(began) else began,
         }
@@ -120,7 +121,10 @@ class Check:
         """
         start, end = case.incident.start, case.incident.end + GRACE
         now = sources.load()[self.needs[0]].covers == "now"
-        began = rows[self.at] if self.at else (rows.asked_at if now else pd.Series(pd.NaT, index=rows.index))
+        if self.at:
+            began = rows[self.at].fillna(rows.asked_at) if now else rows[self.at]
+        else:
+            began = rows.asked_at if now else pd.Series(pd.NaT, index=rows.index)
         return [_when(at, asked if now else None, start, end) for at, asked in zip(began, rows.asked_at, strict=True)]
 
     def _unknown(self, case: Case, gaps: list[Gap]) -> Finding:
@@ -133,13 +137,13 @@ class Check:
         bug = any(answer.error == "Bug" for name in self.needs for answer in case.answers.get(name, {}).values())
         return self._finding(case, Status.UNKNOWN, f"not seen: {shown}", closes=closes, bug=bug)
 
-    def _ok(self, case: Case, tables: dict[str, pd.DataFrame], limits: dict) -> Finding:
+    def _ok(self, case: Case, limits: dict) -> Finding:
         """The rule holds, for the time that the tables show."""
         because, when = Wording(self.rule).of(limits), When.DURING
         moments = [case.asked_at(name) for name in self.needs if sources.load()[name].covers == "now"]
         if moments and (latest := max(moments)) > case.incident.end + GRACE:
-            minutes = (latest - case.incident.end).total_seconds() / 60
-            because, when = f"{because} (at {latest:%H:%M} UTC, {minutes:.0f} min after the window)", When.AFTER
+            later = in_seconds((latest - case.incident.end).total_seconds())
+            because, when = f"{because} (at {latest:%Y-%m-%d %H:%M} UTC, {later} after the window)", When.AFTER
         return self._finding(case, Status.OK, because, when=when, limits=limits)
 
     def _finding(self, case: Case, status: Status, because: str, subject: str = "", **facts) -> Finding:
@@ -155,7 +159,7 @@ class Check:
 
 def _when(began: pd.Timestamp, lasted_until: pd.Timestamp | None, start, end) -> When:
     if lasted_until is not None:
-        return When.AFTER if not pd.isna(began) and began >= end else When.ONGOING
+        return When.AFTER if began >= end else When.ONGOING
     if pd.isna(began):
         return When.UNDATED
     if began < start:
@@ -163,15 +167,25 @@ def _when(began: pd.Timestamp, lasted_until: pd.Timestamp | None, start, end) ->
     return When.AFTER if began >= end else When.DURING
 
 
-def _holes(case: Case, name: str, table: pd.DataFrame) -> Gap | None:
+def _unproven(case: Case, name: str, table: pd.DataFrame) -> list[Gap]:
+    """Instances of whom the table has no row, while nothing proves that they were measured."""
+    seen = set(table.instance)
+    return [
+        Gap(name, answer.instance, "is empty, and nothing proves that it was measured", "")
+        for answer in case.answers[name].values()
+        if answer.file and not answer.proof and answer.instance not in seen
+    ]
+
+
+def _holes(name: str, table: pd.DataFrame) -> list[Gap]:
     """Rows that lack a value which a check may compare: a null is never a healthy zero."""
     source = sources.load()[name]
     holed = source.holes(table)
     if not holed.any():
-        return None
+        return []
     lacking = table[[column for column in source.columns if column not in source.nullable]].isna().any()
     columns = ", ".join(lacking[lacking].index)
-    return Gap(name, "", f"{holed.sum()} of {len(table)} rows lack {columns}", source.needs.closes(source.system))
+    return [Gap(name, "", f"{holed.sum()} of {len(table)} rows lack {columns}", source.needs.closes(source.system))]
 
 
 CHECKS: dict[str, Check] = {}
@@ -235,6 +249,13 @@ def check_limits(limits: dict[str, dict[str, float]]) -> None:
         if unknown := sorted(values.keys() - CHECKS[name].limits.keys()):
             known = ", ".join(CHECKS[name].limits) or "no limits"
             raise ParameterError(f"limits.{name}.{unknown[0]}: {name} has {known}")
+
+
+def check_sections(sections: Iterable[str]) -> None:
+    """Raises ParameterError for a section of the guide that has no checks: to find nothing wrong in it would be no news."""
+    known = sorted({one.section for one in load().values()})
+    if unknown := sorted(set(sections) - set(known)):
+        raise ParameterError(f"there is no section {unknown[0]}: choose from {', '.join(known)}")
 
 
 def run_checks(case: Case, sections: Iterable[str] = ()) -> Findings:

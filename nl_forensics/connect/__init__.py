@@ -10,11 +10,14 @@ and the methods with which its sources ask.
 """
 
 import importlib
+import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from types import ModuleType
 from typing import NamedTuple
 
+from nl_forensics.errors import NotConfigured
 from nl_forensics.platform import Budget, Endpoint
 
 
@@ -35,5 +38,21 @@ def measured_clock(server_time: Callable[[], datetime]) -> Clock:
 
 def open_link(system: str, address: str, endpoint: Endpoint, budget: Budget):
     """Connect to one instance. Raises a SourceError that says why not, and what to do."""
-    module = importlib.import_module(f"nl_forensics.connect.{system}")
-    return module.connect(address, endpoint, budget)
+    if _is_ambiguous(address):
+        raise NotConfigured(
+            "the address holds a character that ends the password too early",
+            "percent-encode the user and the password: @ as %40, / as %2F, # as %23, ? as %3F",
+        )
+    return load_client(system).connect(address, endpoint, budget)
+
+
+def load_client(system: str) -> ModuleType:
+    """The module that connects to a system. It takes up to a second, which must not count as the system's."""
+    return importlib.import_module(f"nl_forensics.connect.{system}")
+
+
+def _is_ambiguous(address: str) -> bool:
+    """An unescaped @ / # ? in a password: a part of it would be taken for the host, and be shown in messages."""
+    _, is_url, rest = address.partition("://")
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    return bool(is_url) and (authority.count("@") > 1 or "@" in rest[len(authority) :])

@@ -5,8 +5,7 @@ partial. So it is given a session of ours: no retries, a bounded body, no redire
 """
 
 import json
-from datetime import datetime
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import requests
@@ -38,7 +37,6 @@ class _BoundedSession(requests.Session):
         self.most = most
         self.trust_env = False
         self.answer: dict = {}
-        self.date = ""
 
     def request(self, method, url, **options):
         options |= {"stream": True, "allow_redirects": False}
@@ -52,7 +50,6 @@ class _BoundedSession(requests.Session):
                     f"the answer is larger than {self.most:,} bytes", "raise budget.answer_bytes, or ask for less"
                 )
         response._content, response._content_consumed = body, True  # as requests itself keeps a body that was read
-        self.date = response.headers.get("Date", "")
         self.answer = _decoded(response)
         return response
 
@@ -62,6 +59,11 @@ def _decoded(response: requests.Response) -> dict:
         raise NotAllowed(
             f"HTTP {response.status_code}",
             "check the user and the password in the environment variable of this endpoint",
+        )
+    if response.status_code in (502, 503, 504) and "json" not in response.headers.get("Content-Type", ""):
+        raise NotReachable(
+            f"HTTP {response.status_code} from what stands before it",
+            "see whether Prometheus itself runs behind that proxy",
         )
     try:
         answer = json.loads(response.content)
@@ -90,8 +92,9 @@ class PrometheusLink:
         self._client._timeout = budget.question_s
 
     def _time(self) -> datetime:
-        self.get("/api/v1/status/buildinfo")
-        return parsedate_to_datetime(self._session.date)
+        """By a query: the Date header knows whole seconds only."""
+        _, seconds = self._ask(self._client.custom_query, "time()")
+        return datetime.fromtimestamp(float(seconds), UTC)
 
     def range(self, query: str, start: datetime, end: datetime, step_s: int) -> dict:
         """A range query: {"result": series, "warnings": what Prometheus said to be incomplete}."""

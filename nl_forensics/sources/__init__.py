@@ -11,6 +11,8 @@ from nl_forensics.errors import BadAnswer
 
 UTC = "datetime64[us, UTC]"
 
+ASKED_THROUGH = {"database": "postgres"}  # each database of a server is asked through the connection to the server
+
 Covers = Literal["window", "ring", "since", "now"]
 
 
@@ -48,7 +50,7 @@ class Permission(NamedTuple):
 
     def closes(self, system: str) -> str:
         """What to grant where the answer was refused."""
-        wanted = getattr(self, {"database": "postgres"}.get(system, system), "")
+        wanted = getattr(self, ASKED_THROUGH.get(system, system), "")
         words = {
             "postgres": f"GRANT {wanted} TO the role",
             "database": f"GRANT {wanted} TO the role",

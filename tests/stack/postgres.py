@@ -105,9 +105,9 @@ def programs(version):
     return folder
 
 
-def start(version=DEBIAN_VERSION, settings=None, monitor=True):
+def start(version=DEBIAN_VERSION, settings=None, monitor=True, environment=None):
     """Start a server on a copy of the prepared data folder; without `monitor`, nl_forensics is a plain role."""
-    server = _server(version, settings)
+    server = _server(version, settings, environment=environment)
     run(["cp", "-a", "--reflink=auto", prepared_data(version), server.folder / "data"])
     _write_settings(server)
     server.start()
@@ -121,7 +121,7 @@ def replica(of, settings=None, name="replica_1"):
     if of.version != DEBIAN_VERSION:
         raise ValueError(f"pg_basebackup is there for PostgreSQL {DEBIAN_VERSION} only, not for {of.version}")
     # With the primary's settings: a replica refuses to start with a smaller max_connections than there.
-    server = _server(of.version, of.settings | (settings or {}), name="replica")
+    server = _server(of.version, of.settings | (settings or {}), name="replica", environment=of.environment)
     backup = programs(of.version) / "pg_basebackup"
     source = of.dsn("replicator", "postgres", application_name=name)
     options = ["--checkpoint=fast", "--wal-method=stream", "--write-recovery-conf", "--create-slot", f"--slot={name}"]
@@ -131,12 +131,13 @@ def replica(of, settings=None, name="replica_1"):
     return server
 
 
-def _server(version, settings=None, name="postgres"):
+def _server(version, settings=None, name="postgres", environment=None):
     user = unprivileged_user()
     folder = new_folder(f"{name}-{version}", user)
     return Postgres(
         version=version,
         settings=settings or {},
+        environment=environment or {},
         command=[programs(version) / "postgres", "-D", folder / "data"],
         folder=folder,
         port=free_port(),

@@ -36,12 +36,20 @@ class Stack:
 
 @contextmanager
 def stack(
-    postgres_settings=None, redis_settings=None, redis_version="7.0", past=None, rules=None, scrape_s=SCRAPE_INTERVAL_S
+    postgres_settings=None,
+    redis_settings=None,
+    redis_version="7.0",
+    past=None,
+    rules=None,
+    scrape_s=SCRAPE_INTERVAL_S,
+    postgres_environment=None,
+    unwatched=lambda primary, replica: None,
 ):
     """Start everything, side by side where one does not need the other; all of it ends with `with`.
 
-    past    OpenMetrics text; default: six healthy hours. "": none
-    rules   recording and alerting rules of Prometheus
+    past        OpenMetrics text; default: six healthy hours. "": none
+    rules       recording and alerting rules of Prometheus
+    unwatched   called when the databases run, before exporters and Prometheus begin to watch them
     """
     with ExitStack() as running, ThreadPoolExecutor() as pool:
 
@@ -51,8 +59,10 @@ def stack(
             return server
 
         def databases():
-            primary = begin(postgres.start, postgres.DEBIAN_VERSION, postgres_settings)
-            return primary, begin(postgres.replica, primary), begin(pgbouncer.start, primary)
+            primary = begin(postgres.start, postgres.DEBIAN_VERSION, postgres_settings, True, postgres_environment)
+            standby = begin(postgres.replica, primary)
+            unwatched(primary, standby)
+            return primary, standby, begin(pgbouncer.start, primary)
 
         starting = pool.submit(databases)
         cache = begin(redis.start, redis_version, redis_settings)

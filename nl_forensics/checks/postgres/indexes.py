@@ -1,0 +1,113 @@
+"""Rules about indexes: valid, used, needed once, and there where a foreign key needs one."""
+
+import pandas as pd
+
+from nl_forensics.checks import check
+
+SECTION = "05"
+MIB = 1024**2
+DAY_S = 86_400
+
+
+@check(
+    severity="medium",
+    subject="{instance}: {database}.{schema}.{index}",
+    because="is invalid: no query uses it, and every write to {schema}.{table} still pays for it ({size_bytes:bytes})",
+    guide=("C072",),
+)
+def every_index_is_valid(pg_indexes):
+    """Every index is valid.
+
+    CREATE INDEX CONCURRENTLY that fails half-way leaves an invalid index behind: a unique one doesn't protect what
+    it was made for. While one is being built on the table, it is not a fault.
+    """
+    return pg_indexes[~pg_indexes.is_valid & ~pg_indexes.is_being_built].sort_values("size_bytes", ascending=False)
+
+
+@check(
+    severity="note",
+    subject="{instance}: {database}.{schema}.{index}",
+    because="{size_bytes:bytes}, was not used once in {counted_s:seconds}; every write to {schema}.{table} pays for it"
+    " (before you drop it: is it used on a replica?)",
+    guide=("C072",),
+)
+def every_index_is_used(pg_indexes, *, min_bytes=10 * MIB, min_days=30):
+    """Every index of {min_bytes:bytes} and more was used in the last {min_days:g} days.
+
+    10 MiB: PgHero. 30 days (our own): counters that are younger may have missed the monthly report. An index that
+    enforces a rule is needed even when no query reads it. An index of the same name that another instance (a
+    replica) uses counts as used.
+    """
+    key = ["database", "schema", "index"]
+    scans_anywhere = pg_indexes.groupby(key).scans.transform("sum")
+    counted_s = (pg_indexes.asked_at - pg_indexes.counted_since_at).dt.total_seconds()
+    unused = (scans_anywhere == 0) & pg_indexes.enforces.isna() & pg_indexes.is_valid
+    old_enough = counted_s >= min_days * DAY_S
+    found = pg_indexes.assign(counted_s=counted_s)[unused & old_enough & (pg_indexes.size_bytes >= min_bytes)]
+    return found.sort_values("size_bytes", ascending=False)
+
+
+@check(
+    severity="note",
+    subject="{instance}: {database}.{schema}.{index}",
+    because="({keys}) does nothing that {covered_by} ({covering_keys}) doesn't do; {size_bytes:bytes}",
+    guide=("C072",),
+)
+def no_index_is_redundant(pg_indexes):
+    """No index is the beginning of another one.
+
+    A B-tree on (a, b) serves every query that one on (a) serves; other kinds of index must be equal to be
+    redundant. Operator classes, collations, directions and predicates have to be the same. An index that enforces a
+    rule is needed.
+    """
+    table = ["instance", "database", "schema", "table", "method", "predicate", "included_columns"]
+    valid = pg_indexes[pg_indexes.is_valid].assign(predicate=pg_indexes.predicate.fillna(""))
+    pairs = valid[valid.enforces.isna()].merge(valid, on=table, suffixes=("", "_other"))
+    covered = pd.Series([_is_covered(pair) for pair in pairs.to_dict("records")], index=pairs.index, dtype=bool)
+    pairs = pairs[covered].rename(columns={"index_other": "covered_by", "keys_other": "covering_keys"})
+    kept = [*pg_indexes.columns, "covered_by", "covering_keys"]
+    return pairs[kept].sort_values("size_bytes", ascending=False).drop_duplicates([*table, "index"])
+
+
+def _is_covered(pair: dict) -> bool:
+    """Of two equal ones that enforce nothing, the one whose name comes later is redundant."""
+    if pair["index"] == pair["index_other"]:
+        return False
+    if pair["keys"] == pair["keys_other"]:
+        return not pd.isna(pair["enforces_other"]) or pair["index"] > pair["index_other"]
+    return pair["method"] == "btree" and pair["keys_other"].startswith(pair["keys"] + "; ")
+
+
+@check(
+    severity="note",
+    subject="{instance}: {database}.{schema}.{table} ({columns})",
+    because="refers to {referenced_table} ({constraint}) without an index: every DELETE there reads all"
+    " {estimated_rows:number} rows here, and keeps its locks meanwhile",
+)
+def every_foreign_key_has_an_index(pg_foreign_keys, *, min_rows=10_000):
+    """Every foreign key of a table of {min_rows:number} rows and more has an index.
+
+    Deleting a row, or changing its key, looks for rows that refer to it. 10,000 rows: as for sequential scans
+    (PgHero).
+    """
+    t = pg_foreign_keys[pg_foreign_keys["index"].isna() & (pg_foreign_keys.estimated_rows >= min_rows)]
+    return t.sort_values("estimated_rows", ascending=False)
+
+
+@check(
+    severity="medium",
+    subject="{instance}: {database}.{schema}.{index}",
+    because="{bloat_bytes:bytes} of its {index_bytes:bytes} are not used ({bloat_ratio:percent}, {method}; limit"
+    " {max_ratio:percent} and {min_bytes:bytes})",
+    guide=("C071", "C072"),
+)
+def no_index_is_bloated(pg_index_bloat, *, max_ratio=0.4, severe_ratio=0.9, min_bytes=100 * MIB):
+    """No index holds {max_ratio:percent} unused space and more, from {min_bytes:bytes} on.
+
+    100 MiB: PgHero. 40 % and 90 % (high): postgres-checkup.
+    """
+    t = pg_index_bloat[pg_index_bloat.index_bytes > 0]
+    t = t.assign(bloat_ratio=t.bloat_bytes / t.index_bytes)
+    t = t[(t.bloat_ratio >= max_ratio) & (t.bloat_bytes >= min_bytes)]
+    severity = (t.bloat_ratio >= severe_ratio).map({True: "high", False: "medium"})
+    return t.assign(severity=severity).sort_values("bloat_bytes", ascending=False)

@@ -1,0 +1,62 @@
+"""How the findings call sessions and statements, and what several rules need to know of them."""
+
+import pandas as pd
+
+MOST_CHARACTERS = 160  # of a statement inside a sentence
+# Statements that are long by nature, and the programs that send such.
+MAINTENANCE = (
+    r"(?i)^\s*(VACUUM|ANALYZE|ANALYSE|REINDEX|CLUSTER|COPY|CREATE\s+(UNIQUE\s+)?INDEX|REFRESH\s+MATERIALIZED"
+    r"|START_REPLICATION|BASE_BACKUP)\b"
+)
+MAINTENANCE_PROGRAMS = (
+    r"^(pg_dump|pg_dumpall|pg_restore|pg_basebackup|pg_repack|vacuumdb|reindexdb|barman|pgbackrest.*)$"
+)
+
+
+def clients(pg_activity: pd.DataFrame) -> pd.DataFrame:
+    """Sessions of applications and people: what PostgreSQL runs for itself, and replicas, take no connection slot."""
+    return pg_activity[pg_activity.backend_type == "client backend"]
+
+
+def who(rows: pd.DataFrame, prefix: str = "") -> pd.Series:
+    """`api-gateway (app@neurallog)`: who one has to call."""
+    application = rows[f"{prefix}application"].replace("", "no application_name")
+    role, database = rows[f"{prefix}role"].fillna("?"), rows[f"{prefix}database"].fillna("?")
+    return application + " (" + role + "@" + database + ")"
+
+
+def short(query: pd.Series) -> pd.Series:
+    """A statement on one line, short enough to stand in a sentence."""
+    line = query.str.replace(r"\s+", " ", regex=True).str.strip()
+    return line.where(line.str.len() <= MOST_CHARACTERS, line.str.slice(0, MOST_CHARACTERS - 1) + "…")
+
+
+def seconds_since(began: pd.Series, rows: pd.DataFrame) -> pd.Series:
+    """By the server's clock, at the moment of its answer."""
+    return (rows.asked_at - began).dt.total_seconds()
+
+
+def number(pg_settings: pd.DataFrame, name: str) -> pd.Series:
+    """The value of one setting, by instance."""
+    rows = pg_settings[pg_settings.name == name]
+    return pd.to_numeric(rows.set_index("instance").setting)
+
+
+def usable_connections(pg_settings: pd.DataFrame) -> pd.Series:
+    """What is left of max_connections for ordinary roles, by instance. Only PostgreSQL 16 and newer has the second reserve."""
+    most = number(pg_settings, "max_connections") - number(pg_settings, "superuser_reserved_connections")
+    return most - number(pg_settings, "reserved_connections").reindex(most.index, fill_value=0)
+
+
+def graded(rows: pd.DataFrame, **worse: pd.Series) -> pd.DataFrame:
+    """Rows with the severity of the first condition that holds (`critical=…, high=…`); rows without one are dropped."""
+    severity = pd.Series(None, index=rows.index, dtype="str")
+    for name, holds in worse.items():
+        severity = severity.mask(severity.isna() & holds.fillna(False).astype(bool), name)
+    return rows.assign(severity=severity)[severity.notna()]
+
+
+def worst_first(rows: pd.DataFrame, by: str) -> pd.DataFrame:
+    """By severity, then by a quantity, the largest first."""
+    rank = rows.severity.map({"critical": 0, "high": 1, "medium": 2, "note": 3})
+    return rows.assign(_rank=rank).sort_values(["_rank", by], ascending=[True, False]).drop(columns="_rank")

@@ -1,0 +1,24 @@
+"""What the asking role may see: a view that hides rows from it looks just like a healthy, empty one."""
+
+from nl_forensics.sources import Partial
+
+GRANT_MONITOR = "GRANT pg_monitor TO the role"
+
+
+def sees_statistics(postgres) -> bool:
+    """Whether the sessions, replicas and progress of other roles are shown to us."""
+    return next(postgres.rows("SELECT pg_has_role('pg_read_all_stats', 'USAGE') AS may"))["may"]
+
+
+def may_run(postgres, function: str) -> bool:
+    """Whether we may call a function, named with its argument types: `pg_ls_waldir()`."""
+    return next(postgres.rows("SELECT has_function_privilege(%s, 'EXECUTE') AS may", [function]))["may"]
+
+
+def is_standby(postgres) -> bool:
+    return next(postgres.rows("SELECT pg_is_in_recovery() AS is_standby"))["is_standby"]
+
+
+def without_monitor(unseen: str) -> Partial:
+    """The gap of a role that lacks pg_monitor."""
+    return Partial(unseen, GRANT_MONITOR)

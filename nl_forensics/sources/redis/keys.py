@@ -1,0 +1,235 @@
+"""What the keys are: a sample by SCAN, within a budget of keys and of time. Never KEYS, never a value."""
+
+import heapq
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from nl_forensics.platform import Platform
+from nl_forensics.sources import Partial, Permission, Proof, source
+from nl_forensics.sources.redis.names import kind, pattern
+
+BATCH = 500
+BIGGEST, HOTTEST, MOST_PATTERNS = 50, 20, 200
+LENGTH = {"string": "STRLEN", "list": "LLEN", "hash": "HLEN", "set": "SCARD", "zset": "ZCARD", "stream": "XLEN"}
+SCANS = "+scan +dbsize +type +pttl +memory|usage +strlen +llen +hlen +scard +zcard +xlen +object|freq +info"
+
+
+@dataclass
+class Sample:
+    """The sums over the keys that were looked at; nothing grows with their number.
+
+    prefixes   {(pattern, type, kind): sums}
+    biggest    heap of (bytes, number, record); hottest: the same by frequency, where the policy is LFU
+    """
+
+    total: int
+    lfu: bool
+    seen: int = 0
+    whole: bool = False
+    prefixes: dict = field(default_factory=lambda: defaultdict(lambda: defaultdict(int)))
+    biggest: list = field(default_factory=list)
+    hottest: list = field(default_factory=list)
+
+    def add(self, record: dict) -> None:
+        """Count one key."""
+        self.seen += 1
+        sums = self.prefixes[self._group(record)]
+        sums["keys"] += 1
+        sums["keys_with_ttl"] += record["ttl_s"] is not None
+        sums["bytes"] += record["bytes"]
+        sums["biggest_bytes"] = max(sums["biggest_bytes"], record["bytes"])
+        sums["longest"] = max(sums["longest"], record["length"] or 0)
+        _keep(self.biggest, BIGGEST, record["bytes"], self.seen, record)
+        if self.lfu:
+            _keep(self.hottest, HOTTEST, record["frequency"] or 0, self.seen, record)
+
+    def _group(self, record: dict) -> tuple[str, str, str]:
+        group = record["key"], record["type"], record["kind"]
+        return group if group in self.prefixes or len(self.prefixes) < MOST_PATTERNS else ("(others)", *group[1:])
+
+    def unseen(self, database: int) -> Iterator[Partial]:
+        """The part of the keys that the budget left out."""
+        if not self.whole:
+            share = max(0.0, 1 - self.seen / max(1, self.total))
+            yield Partial(
+                f"{share:.0%} of the {self.total:,} keys of database {database}",
+                "raise budget.redis_scan_keys and budget.redis_scan_s",
+            )
+
+
+def _keep(heap: list, most: int, rank: int, number: int, record: dict) -> None:
+    """Hold the `most` largest."""
+    if len(heap) < most:
+        heapq.heappush(heap, (rank, number, record))
+    elif rank > heap[0][0]:
+        heapq.heapreplace(heap, (rank, number, record))
+
+
+@lru_cache(maxsize=1)
+def sample(redis, platform_json: str) -> Sample:
+    """One walk for all sources of this module: looking at a key costs the server the same whoever asks."""
+    platform = Platform.model_validate_json(platform_json)
+    policy = redis.call("INFO", "memory").get("maxmemory_policy", "")
+    found = Sample(total=redis.call("DBSIZE"), lfu=policy.endswith("lfu"))
+    deadline, cursor, looked_at = time.monotonic() + platform.budget.redis_scan_s, "0", 0
+    while looked_at < platform.budget.redis_scan_keys and time.monotonic() < deadline:
+        cursor, keys = redis.call("SCAN", cursor, "COUNT", BATCH)
+        looked_at += len(keys)
+        for record in _look_at(redis, keys, found.lfu, platform.redis):
+            found.add(record)
+        if int(cursor) == 0:
+            found.whole = True
+            break
+    return found
+
+
+def _look_at(redis, keys: list[str], lfu: bool, names) -> Iterator[dict]:
+    """Type, time to live, bytes and length of each key; one that is gone meanwhile is left out."""
+    asked = [
+        [("TYPE", key), ("PTTL", key), ("MEMORY", "USAGE", key, "SAMPLES", 5), *([("OBJECT", "FREQ", key)] * lfu)]
+        for key in keys
+    ]
+    answers = iter(redis.pipeline([command for commands in asked for command in commands]))
+    facts = [[next(answers) for _ in commands] for commands in asked]
+    here = [(key, *fact) for key, fact in zip(keys, facts, strict=True) if isinstance(fact[2], int)]
+    measured = iter(redis.pipeline([(LENGTH[kind_], key) for key, kind_, *_ in here if kind_ in LENGTH]))
+    for key, type_, ttl_ms, size, *frequency in here:
+        length = next(measured) if type_ in LENGTH else None
+        yield {
+            "key": pattern(key, names),
+            "kind": kind(key, names),
+            "type": type_,
+            "bytes": size,
+            "length": length if isinstance(length, int) else None,
+            "ttl_s": ttl_ms / 1000 if ttl_ms >= 0 else None,
+            "frequency": frequency[0] if frequency and isinstance(frequency[0], int) else None,
+        }
+
+
+def _sample(redis, platform: Platform) -> Sample:
+    return sample(redis, platform.model_dump_json())
+
+
+@source(
+    columns={
+        "key": "str",
+        "type": "str",
+        "kind": "str",
+        "keys": "Int64",
+        "keys_with_ttl": "Int64",
+        "bytes": "Int64",
+        "biggest_bytes": "Int64",
+        "longest": "Int64",
+    },
+    covers="now",
+    needs=Permission(redis=SCANS),
+    guide=("C041", "C075"),
+)
+def redis_prefixes(redis, platform):
+    """What the keys are, by pattern and type; one row per pattern and type, largest first.
+
+    key            pattern (`usage:*`): the parts behind the leading words are ids of customers, and are not recorded
+    kind           what the platform file says of it: `queue`, `precious`, `cache`, or ""
+    keys, keys_with_ttl    how many were seen, how many of these expire
+    bytes, biggest_bytes   all of them, the biggest of them, as MEMORY USAGE estimates with 5 samples
+    longest        most elements (bytes, of a string) of one key
+
+    At most budget.redis_scan_keys keys within budget.redis_scan_s. SCAN goes in the order of hashes, so a part of the keys is a
+    fair sample: shares hold, sums do not.
+    """
+    found = _sample(redis, platform)
+    yield Proof(f"{found.seen:,} of {found.total:,} keys of database {redis.database} were looked at")
+    for (key, type_, kind_), sums in sorted(found.prefixes.items(), key=lambda item: -item[1]["bytes"]):
+        yield {"key": key, "type": type_, "kind": kind_, **sums}
+    yield from found.unseen(redis.database)
+    yield from _other_databases(redis)
+
+
+def _other_databases(redis) -> Iterator[Partial]:
+    others = [name for name in redis.call("INFO", "keyspace") if name != f"db{redis.database}"]
+    if others:
+        yield Partial(f"the keys of {', '.join(others)}", "add an instance whose address ends in that number")
+
+
+@source(
+    columns={
+        "key": "str",
+        "type": "str",
+        "kind": "str",
+        "bytes": "Int64",
+        "length": "Int64",
+        "ttl_s": "float64",
+    },
+    nullable=("length", "ttl_s"),
+    covers="now",
+    needs=Permission(redis=SCANS),
+    guide=("C075",),
+)
+def redis_big_keys(redis, platform):
+    """The biggest keys of the sample; one row per key, 50 at most, biggest first.
+
+    key       pattern, or the whole name where it is one word or the platform file names it. To find the key itself:
+              `SCAN 0 MATCH <pattern> TYPE <type>` with MEMORY USAGE
+    kind      what the platform file says of it: `queue`, `precious`, `cache`, or ""
+    length    elements; bytes, of a string; null of a type that a module brought
+    ttl_s     until it expires; null: never
+    """
+    found = _sample(redis, platform)
+    yield Proof(f"{found.seen:,} of {found.total:,} keys of database {redis.database} were looked at")
+    yield from (record for _, _, record in sorted(found.biggest, reverse=True, key=lambda entry: entry[:2]))
+    yield from found.unseen(redis.database)
+    yield from _other_databases(redis)
+
+
+@source(
+    columns={"key": "str", "type": "str", "kind": "str", "frequency": "Int64", "bytes": "Int64"},
+    covers="now",
+    needs=Permission(redis=SCANS),
+    guide=("C075",),
+)
+def redis_hot_keys(redis, platform):
+    """The keys of the sample that are used most; one row per key, 20 at most, hottest first.
+
+    frequency   0 to 255, a logarithm that fades with time: with the usual lfu-log-factor 10, 100,000 uses give about 142
+
+    Redis counts uses only under an LFU maxmemory-policy.
+    """
+    found = _sample(redis, platform)
+    if not found.lfu:
+        yield Partial("which keys are used most: Redis counts uses only under an LFU maxmemory-policy")
+        return
+    yield Proof(f"{found.seen:,} of {found.total:,} keys of database {redis.database} were looked at")
+    yield from (record for _, _, record in sorted(found.hottest, reverse=True, key=lambda entry: entry[:2]))
+    yield from found.unseen(redis.database)
+
+
+@source(
+    columns={"key": "str", "policy": "str", "limit_bytes": "Int64", "keys": "Int64", "keys_with_ttl": "Int64"},
+    covers="now",
+    needs=Permission(redis=SCANS),
+    guide=("C041", "C077"),
+)
+def redis_precious(redis, platform):
+    """Whether keys that must not get lost share this instance with an eviction policy; one row per pattern of the platform file.
+
+    key                    pattern that the platform file calls precious
+    policy, limit_bytes    maxmemory-policy and maxmemory: what is thrown out when the memory is full; 0: no limit
+    keys, keys_with_ttl    how many of them were seen in the sample, how many of these expire
+
+    Where nothing can be evicted (no limit, or `noeviction`), what the sample left out does not matter.
+    """
+    memory = redis.call("INFO", "memory")
+    policy, limit = memory["maxmemory_policy"], memory["maxmemory"]
+    found = _sample(redis, platform)
+    yield Proof(f"the platform file names {len(platform.redis.precious)} patterns; the policy is {policy}")
+    seen: dict[str, dict] = {key: {"keys": 0, "keys_with_ttl": 0} for key in platform.redis.precious}
+    for (key, _, _), sums in found.prefixes.items():
+        if key in seen:
+            seen[key] = {name: seen[key][name] + sums[name] for name in seen[key]}
+    for key, counted in seen.items():
+        yield {"key": key, "policy": policy, "limit_bytes": limit, **counted}
+    if limit and policy != "noeviction" and not all(counted["keys"] for counted in seen.values()):
+        yield from found.unseen(redis.database)

@@ -1,0 +1,66 @@
+"""How much work waits in the queues of the platform."""
+
+import pandas as pd
+
+from nl_forensics.sources import UTC, Permission, Proof, as_rows, source
+
+DEPTH = {"list": "LLEN", "stream": "XLEN", "zset": "ZCARD", "set": "SCARD"}
+
+
+def _queues(records: list[dict]) -> pd.DataFrame:
+    """Redis removes a list with its last item: a missing key is an empty queue where another reading found it, else unknown."""
+    rows = as_rows(records).rename(columns={"read_at": "at"})
+    if rows.empty:
+        return rows
+    missing = rows.type == "none"
+    found = rows[~missing].drop_duplicates("key").set_index("key").type
+    emptied = missing & rows.key.isin(found.index)
+    return rows.assign(
+        type=rows.type.mask(missing, rows.key.map(found)), depth=pd.to_numeric(rows.depth).mask(emptied, 0)
+    )
+
+
+@source(
+    parse=_queues,
+    columns={
+        "at": UTC,
+        "key": "str",
+        "type": "str",
+        "depth": "Int64",
+        "pending": "Int64",
+        "role": "str",
+    },
+    nullable=("depth", "pending"),
+    covers="now",
+    readings=4,
+    needs=Permission(redis="+type +llen +xlen +zcard +scard +xinfo|groups +info"),
+    guide=("C031",),
+)
+def redis_queues(redis, platform):
+    """Length of each queue that the platform file names, over several readings; one row per queue and reading.
+
+    at        of the reading, UTC
+    type      `list`, `stream`, `zset` or `set`; anything else is no queue; null where no reading found the key: an empty queue and
+              a wrong name look alike
+    depth     items that wait; null where there is no key, or one that is no queue
+    pending   of a stream: handed to a consumer, but not yet confirmed; null of others
+    role      of this instance: `master` or `slave`
+
+    The age of the oldest item would need its content, which is not read.
+    """
+    instances = platform.systems.instances("redis")
+    here = {name for name, endpoint in instances.items() if endpoint == redis.endpoint}
+    keys = [queue.key for queue in platform.redis.queues if queue.instance in here]
+    yield Proof(f"the platform file names {len(keys)} queues of this instance")
+    if not keys:
+        return
+    role = redis.call("INFO", "replication")["role"]
+    for key, kind in zip(keys, redis.pipeline([("TYPE", key) for key in keys]), strict=True):
+        depth = redis.call(DEPTH[kind], key) if kind in DEPTH else None
+        pending = _pending(redis, key) if kind == "stream" else None
+        yield {"key": key, "type": kind, "depth": depth, "pending": pending, "role": role}
+
+
+def _pending(redis, key: str) -> int:
+    groups = (dict(zip(group[::2], group[1::2], strict=True)) for group in redis.call("XINFO", "GROUPS", key))
+    return sum(group["pending"] for group in groups)

@@ -1,0 +1,87 @@
+"""Asks sources of a live link, and runs checks on tables that a test makes."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import pandas as pd
+
+from nl_forensics import checks, sources
+from nl_forensics.connect import open_link
+from nl_forensics.incident import Incident
+from nl_forensics.parameters import read_yaml, shipped
+from nl_forensics.platform import Platform
+from nl_forensics.redact import Redactor
+from nl_forensics.sources import Partial, Proof
+from nl_forensics.worker import readings
+from tests.record.specimens import FOLDER
+
+
+class Heard(NamedTuple):
+    """What a source answered: the table of its records (as a case keeps them), and what was said beside them."""
+
+    table: pd.DataFrame
+    unseen: list[str]
+    proof: str
+    text: str
+
+
+def platform(**changes) -> Platform:
+    """NeuralLog's, with quick readings; `changes` replace whole keys."""
+    values = read_yaml(shipped("platforms/neurallog.yaml"))
+    values["budget"] |= {"readings_s": 0.5} | changes.pop("budget", {})
+    return Platform.model_validate(values | changes)
+
+
+def incident(minutes=30, baseline_minutes=0) -> Incident:
+    """The last minutes, and as a baseline those before."""
+    now = datetime.now(UTC)
+    start = now - timedelta(minutes=minutes)
+    baseline = {"start": (start - timedelta(minutes=baseline_minutes)).isoformat(), "end": start.isoformat()}
+    window = {"start": start.isoformat(), "end": now.isoformat()}
+    return Incident(id="test", **window, baseline=baseline if baseline_minutes else None)
+
+
+def link(system, address, budget=None):
+    """Open a link as a worker does."""
+    where = platform(budget=budget or {})
+    return open_link(system, address, where.systems.instances(system)["main"], where.budget)
+
+
+def ask(link, name, incident_=None, platform_=None) -> Heard:
+    """Every reading of one source."""
+    items = list(readings(sources.load()[name], link, incident_ or incident(), platform_ or platform()))
+    records = [item for item in items if not isinstance(item, Partial | Proof)]
+    kept = [Redactor(b"test").record(json.loads(json.dumps(record, default=str))) for record in records]
+    unseen = [item.unseen for item in items if isinstance(item, Partial)]
+    proof = next((item.shown_by for item in items if isinstance(item, Proof)), "")
+    return Heard(sources.load()[name].table(kept), unseen, proof, json.dumps(kept))
+
+
+def offenders(check, *tables, **limits) -> pd.DataFrame:
+    """The rows that break a rule, in tables made by hand."""
+    one = checks.load()[check]
+    stamped = [
+        table.assign(**{"instance": "main", "asked_at": pd.Timestamp.now("UTC")} | dict(table.items()))
+        for table in tables
+    ]
+    return one.offenders(*stamped, **one.limits | limits)
+
+
+def specimen_tables(path):
+    """The check that a recorded specimen is of, and its tables without the rows that have holes."""
+    recorded = json.loads(path.read_text(encoding="utf-8"))
+    tables = {}
+    for name, answer in recorded["answers"].items():
+        table = sources.load()[name].table(answer["records"])
+        whole = table[~sources.load()[name].holes(table)]
+        tables[name] = whole.assign(instance="main", asked_at=pd.Timestamp(answer["asked_at"]))
+    return recorded["check"], tables
+
+
+def specimens(module):
+    """The files of the specimens that a module of tests.record defines."""
+    from tests.record.specimens import SPECIMENS
+
+    own = [one.name for one in SPECIMENS.values() if module in (one.fault.__module__, one.edit.__module__)]
+    return [FOLDER / f"{name}.json" for name in own]

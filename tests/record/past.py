@@ -1,0 +1,89 @@
+"""A past with the incident in it: what Prometheus had recorded by the time the story is told."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from random import Random
+
+from tests.stack import history
+from tests.stack.history import Counter, Gauge
+from tests.stack.postgres import DATABASE
+
+HOURS = 6
+VOLUMES = {"job": "kubelet", "instance": "node-1:10250"}
+GIB = 1024**3
+
+
+@dataclass(frozen=True)
+class Ramp:
+    """A value that goes evenly from one level to another."""
+
+    first: float
+    last: float
+    wobble: float = 0.0
+    whole: bool = False
+
+    def values(self, chance: Random, steps: int, step_s: float) -> Iterator[float]:
+        for number in range(1, steps + 1):
+            value = self.first + (self.last - self.first) * number / steps
+            value *= 1 + chance.uniform(-self.wobble, self.wobble)
+            yield round(value) if self.whole else value
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One shape until some minutes ago, another since then. A counter goes on from where it was."""
+
+    before: Gauge | Counter
+    after: Gauge | Counter | Ramp
+    minutes: float
+
+    def values(self, chance: Random, steps: int, step_s: float) -> Iterator[float]:
+        turned, value = max(0, steps - round(self.minutes * 60 / step_s)), 0.0
+        for value in self.before.values(chance, turned, step_s):
+            yield value
+        after = replace(self.after, start=value) if isinstance(self.after, Counter) else self.after
+        yield from after.values(chance, steps - turned, step_s)
+
+
+def _claim(name: str, claim: str) -> str:
+    return f'{name}{{namespace="neurallog-system",persistentvolumeclaim="{claim}"}}'
+
+
+# What the kubelet says of the volumes; no exporter of the tests' stack does.
+VOLUME_SERIES = {
+    _claim("kubelet_volume_stats_capacity_bytes", "data-postgres-0"): Gauge(20 * GIB),
+    _claim("kubelet_volume_stats_available_bytes", "data-postgres-0"): Ramp(14.02 * GIB, 14 * GIB),
+    _claim("kubelet_volume_stats_capacity_bytes", "data-redis-0"): Gauge(2 * GIB),
+    _claim("kubelet_volume_stats_available_bytes", "data-redis-0"): Gauge(1.8 * GIB, 0.0005),
+}
+POSTGRES_VOLUME = _claim("kubelet_volume_stats_available_bytes", "data-postgres-0")
+
+
+def of_database(series: str) -> str:
+    """The name of a series of pg_stat_database, with its labels."""
+    return next(name for name in history.POSTGRES_SERIES if name.startswith(f"{series}{{"))
+
+
+def connections(state: str) -> str:
+    return f'pg_stat_activity_count{{datname="{DATABASE}",state="{state}"}}'
+
+
+def longest_transaction(state: str) -> str:
+    return f'pg_stat_activity_max_tx_duration{{datname="{DATABASE}",state="{state}"}}'
+
+
+def past(minutes: float = 0, postgres: Mapping = {}, replica: Mapping = {}, redis: Mapping = {}, volumes: Mapping = {}):  # noqa: B006
+    """OpenMetrics text of the hours before now; the named series took another shape `minutes` ago."""
+    told = (
+        (history.POSTGRES, history.POSTGRES_SERIES, postgres),
+        (history.REPLICA, history.REPLICA_SERIES, replica),
+        (history.REDIS, history.REDIS_SERIES, redis),
+        (VOLUMES, VOLUME_SERIES, volumes),
+    )
+    return history.healthy(HOURS, instances=[(target, _turned(shapes, after, minutes)) for target, shapes, after in told])
+
+
+def _turned(shapes: Mapping, after: Mapping, minutes: float) -> dict:
+    if unknown := after.keys() - shapes.keys():
+        raise KeyError(f"no series of a healthy past is called {unknown}")
+    return dict(shapes) | {name: Turn(shapes[name], shape, minutes) for name, shape in after.items()}

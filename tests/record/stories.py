@@ -1,0 +1,152 @@
+"""A story is a whole incident, recorded from the real stack while it goes on: a case folder in `tests/stories`, as `collect` makes it.
+
+    @story("The API hangs since a payment was left open")
+    def lock_chain(stage):
+        '''What happened, for the reader.'''
+        with stage.servers(past=past(13, …)) as servers, load(servers.pgbouncer, servers.redis):
+            …the fault…
+            stage.record(servers.environment())
+
+What is to be found in it stands in `tests/stories/causes.yaml`; all that is found in it, in `tests/golden`.
+"""
+
+import importlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from nl_forensics import collect
+from nl_forensics.parameters import Parameters, read_yaml, shipped
+
+from tests.record.clock import Clock
+from tests.record.past import past as healthy_past
+from tests.stack.stack import Stack, stack
+
+FOLDER = Path(__file__).parent.parent / "stories"
+DEMO = "lock_chain"  # the story that ships as `nl_forensics/demo`
+MODULES = ("postgres_stories", "redis_stories", "blind_stories")
+UP = timedelta(hours=5)
+ENDPOINTS = ("NL_POSTGRES_DSN", "NL_PGBOUNCER_DSN", "NL_REDIS_URL", "NL_PROMETHEUS_URL")
+# The same pseudonyms at each recording, whoever records.
+KEY = b"the key of the recorded stories\n"
+
+
+@dataclass(frozen=True)
+class Story:
+    name: str
+    title: str
+    play: Callable[["Stage"], None]
+
+
+STORIES: dict[str, Story] = {}
+
+
+def story(title: str):
+    """Register the decorated function, which plays an incident of that title."""
+
+    def register(play):
+        STORIES[play.__name__] = Story(play.__name__, title, play)
+        return play
+
+    return register
+
+
+def load() -> dict[str, Story]:
+    """Every story."""
+    for module in MODULES:
+        importlib.import_module(f"tests.record.{module}")
+    return STORIES
+
+
+@dataclass
+class Stage:
+    """Where one story is played, and recorded into `folder`."""
+
+    name: str
+    title: str
+    folder: Path
+
+    @contextmanager
+    def servers(self, past: str | None = None, before=lambda clock, primary, replica: None, **options) -> Iterator[Stack]:
+        """The whole stack, PostgreSQL up for hours.
+
+        before   what happened minutes ago, while nobody watched: called with the clock, which it may set forward, and the databases
+        """
+        clock = Clock(UP)
+
+        def unwatched(primary, replica):
+            before(clock, primary, replica)
+            clock.set(timedelta(0), primary, replica)
+            # The jump looked like a silence to both of them: they part, and find each other again.
+            primary.execute("UPDATE tenants SET plan = plan WHERE id = 20")
+            _wait_until(lambda: _caught_up(primary))
+
+        past = healthy_past() if past is None else past
+        with stack(past=past, postgres_environment=clock.environment, unwatched=unwatched, **options) as servers:
+            yield servers
+
+    def record(self, environment: Mapping[str, str], minutes: int = 30, **incident) -> None:
+        """Collect the case of the last `minutes`; what was two hours before is the baseline."""
+        end = datetime.now(UTC).replace(microsecond=0)
+        start, baseline = end - timedelta(minutes=minutes), end - timedelta(hours=2, minutes=minutes)
+        question = {
+            "id": self.name,
+            "title": self.title,
+            "start": start.isoformat(),
+            "end": end.isoformat(),
+            "baseline": {"start": baseline.isoformat(), "end": (baseline + timedelta(minutes=minutes)).isoformat()},
+        }
+        platform = read_yaml(shipped("platforms/neurallog.yaml"))
+        parameters = Parameters.model_validate({"incident": question | incident, "platform": platform})
+        with _recorder(environment):
+            recorded = collect.collect(self.folder, parameters)
+        if faults := recorded.verify():
+            raise AssertionError(f"{self.name}: {faults}")
+
+
+def record(one: Story, target: Path, name: str = "") -> None:
+    """Play a story, and put its case in the place of the former one."""
+    with tempfile.TemporaryDirectory(prefix="nl-story-") as scratch:
+        folder = Path(scratch) / "case"
+        one.play(Stage(name or one.name, one.title, folder))
+        for hidden in folder.glob(".*"):
+            hidden.unlink()
+        if target.exists():
+            shutil.rmtree(target)
+        shutil.copytree(folder, target)
+
+
+@contextmanager
+def _recorder(environment: Mapping[str, str]) -> Iterator[None]:
+    """The environment of `collect`: these endpoints and no others; nothing of this machine and its user gets into the case."""
+    with tempfile.TemporaryDirectory(prefix="nl-home-") as home:
+        key = Path(home) / "pseudonym.key"
+        key.write_bytes(KEY)
+        key.chmod(0o600)
+        before = dict(os.environ)
+        for name in ENDPOINTS:
+            os.environ.pop(name, None)
+        os.environ.update(environment, NL_FORENSICS_ACTOR="recorder", NL_FORENSICS_HOME=home)
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+
+def _caught_up(primary) -> bool:
+    return primary.execute("SELECT bool_and(replay_lsn = pg_current_wal_lsn()) FROM pg_stat_replication")[0][0] is True
+
+
+def _wait_until(holds: Callable[[], bool], within_s: float = 30) -> None:
+    deadline = time.monotonic() + within_s
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError("the replica did not come back")
+        time.sleep(0.1)

@@ -1,0 +1,619 @@
+"""Redis 6.2 and 7.0: the link, the sources, and the rules' known false alarms."""
+
+import socket
+import time
+
+import pandas as pd
+import pytest
+import redis
+
+import tests.record.redis as faults
+from nl_forensics import checks, sources
+from nl_forensics.checks.wording import Wording
+from nl_forensics.errors import BadAnswer, NotAllowed, NotConfigured, NotReachable
+from nl_forensics.platform import RedisNames
+from nl_forensics.sources.redis.names import command_and_pattern, kind, pattern
+from tests.asking import ask, incident, link, offenders, platform, specimen_tables, specimens
+from tests.stack import faults as wire
+from tests.stack import redis as stack
+
+NAMES = RedisNames.model_validate(
+    {
+        "queues": [{"key": "log_queue", "instance": "main"}],
+        "precious": ["log_queue", "usage:*"],
+        "cache": ["cache:*"],
+    }
+)
+OURS = [name for name, one in sources.load().items() if one.system == "redis"]
+
+
+@pytest.fixture(scope="module", params=stack.VERSIONS)
+def server(request):
+    with stack.start(request.param, acl=generated_acl(request.param)) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def emptied(request):
+    """Each test has the server as it was started."""
+    if "server" not in request.fixturenames:
+        return
+    running = request.getfixturevalue("server")
+    with running.connect() as connection:
+        connection.flushall()
+        connection.config_resetstat()
+        connection.slowlog_reset()
+        connection.execute_command("LATENCY", "RESET")
+        values = stack.SETTINGS | {"slowlog-log-slower-than": 10_000, "slowlog-max-len": 128}
+        for name in (
+            "maxmemory",
+            "maxmemory-policy",
+            "latency-monitor-threshold",
+            "slowlog-log-slower-than",
+            "slowlog-max-len",
+        ):
+            connection.config_set(name, values[name])
+
+
+@pytest.fixture
+def asked(server):
+    opened = link("redis", server.url())
+    yield opened
+    opened.close()
+
+
+def generated_acl(version):
+    """Exactly the commands that the sources declare."""
+    words = sorted({rule for name in OURS for rule in sources.load()[name].needs.redis.split()} | {"+info"})
+    keys = "~*" if version == "6.2" else "%R~*"
+    return f"resetkeys {keys} resetchannels -@all {' '.join(words)}"
+
+
+# --- The link ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_declared_permissions_suffice(server, asked):
+    """No question is refused, so none adds to the server's own count of refusals."""
+    with server.connect() as connection:
+        connection.rpush("log_queue", "a line")
+        connection.hset("usage:7", "logs_ingested", 1)
+    for name in OURS:
+        heard = ask(asked, name)
+        assert not sources.load()[name].holes(heard.table).any(), name
+    with server.connect() as connection:
+        assert connection.info("errorstats") == {}
+
+
+def test_only_declared_commands_are_sent(server, asked):
+    for command in (
+        ("KEYS", "*"),
+        ("GET", "log_queue"),
+        ("CONFIG", "SET", "maxmemory", "1"),
+        ("FLUSHALL",),
+        ("ACL", "LIST"),
+    ):
+        with pytest.raises(BadAnswer, match="no source declares it"):
+            asked.call(*command)
+        with pytest.raises(BadAnswer, match="no source declares it"):
+            asked.pipeline([command])
+    with server.connect() as connection:
+        assert "cmdstat_keys" not in connection.info("commandstats")
+
+
+def test_identity_and_clock(server, asked):
+    assert asked.identity["version"].startswith(server.version)
+    assert abs(asked.clock.offset_s) < 1
+
+
+def test_wrong_password(server):
+    with pytest.raises(NotAllowed) as refused:
+        link("redis", server.url(password="wrong"))
+    assert "password" in refused.value.closes
+
+
+def test_missing_permission():
+    with stack.start("7.0", acl="resetkeys %R~* -@all +info +config|get") as server:
+        opened = link("redis", server.url())
+        for name in ("redis_slowlog", "redis_clients", "redis_prefixes"):
+            with pytest.raises(NotAllowed):
+                ask(opened, name)
+        opened.close()
+
+
+def test_no_free_connection_is_an_outage(server):
+    with server.connect() as connection:
+        connection.config_set("maxclients", 1)
+        connection.ping()
+        with pytest.raises(NotReachable, match="max number of clients"):
+            link("redis", server.url())
+        connection.config_set("maxclients", 10_000)
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:6379", "127.0.0.1:6379", "redis://127.0.0.1:port/0"])
+def test_an_address_that_is_none(address):
+    with pytest.raises(NotConfigured):
+        link("redis", address)
+
+
+def test_nobody_listens():
+    with pytest.raises(NotReachable, match="refused"):
+        link("redis", f"redis://127.0.0.1:{wire.closed_port()}/0")
+
+
+def test_silent_server():
+    with wire.silent() as port, pytest.raises(NotReachable):
+        link("redis", f"redis://127.0.0.1:{port}/0", budget={"question_s": 1, "connect_s": 1})
+
+
+def test_another_protocol():
+    with wire.html() as port, pytest.raises((BadAnswer, NotReachable)):
+        link("redis", f"redis://127.0.0.1:{port}/0", budget={"question_s": 1})
+
+
+# --- Names ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("usage:4711:2026112310", "usage:*"),
+        ("log_queue", "log_queue"),
+        ("cache:dashboard:12:3", "cache:*"),
+        ("session:alice", "session:*"),
+        ("app:session:8f3e77:data", "app:session:*"),
+        ("customer:jane.doe@example.com", "customer:*"),
+        ("8f3e77aa-0c2e-4a7b-9d53", "*"),
+        ("leaderboard", "leaderboard"),
+        ("sk_live_4eC39HqLyjWDarjtT1zdp7dc", "*"),
+        ("aXlkjsdfLKJSDFlkjsdflkjsdfLKJSDF", "*"),
+        ("", "*"),
+        ("\udcff\udcfe:1", "*"),
+        ("*", "*"),
+    ],
+)
+def test_pattern(key, expected):
+    assert pattern(key, NAMES) == expected
+
+
+def test_kind():
+    assert [kind(key, NAMES) for key in ("log_queue", "usage:1", "cache:1", "session:1")] == [
+        "queue",
+        "precious",
+        "cache",
+        "",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["HGETALL", "usage:4711:2026112310"], "HGETALL usage:*"),
+        (["set", "session:1", "a secret value"], "SET session:*"),
+        (["KEYS", "usage:*"], "KEYS usage:*"),
+        (["KEYS", "*"], "KEYS *"),
+        (["AUTH", "nl_forensics", "password"], "AUTH"),
+        (["CONFIG", "SET", "requirepass", "password"], "CONFIG SET"),
+        (["CLIENT", "LIST"], "CLIENT LIST"),
+        (["EVAL", "return redis.call('get', KEYS[1])", "1", "usage:1", "value"], "EVAL usage:*"),
+        (["EVAL", "return ARGV[1]", "0", "leaderboard"], "EVAL"),
+        (
+            ["XREADGROUP", "GROUP", "billing", "worker", "COUNT", "10", "STREAMS", "events:7", ">"],
+            "XREADGROUP events:*",
+        ),
+        (["MEMORY", "USAGE", "usage:1"], "MEMORY USAGE usage:*"),
+        (["LMPOP", "2", "log_queue", "other", "LEFT"], "LMPOP log_queue"),
+        (["MIGRATE", "10.0.0.7", "6379", "cache:1", "0", "100"], "MIGRATE cache:*"),
+        (["PING"], "PING"),
+        (["GET / HTTP/1.1"], "*"),
+    ],
+)
+def test_command_and_pattern(arguments, expected):
+    assert command_and_pattern(arguments, NAMES) == expected
+
+
+# --- What is slow -----------------------------------------------------------------------------------------------------
+
+
+def test_slowlog_holds_no_values(server, asked):
+    with server.connect() as connection:
+        connection.config_set("slowlog-log-slower-than", 0)
+        connection.hset("usage:customer-4711", "card", "4242424242424242")
+        connection.set("session:1", "planted-secret-value")
+        connection.set(b"\xff\xfe", "binary")
+        with pytest.raises(redis.AuthenticationError):
+            connection.execute_command("AUTH", "planted-password")
+    heard = ask(asked, "redis_slowlog")
+    assert {"HSET usage:*", "SET session:*", "SET *"} <= set(heard.table.command)
+    assert "planted" not in heard.text
+    assert "4242" not in heard.text
+    assert "4711" not in heard.text
+    assert heard.table["at"].dt.tz is not None
+
+
+def test_slowlog_off(server, asked):
+    with server.connect() as connection:
+        connection.config_set("slowlog-log-slower-than", -1)
+    heard = ask(asked, "redis_slowlog")
+    assert heard.unseen == ["slow commands: the slow log is off"]
+    assert not heard.proof
+
+
+def test_slowlog_threshold_above_the_rule(server, asked):
+    """With 50 ms nothing is known of a command of 20 ms."""
+    with server.connect() as connection:
+        connection.config_set("slowlog-log-slower-than", 50_000)
+    assert "commands that took 10 to 50 ms" in ask(asked, "redis_slowlog").unseen
+
+
+def test_slowlog_ring_too_short(server, asked):
+    with server.connect() as connection:
+        connection.config_set("slowlog-max-len", 3)
+        connection.config_set("slowlog-log-slower-than", 0)
+        for number in range(10):
+            connection.set(f"cache:{number}", 1)
+        connection.config_set("slowlog-log-slower-than", 10_000)
+    heard = ask(asked, "redis_slowlog")
+    assert any("the log holds 3 entries" in unseen for unseen in heard.unseen)
+
+
+def test_slowlog_emptied(server, asked):
+    with server.connect() as connection:
+        connection.config_set("slowlog-log-slower-than", 0)
+        connection.set("cache:1", 1)
+        connection.slowlog_reset()
+        connection.set("cache:2", 1)
+    assert any("SLOWLOG RESET" in unseen for unseen in ask(asked, "redis_slowlog").unseen)
+
+
+def test_slowlog_is_whole_since_before_the_incident(server):
+    """A fresh log, of a server that runs for longer than the incident."""
+    time.sleep(1.2)
+    with stack.start(server.version) as fresh:
+        time.sleep(2.1)
+        opened = link("redis", fresh.url())
+        assert ask(opened, "redis_slowlog", incident(minutes=1 / 60)).unseen == []
+        heard = ask(opened, "redis_slowlog", incident(minutes=30))
+        opened.close()
+    assert any("the server started then" in unseen for unseen in heard.unseen)
+
+
+def test_blocking_commands_are_not_slow(server, asked):
+    """A consumer that waits in BLPOP holds nobody up: its waiting time is in no slow log and in no percentile."""
+    with server.connect() as connection:
+        connection.blpop("log_queue", timeout=0.2)
+    assert ask(asked, "redis_slowlog").table.empty
+    percentiles = ask(asked, "redis_latency_percentiles").table
+    assert offenders("redis_commands_are_fast", percentiles).empty
+
+
+def test_latency_monitor_off(server, asked):
+    with server.connect() as connection:
+        connection.config_set("latency-monitor-threshold", 0)
+    heard = ask(asked, "redis_latency_events")
+    assert heard.unseen == ["latency events: not measured"]
+    assert not heard.proof
+
+
+def test_percentiles_need_redis_7(server, asked):
+    heard = ask(asked, "redis_latency_percentiles")
+    if server.version == "6.2":
+        assert heard.unseen == [f"percentiles of command latency: Redis {asked.version} does not measure them"]
+        assert not heard.proof
+    else:
+        assert "info" in set(heard.table.command)
+
+
+# --- Counters ---------------------------------------------------------------------------------------------------------
+
+
+def test_deltas(server, asked):
+    with faults.meanwhile(server, lambda connection: connection.get("cache:1"), every_s=0.05):
+        table = ask(asked, "redis_counters").table
+        commands = ask(asked, "redis_commands").table.set_index("command")
+    assert table.misses_delta[0] >= 3
+    assert 0.4 < table.seconds[0] < 1
+    assert commands.calls_delta["get"] >= 3
+
+
+def test_an_error_that_appears_between_the_readings(server, asked):
+    """INFO lists an error from its first occurrence on: before, it was zero, not unknown."""
+
+    def push_to_a_string(connection):
+        connection.set("cache:1", "x")
+        connection.lpush("cache:1", "y")
+
+    with faults.meanwhile(server, push_to_a_string, every_s=0.1):
+        table = ask(asked, "redis_errors").table.set_index("error")
+    assert table.answers_delta["WRONGTYPE"] >= 1
+
+
+def test_no_errors_are_proven(asked):
+    heard = ask(asked, "redis_errors")
+    assert heard.table.empty
+    assert heard.proof
+
+
+def test_errors_of_client_libraries_are_no_alarm():
+    """redis-py introduces itself with CLIENT SETINFO, which servers before 7.2 answer with ERR, with each connection."""
+    rows = pd.DataFrame({"error": ["ERR", "NOSCRIPT"], "answers": [900, 5], "answers_delta": [40, 5], "seconds": 5.0})
+    assert offenders("redis_answers_without_errors", rows).empty
+
+
+def test_few_lookups_say_nothing():
+    rows = pd.DataFrame({"hits_delta": [2], "misses_delta": [30], "seconds": [5.0]})
+    assert offenders("lookups_find_their_key", rows).empty
+
+
+# --- Memory -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_small_instance_is_not_fragmented(server, asked):
+    """With 1 MB of data the ratio is 8 to 13: the process itself is most of it. MEMORY DOCTOR says nothing below 5 MB, nor do we."""
+    memory = ask(asked, "redis_memory").table
+    assert memory.fragmentation_ratio[0] > 1.4
+    assert offenders("redis_memory_is_not_fragmented", memory).empty
+
+
+def test_without_maxmemory_there_is_no_limit_to_be_near():
+    rows = pd.DataFrame({"used_bytes": [10], "not_counted_bytes": [0], "limit_bytes": [0]})
+    assert offenders("redis_memory_is_below_its_limit", rows).empty
+
+
+@pytest.mark.parametrize(
+    ("policy", "with_ttl", "evicted", "expected"),
+    [
+        ("noeviction", 0, 0, []),
+        ("volatile-lru", 0, 0, []),  # keys without time to live are out of its reach
+        ("volatile-lru", 3, 0, ["medium"]),
+        ("allkeys-lru", 0, 0, ["medium"]),
+        ("allkeys-lru", 0, 9, ["high"]),
+    ],
+)
+def test_what_a_policy_can_evict(policy, with_ttl, evicted, expected):
+    precious = pd.DataFrame(
+        {"key": ["usage:*"], "policy": [policy], "limit_bytes": [1000], "keys": [3], "keys_with_ttl": [with_ttl]}
+    )
+    counters = pd.DataFrame({"evicted_keys": [evicted], "evicted_keys_delta": [0], "seconds": [5.0]})
+    assert list(offenders("no_precious_key_can_be_evicted", precious, counters).severity) == expected
+
+
+# --- Clients and the server -------------------------------------------------------------------------------------------
+
+
+def test_clients_without_ours(server, asked):
+    with server.connect() as connection:
+        connection.client_setname("api-gateway")
+        table = ask(asked, "redis_clients").table
+    assert list(table.name) == ["api-gateway"]
+    assert list(table.user) == ["default"]
+    assert list(table.kind) == ["client"]
+
+
+def test_consumers_may_wait(server, asked):
+    """A consumer in BLPOP waits by design."""
+    import threading
+
+    def wait_for_work():
+        with server.connect() as connection:
+            connection.blpop("log_queue", timeout=1)
+
+    thread = threading.Thread(target=wait_for_work)
+    thread.start()
+    time.sleep(0.2)
+    clients = ask(asked, "redis_clients").table
+    thread.join()
+    assert list(clients.blocked) == [True]
+    assert offenders("no_client_is_held_by_redis", clients).empty
+
+
+def test_an_idle_server_needs_no_new_snapshot():
+    """Nothing changed since the last save, or the append-only file holds it."""
+    old = pd.Timestamp.now("UTC") - pd.Timedelta(days=9)
+    rows = pd.DataFrame(
+        {
+            "last_save_at": [old, old, old],
+            "save_rules": ["3600 1", "3600 1", ""],
+            "aof_enabled": [False, True, False],
+            "changes_since_save": [0, 50, 50],
+        }
+    )
+    assert offenders("redis_saved_its_data_lately", rows).empty
+
+
+def test_replication(server):
+    with stack.start(server.version) as primary, faults._with_replica(primary) as replica:
+        deadline = time.monotonic() + 10
+        while True:
+            links = [link("redis", one.url()) for one in (primary, replica)]
+            tables = [ask(opened, "redis_replication").table for opened in links]
+            for opened in links:
+                opened.close()
+            if all(len(table) and table.state.isin({"up", "online"}).all() for table in tables):
+                break
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    assert [table.direction[0] for table in tables] == ["to", "from"]
+    for check in ("every_redis_replica_is_linked", "redis_replicas_keep_up"):
+        assert offenders(check, pd.concat(tables)).empty
+
+
+# --- Keys -------------------------------------------------------------------------------------------------------------
+
+
+def test_key_sample(server, asked):
+    with server.connect() as connection:
+        connection.rpush("log_queue", *range(30))
+        connection.hset("usage:customer-4711", mapping={str(n): n for n in range(20)})
+        for number in range(10):
+            connection.set(f"cache:{number}", "x" * 100, ex=100 if number else None)
+        connection.set(b"\xff\xfe:1", "binary")
+    prefixes = ask(asked, "redis_prefixes")
+    rows = prefixes.table.set_index("key")
+    assert prefixes.unseen == []
+    assert rows["keys"].to_dict() == {"log_queue": 1, "usage:*": 1, "cache:*": 10, "*": 1}
+    assert rows.keys_with_ttl["cache:*"] == 9
+    assert rows.kind.to_dict() == {"log_queue": "queue", "usage:*": "precious", "cache:*": "cache", "*": ""}
+    assert rows.longest["usage:*"] == 20
+    assert "4711" not in prefixes.text
+    assert list(offenders("cache_keys_expire", prefixes.table)["key"]) == ["cache:*"]
+    assert len(ask(asked, "redis_big_keys").table) == 13
+
+
+def test_a_long_queue_is_no_big_key():
+    """A backlog has a rule of its own; its length says nothing of how it is read."""
+    rows = pd.DataFrame(
+        {"key": ["log_queue", "recent"], "type": "list", "kind": ["queue", ""], "bytes": 50_000, "length": 5_000}
+    )
+    assert list(offenders("no_key_is_too_big", rows)["key"]) == ["recent"]
+
+
+def test_hot_keys_need_an_lfu_policy(server, asked):
+    heard = ask(asked, "redis_hot_keys")
+    assert heard.table.empty
+    assert not heard.proof
+    assert "LFU" in heard.unseen[0]
+
+
+def test_other_databases_are_named(server, asked):
+    with redis.Redis.from_url(server.url("default", database=3)) as connection:
+        connection.set("cache:1", 1)
+    assert "the keys of db3" in ask(asked, "redis_prefixes").unseen
+
+
+def test_precious_keys_outside_the_sample_matter_only_where_keys_are_evicted(server):
+    small = platform(budget={"redis_scan_keys": 500})
+    with server.connect() as connection:
+        connection.mset({f"cache:{number}": 1 for number in range(3_000)})
+        for policy, gap in (("noeviction", False), ("allkeys-lru", True)):
+            connection.config_set("maxmemory-policy", policy)
+            opened = link("redis", server.url())
+            heard = ask(opened, "redis_precious", platform_=small)
+            opened.close()
+            assert bool(heard.unseen) == gap
+
+
+def test_a_million_keys():
+    """Bounded in time and memory: what was not looked at is said."""
+    settings = {"enable-debug-command": "yes", "maxmemory": "1gb", "appendonly": "no", "save": ""}
+    with stack.start("7.0", settings=settings) as server:
+        with server.connect() as connection:
+            connection.execute_command("DEBUG", "POPULATE", 1_000_000, "cache")
+            connection.config_resetstat()
+            connection.slowlog_reset()
+        opened = link("redis", server.url())
+        began = time.monotonic()
+        heard = ask(opened, "redis_prefixes")
+        took_s = time.monotonic() - began
+        ask(opened, "redis_big_keys")
+        opened.close()
+        with server.connect() as connection:
+            assert connection.slowlog_len() == 0
+            scans = connection.info("commandstats")["cmdstat_scan"]["calls"]
+    assert took_s < 6.5
+    assert heard.unseen == ["98% of the 1,000,000 keys of database 0"]
+    assert heard.table["keys"].sum() >= 20_000
+    assert scans <= 60  # both sources share one walk
+
+
+def test_the_time_budget_ends_the_walk(server):
+    hurried = platform(budget={"redis_scan_s": 0.1, "redis_scan_keys": 1_000_000})
+    with server.connect() as connection:
+        connection.mset({f"cache:{number}": 1 for number in range(50_000)})
+    opened = link("redis", server.url())
+    heard = ask(opened, "redis_prefixes", platform_=hurried)
+    opened.close()
+    assert any("of the 50,000 keys" in unseen for unseen in heard.unseen)
+
+
+# --- Queues -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_missing_queue_is_not_known_to_be_empty(server, asked):
+    """An empty list is no key in Redis, and neither is a misspelt one: that row is a hole, so health can't be granted."""
+    table = ask(asked, "redis_queues").table
+    assert sources.load()["redis_queues"].holes(table).all()
+
+
+def test_a_queue_that_was_emptied_meanwhile_is_empty(server, asked):
+    with server.connect() as connection:
+        connection.rpush("log_queue", "a line")
+
+        def empty(connection):
+            connection.delete("log_queue")
+
+        with faults.meanwhile(server, empty, every_s=0.25):
+            table = ask(asked, "redis_queues").table
+    assert list(table.type.unique()) == ["list"]
+    assert table.depth.iloc[-1] == 0
+    assert not sources.load()["redis_queues"].holes(table).any()
+
+
+def test_a_stream_with_pending_items(server, asked):
+    with server.connect() as connection:
+        for _ in range(5):
+            connection.xadd("log_queue", {"line": "planted"})
+        connection.xgroup_create("log_queue", "billing", id="0")
+        connection.xreadgroup("billing", "worker", {"log_queue": ">"}, count=3)
+    heard = ask(asked, "redis_queues")
+    assert set(heard.table.type) == {"stream"}
+    assert set(heard.table.depth) == {5}
+    assert set(heard.table.pending) == {3}
+    assert "planted" not in heard.text
+
+
+@pytest.mark.parametrize(
+    ("depths", "alarm"),
+    [
+        ([500, 600, 700, 800], True),
+        ([50_000, 50_000, 50_000, 50_000], True),  # nobody takes from it
+        ([1, 2, 3, 4], False),  # short: it rises and falls with every request
+        ([600, 150, 300, 450], False),  # a consumer that takes many at once
+        ([900_000, 899_990, 899_980, 899_970], True),  # hours to go
+        ([9_000, 6_000, 3_000, 500], False),
+    ],
+)
+def test_queue_trend(depths, alarm):
+    start = pd.Timestamp.now("UTC")
+    rows = pd.DataFrame(
+        {
+            "at": [start + pd.Timedelta(seconds=5 * n / 3) for n in range(4)],
+            "key": "log_queue",
+            "type": "list",
+            "depth": depths,
+        }
+    )
+    assert len(offenders("every_queue_drains", rows)) == alarm
+
+
+# --- Specimens --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", specimens(faults.__name__), ids=lambda path: path.stem)
+def test_specimen_fires(path):
+    name, tables = specimen_tables(path)
+    check = checks.load()[name]
+    rows = check.offenders(**tables, **check.limits)
+    assert len(rows)
+    for template in (check.subject, check.because):
+        assert "unknown" not in Wording(template).of(rows.iloc[0].to_dict() | check.limits)
+
+
+def test_a_server_that_hides_its_configuration():
+    """As managed ones do: the slow log is read all the same, but what it leaves out is not known."""
+    settings = {"rename-command": 'CONFIG ""'}
+    with stack.start("7.0", settings=settings, acl="resetkeys %R~* -@all +@all") as server:
+        opened = link("redis", server.url())
+        heard = ask(opened, "redis_slowlog")
+        with pytest.raises(NotAllowed, match="hides its configuration"):
+            ask(opened, "redis_settings")
+        opened.close()
+    assert any("hides its configuration" in unseen for unseen in heard.unseen)
+
+
+def test_raw_socket_is_closed(server):
+    """A link leaves no connection behind."""
+    opened = link("redis", server.url())
+    opened.close()
+    with server.connect() as connection, socket.create_connection(("127.0.0.1", server.port)):
+        users = [client["user"] for client in connection.client_list()]
+    assert "nl_forensics" not in users
