@@ -33,8 +33,11 @@ class Case:
     @cached_property
     def rounds(self) -> list[Round]:
         """Every round, oldest first."""
-        found, after = [], ""
-        for number in round_numbers(self.folder)[: self._upto]:
+        found, after, numbers = [], "", round_numbers(self.folder)
+        if numbers != list(range(1, len(numbers) + 1)):
+            missing = min(set(range(1, numbers[-1])) - set(numbers))
+            raise CaseError(f"{self.folder / str(missing)} is missing: a round of the case was removed")
+        for number in numbers[: self._upto]:
             found.append(Round(self.folder / str(number), after))
             after = custody.seal_of(self.folder / str(number))
         return found

@@ -25,6 +25,8 @@ from nl_forensics.collect import REACHED, collect
 from nl_forensics.errors import CaseError, ForensicsError, ParameterError
 from nl_forensics.finding import Finding, Findings, Status
 from nl_forensics.parameters import Parameters
+from nl_forensics.rounds import Gap
+from nl_forensics.sources import ASKED_THROUGH
 from nl_forensics.sources import load as load_sources
 
 MARK = {Status.PROBLEM: "✗", Status.UNKNOWN: "?", Status.OK: "✓"}
@@ -62,8 +64,8 @@ def collect_command(parameters: Path, folder: Path | None, again: tuple[str, ...
         _print_json({"case": str(case.folder), "coverage": case.coverage().to_dict("records")})
     else:
         click.echo(f"{case.folder}: round {case.rounds[-1].folder.name} is sealed, {len(case.answers)} sources asked")
-        for gap in dict.fromkeys((gap.unseen, gap.closes) for gap in gaps):
-            click.echo(f"  not seen: {gap[0]}" + (f" ({gap[1]})" if gap[1] else ""))
+        for system, unseen, closes in dict.fromkeys((_system_of(gap), gap.unseen, gap.closes) for gap in gaps):
+            click.echo(f"  not seen of {system}: {unseen}" + (f" ({closes})" if closes else ""))
     return 3 if gaps else 0
 
 
@@ -104,7 +106,7 @@ def report_command(what: str, out: Path | None, sections: str, as_json: bool) ->
     if as_json:
         _print_json(whole(case, findings))
     else:
-        click.echo(findings.verdict())
+        click.echo(f"{findings.verdict()} {findings.counts()}.")
         click.echo(f"{folder / 'report.html'}")
     return findings.exit_code()
 
@@ -254,7 +256,7 @@ def _sections(text: str) -> tuple[str, ...]:
 def _opened(what: str, live) -> Case:
     """A case as it is; or that of a parameter file, collected now if there is none."""
     path = _case_path(what)
-    if path.is_dir() and (path / "1").is_dir():
+    if path.is_dir():
         return Case(path)
     asked = _read(path)
     folder = _folder_of(asked)
@@ -269,13 +271,13 @@ def _collected(asked: Parameters, folder: Path, again: tuple[str, ...], live=Non
     on_terminal, counted = sys.stderr.isatty(), itertools.count(1)
 
     def landed(source: str, instance: str) -> None:
-        told = f"{next(counted)} answers, the last: {source} of {instance}"
+        told = f"answer {next(counted)}: {source} of {instance}"
         click.echo(f"\r\033[K{told}" if on_terminal else told, nl=not on_terminal, err=True)
         if live:
             live.landed(folder)
 
     case = collect(folder, asked, again, landed)
-    click.echo("\r\033[K" if on_terminal else "", nl=not on_terminal, err=True)
+    click.echo("\r\033[K" * on_terminal, nl=False, err=True)
     return case
 
 
@@ -294,6 +296,12 @@ class _Live:
                 _print_finding(finding)
 
 
+def _system_of(gap: Gap) -> str:
+    """Whom a gap is about: `postgres-main`."""
+    system = load_sources()[gap.source].system
+    return gap.instance if gap.source == REACHED else f"{ASKED_THROUGH.get(system, system)}-{gap.instance}"
+
+
 def _print_findings(findings: Findings) -> None:
     for finding in findings.problems:
         _print_finding(finding)
@@ -306,7 +314,7 @@ def _print_findings(findings: Findings) -> None:
         click.echo(
             f"  {len(findings.notes)} notes: housekeeping, and what was so before the incident (--json, or the report)"
         )
-    click.echo(findings.verdict())
+    click.echo(f"{findings.counts()}." if findings.problems else f"{findings.verdict()} {findings.counts()}.")
 
 
 def _print_finding(finding: Finding) -> None:

@@ -4,6 +4,7 @@ Client libraries retry, drip and hang past their own timeouts, so nothing here r
 one system, and the collector kills it when it is silent for too long. What it had sent by then is kept.
 """
 
+import difflib
 import multiprocessing
 import os
 import signal
@@ -36,12 +37,13 @@ def collect(folder: Path, parameters: Parameters, again: tuple[str, ...] = (), l
     again    names of sources: a new round is opened that asks only these, and inherits the rest
     landed   called with (source, instance) whenever an answer or a refusal was recorded
 
-    Raises ParameterError for an unknown source, CaseError when another process writes to the case. When interrupted, the round
-    stays open and can be resumed.
+    Raises ParameterError for an unknown source, for another question than the case is about, and when another process writes to
+    the case. When interrupted, the round stays open and can be resumed.
     """
     known = sources.load()
     if unknown := sorted(set(again) - known.keys()):
-        raise ParameterError(f"no source is called {', '.join(unknown)}: `nl-forensics sources` lists them")
+        near = "".join(f"did you mean {close}? " for close in difflib.get_close_matches(unknown[0], known, n=1))
+        raise ParameterError(f"no source is called {unknown[0]}: {near}(`nl-forensics sources` lists them)")
     step = open_round(folder, parameters, again)
     try:
         _Collection(step, _scope(step, again) or set(known), landed or (lambda source, instance: None)).run()
@@ -81,6 +83,7 @@ class _Worker:
     silent_after: float = 0.0
     asking: str = ""
     began: float = 0.0
+    asked_at: float = 0.0
     reached: bool = False
     timeouts: int = 0
     answered: bool | None = None
@@ -135,7 +138,7 @@ class _Collection:
         self._give_up(worker, "NotConfigured", f"{variable} is not set", closes)
 
     def _start(self, worker: _Worker) -> None:
-        worker.reached, worker.began, worker.asking = False, time.monotonic(), ""
+        worker.reached = False
         with _no_interrupt():
             worker.pipe, theirs = self._context.Pipe()
             asked = (worker.system, worker.address, worker.endpoint, list(worker.questions))
@@ -171,8 +174,8 @@ class _Collection:
 
     # What a worker says, in the order in which it says it.
 
-    def _on_started(self, worker: _Worker) -> None:
-        worker.began = time.monotonic()
+    def _on_connecting(self, worker: _Worker) -> None:
+        worker.reached, worker.asking, worker.began = False, "", time.monotonic()
         self._grant(worker, self.budget.connect_s)
 
     def _on_reached(self, worker: _Worker, identity: dict, clock: tuple[float, float]) -> None:
@@ -190,7 +193,7 @@ class _Collection:
         self._give_up(worker, kind, why, closes)
 
     def _on_asking(self, worker: _Worker, name: str) -> None:
-        worker.asking = name
+        worker.asking, worker.asked_at = name, time.monotonic()
         if name not in worker.open:
             worker.open[name] = self.step.record(name, worker.instance)
         self._grant(worker, self.budget.question_s)
@@ -210,6 +213,8 @@ class _Collection:
     def _on_refused(self, worker: _Worker, name: str, kind: str, why: str, closes: str) -> None:
         self._refused(worker, name, kind, why, closes or sources.load()[name].needs.closes(worker.system))
         self._done(worker, name)
+        if kind == "NotReachable" and time.monotonic() - worker.asked_at > self.budget.question_s / 2:
+            self._timed_out(worker)
 
     def _on_finished(self, worker: _Worker) -> None:
         worker.stop()
@@ -232,20 +237,24 @@ class _Collection:
             self._hung(worker)
 
     def _hung(self, worker: _Worker) -> None:
-        worker.timeouts += 1
-        why = f"no answer within {self.budget.question_s:g} s"
-        if worker.asking:
-            self._on_refused(worker, worker.asking, "NotReachable", why, "collect again, or raise budget.question_s")
-        for name in list(worker.open):
+        """The question that hangs is given up, and those that wait for another reading are begun anew."""
+        for name in set(worker.open) - {worker.asking}:
             self._refused(
                 worker, name, "NotReachable", "the connection was given up between two readings", "collect again"
             )
-        if worker.timeouts >= MOST_TIMEOUTS:
-            self._give_up(
-                worker, "NotReachable", f"not asked: {MOST_TIMEOUTS} questions in a row had no answer", "collect again"
-            )
+        if worker.asking:
+            why = f"no answer within {self.budget.question_s:g} s"
+            self._on_refused(worker, worker.asking, "NotReachable", why, "collect again, or raise budget.question_s")
         else:
+            self._timed_out(worker)
+        if worker.timeouts < MOST_TIMEOUTS:
             self._start(worker)  # also without a question left: does it still answer?
+
+    def _timed_out(self, worker: _Worker) -> None:
+        worker.timeouts += 1
+        if worker.timeouts >= MOST_TIMEOUTS:
+            why = f"not asked: {MOST_TIMEOUTS} questions in a row had no answer"
+            self._give_up(worker, "NotReachable", why, "collect again")
 
     def _gone(self, worker: _Worker) -> None:
         """The process died without a word: a bug of ours, or somebody killed it."""
@@ -267,7 +276,7 @@ class _Collection:
     def _refused(self, worker: _Worker, name: str, kind: str, why: str, closes: str) -> None:
         recording = worker.open.pop(name, None) or self.step.record(name, worker.place(name))
         recording.close(datetime.now(UTC).isoformat(), kind, why, closes)
-        self.landed(name, worker.instance)
+        self.landed(name, worker.place(name))
 
     def _record_reached(self, worker: _Worker, answered: bool, why: str, identity: dict, offset: float | None) -> None:
         if worker.answered == answered:
@@ -285,4 +294,4 @@ class _Collection:
         known = {name: identity.get(name) for name in ("version", "role", "superuser")}
         recording.write([row | known | {"took_ms": (time.monotonic() - worker.began) * 1000}])
         recording.close(at.isoformat())
-        self.landed(REACHED, worker.instance)
+        self.landed(REACHED, worker.place(REACHED))

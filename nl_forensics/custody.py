@@ -128,6 +128,8 @@ def verify(folder: Path, after: str) -> list[str]:
     """
     if folder.is_symlink():
         return [f"{folder.name}: was replaced by a link"]
+    if (folder / TAGS).is_symlink():
+        return [f"{folder.name}/{TAGS}: was replaced by a link"]
     if not (folder / TAGS).is_file():
         return [f"{folder.name}/{TAGS}: is missing: the round is not sealed, `nl-forensics collect` finishes it"]
     faults = _listed_faults(folder, TAGS) + _listed_faults(folder, MANIFEST)

@@ -135,33 +135,36 @@ class Findings(list):
 
     def gaps(self) -> pd.DataFrame:
         """One row per cause of blindness, the widest first: what would close it, and how many checks it costs."""
-        causes: dict[tuple[str, str], list[Finding]] = {}
+        causes: dict[str, list[Finding]] = {}
         for finding in self.unknowns:
-            causes.setdefault((finding.closes, "" if finding.closes else finding.because), []).append(finding)
+            causes.setdefault(finding.closes or finding.because, []).append(finding)
         rows = [
             [
-                closes or because,
+                found[0].closes or "nothing that could be granted or set",
                 len({f.check for f in found}),
-                found[0].because,
+                found[0].because.removeprefix("not seen: "),
                 ", ".join(sorted({f.check for f in found})),
             ]
-            for (closes, because), found in causes.items()
+            for found in causes.values()
         ]
         frame = pd.DataFrame(rows, columns=["what would close it", "checks", "not seen", "unanswered"])
         return frame.sort_values("checks", ascending=False, ignore_index=True, kind="stable")
 
-    def verdict(self) -> str:
-        """The findings in one sentence."""
+    def counts(self) -> str:
+        """How many of each, in words."""
         seen_later = sum(f.when == When.AFTER for f in self.oks)
-        parts = [
-            f"{_count(len(self.problems), 'problem')}",
-            f"{_count(len({f.check for f in self.unknowns}), 'question')} not answered",
-            f"{len(self.oks)} fine" + (f" ({seen_later} of these only after the incident)" if seen_later else ""),
-        ]
-        worst = f"{self.problems[0].subject}: {self.problems[0].because}. " if self.problems else ""
-        if not self.problems and self.unknowns:
-            worst = "Nothing wrong was seen, but not everything was seen. "
-        return f"{worst}{', '.join(parts)}."
+        return (
+            f"{_count(len(self.problems), 'problem')}, {_count(len({f.check for f in self.unknowns}), 'question')} not answered,"
+            f" {len(self.oks)} fine" + (f" ({seen_later} of these only after the incident)" if seen_later else "")
+        )
+
+    def verdict(self) -> str:
+        """The findings in one sentence: the worst of them, or what kind of silence it is."""
+        if self.problems:
+            return f"{self.problems[0].subject}: {self.problems[0].because}."
+        if self.unknowns:
+            return "Nothing wrong was seen, but not everything was seen."
+        return "Everything was seen, and nothing is wrong."
 
     def frame(self) -> pd.DataFrame:
         """One row per finding: status, severity, subject, because, when, check."""
@@ -177,10 +180,10 @@ class Findings(list):
         return 3 if self.unknowns or any(f.when == When.AFTER for f in self.oks) else 0
 
     def _repr_html_(self) -> str:
-        return f"<p>{html.escape(self.verdict())}</p>" + self.frame().to_html(index=False, border=0)
+        return f"<p>{html.escape(self.verdict())} {self.counts()}.</p>" + self.frame().to_html(index=False, border=0)
 
     def __repr__(self) -> str:
-        return f"{self.verdict()}\n{self.frame().to_string(index=False)}"
+        return f"{self.verdict()} {self.counts()}.\n{self.frame().to_string(index=False)}"
 
 
 def _rank(finding: Finding) -> tuple:

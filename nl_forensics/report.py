@@ -101,6 +101,7 @@ def as_json(case: Case, findings: Findings) -> dict:
         "incident": incident.model_dump(mode="json"),
         "verdict": {
             "text": findings.verdict(),
+            "counts": findings.counts(),
             "exit_code": findings.exit_code(),
             "problems": len(findings.problems),
             "unknown": len(findings.unknowns),
@@ -167,6 +168,8 @@ def _executed(case: Case, number: str, source: Path, target: Path) -> Section:
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
+    from nl_forensics.kernel import EncryptedKernel
+
     failed = ""
     try:
         papermill.execute_notebook(
@@ -175,6 +178,7 @@ def _executed(case: Case, number: str, source: Path, target: Path) -> Section:
             parameters_of(case),
             progress_bar=False,
             execution_timeout=300,
+            kernel_manager_class=EncryptedKernel,
             cwd=str(source.parent),
         )
     except (papermill.PapermillExecutionError, CellTimeoutError, DeadKernelError, RuntimeError) as error:
@@ -196,10 +200,15 @@ def _body(notebook, number: str) -> Markup:
         if NOT_IN_REPORT in tags or "parameters" in tags or "injected-parameters" in tags:
             continue
         if cell.cell_type == "markdown":
-            parts.append(_clean(str(mistune.html(cell.source))))
+            parts.append(_clean(_one_level_deeper(str(mistune.html(cell.source)))))
         else:
             parts += [_output(output) for output in cell.outputs]
     return Markup("\n").join(parts)
+
+
+def _one_level_deeper(fragment: str) -> str:
+    """The headings of a notebook stand below that of its section."""
+    return re.sub(r"(</?h)([1-5])\b", lambda tag: f"{tag[1]}{int(tag[2]) + 1}", fragment)
 
 
 def _output(output) -> Markup:

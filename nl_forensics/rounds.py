@@ -246,7 +246,7 @@ def _locked(folder: Path) -> int:
             pass  # the one before us has just finished, and taken its file away
         except BlockingIOError:
             os.close(lock)
-            raise CaseError(
+            raise ParameterError(
                 f"{folder} is being collected by another process: wait for it, or name another case"
             ) from None
         os.close(lock)

@@ -1,7 +1,7 @@
 """Asks one instance of one system, in a process of its own that can be killed at any moment.
 
-It says, in this order: `started`; `reached` or `unreached`; then for each reading of each source `asking`, `records` …, and after the
-last reading `answered` or `refused`; `resting` before it waits for the next reading; `finished`.
+It says, in this order: `connecting`; `reached` or `unreached`; then for each reading of each source `asking`, `records` …, and after
+the last reading `answered` or `refused`; `resting` before it waits for the next reading; `finished`.
 """
 
 import contextlib
@@ -9,16 +9,18 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
+from typing import Any
 
 from nl_forensics import sources
 from nl_forensics.connect import load_client, open_link
-from nl_forensics.errors import SourceError
+from nl_forensics.errors import NotReachable, SourceError
 from nl_forensics.sources import Partial, Proof, Source
 
 BATCH = 200
+REPORT = "report this, with the case"
 
 
 def work(pipe: Connection, system: str, address: str, endpoint, names: list[str], incident, platform) -> None:
@@ -26,22 +28,8 @@ def work(pipe: Connection, system: str, address: str, endpoint, names: list[str]
     threading.Thread(target=_die_with_the_collector, args=(pipe,), daemon=True).start()
     with contextlib.suppress(BrokenPipeError):  # the collector is gone
         load_client(system)
-        pipe.send(("started",))
-        _ask(pipe, system, address, endpoint, names, incident, platform)
-
-
-def _ask(pipe: Connection, system: str, address: str, endpoint, names: list[str], incident, platform) -> None:
-    try:
-        link = open_link(system, address, endpoint, platform.budget)
-    except SourceError as error:
-        pipe.send(("unreached", type(error).__name__, str(error), error.closes))
-    except Exception as error:  # noqa: BLE001 (one of the two places: a bug of ours is recorded as such)
-        pipe.send(("unreached", "Bug", f"{type(error).__name__}: {error}", "report this, with the case"))
-    else:
-        pipe.send(("reached", link.identity, link.clock))
         asked = [source for source in sources.load().values() if source.name in names]
-        _Asking(pipe, link, asked, incident, platform).run()
-        pipe.send(("finished",))
+        _Asking(pipe, lambda: open_link(system, address, endpoint, platform.budget), asked, incident, platform).run()
 
 
 def _die_with_the_collector(pipe: Connection) -> None:
@@ -55,12 +43,15 @@ def _die_with_the_collector(pipe: Connection) -> None:
 class _Asking:
     """Every reading of every source over one link, each at its time."""
 
-    def __init__(self, pipe: Connection, link, asked: list[Source], incident, platform):
-        self.pipe, self.link, self.incident, self.platform = pipe, link, incident, platform
-        self.asked = asked
+    def __init__(self, pipe: Connection, open_one: Callable, asked: list[Source], incident, platform):
+        self.pipe, self.open_one = pipe, open_one
+        self.link: Any = None
+        self.asked, self.incident, self.platform = asked, incident, platform
         self.sent_bytes = {source.name: 0 for source in asked}
 
     def run(self) -> None:
+        if not self._connect():
+            return
         began, given_up = time.monotonic(), set()
         for due, source, reading in schedule(self.asked, self.platform.budget.readings_s):
             if source.name in given_up:
@@ -68,30 +59,49 @@ class _Asking:
             if (rest := began + due - time.monotonic()) > 0:
                 self.pipe.send(("resting", rest))
                 time.sleep(rest)
-            if not self._read(source, reading):
+            if trouble := self._read(source, reading):
                 given_up.add(source.name)
+                if trouble == NotReachable.__name__ and not self._connect():
+                    return
+        self.pipe.send(("finished",))
 
-    def _read(self, source: Source, reading: int) -> bool:
-        """Put one question once. False when it was refused, so that its later readings are pointless."""
+    def _connect(self) -> bool:
+        """The first time, and whenever a question had no answer: does the system still answer?"""
+        self.pipe.send(("connecting",))
+        try:
+            if self.link:
+                self.link.close()
+            self.link = self.open_one()
+        except SourceError as error:
+            self.pipe.send(("unreached", type(error).__name__, str(error), error.closes))
+            return False
+        except Exception as error:  # noqa: BLE001 (one of the two places: a bug of ours is recorded as such)
+            self.pipe.send(("unreached", "Bug", f"{type(error).__name__}: {error}", REPORT))
+            return False
+        self.pipe.send(("reached", self.link.identity, self.link.clock))
+        return True
+
+    def _read(self, source: Source, reading: int) -> str:
+        """Put one question once. Returns the kind of trouble: its later readings are pointless then; "" when it was answered."""
         self.pipe.send(("asking", source.name))
         began = time.monotonic()
         try:
             items = one_reading(source, reading, self.link, self.incident, self.platform)
             self._send(source, self._bounded(source, items))
         except SourceError as error:
-            self.pipe.send(("refused", source.name, type(error).__name__, str(error), error.closes))
-            return False
+            return self._refused(source, type(error).__name__, str(error), error.closes)
         except BrokenPipeError:
             raise
         except Exception as error:  # noqa: BLE001 (one of the two places: a bug of ours is recorded as such)
-            self.pipe.send(
-                ("refused", source.name, "Bug", f"{type(error).__name__}: {error}", "report this, with the case")
-            )
-            return False
+            return self._refused(source, "Bug", f"{type(error).__name__}: {error}", REPORT)
         if reading == source.readings - 1:
             took_ms = (time.monotonic() - began) * 1000
             self.pipe.send(("answered", source.name, _server_now(self.link).isoformat(), took_ms))
-        return True
+        return ""
+
+    def _refused(self, source: Source, kind: str, why: str, closes: str) -> str:
+        self.pipe.send(("refused", source.name, kind, why, closes))
+        return kind
 
     def _bounded(self, source: Source, items: Iterator) -> Iterator:
         """Stop where the answer grows beyond its budget, and say so."""

@@ -68,6 +68,12 @@ def offenders(check, *tables, **limits) -> pd.DataFrame:
     return one.offenders(*stamped, **one.limits | limits)
 
 
+def empty_table(name) -> pd.DataFrame:
+    """Of a source that found nothing: its columns, and no rows."""
+    columns = {column: pd.Series(dtype=dtype) for column, dtype in sources.load()[name].columns.items()}
+    return pd.DataFrame(columns).assign(instance=pd.Series(dtype="str"), asked_at=pd.Series(dtype=sources.UTC))
+
+
 def specimen_tables(path):
     """The check that a recorded specimen is of, and its tables without the rows that have holes."""
     recorded = json.loads(path.read_text(encoding="utf-8"))

@@ -1,19 +1,17 @@
 """PostgreSQL's sessions, locks, statements, settings and privileges, and PgBouncer: sources on real servers, and rules on false alarms."""
 
 import json
-from contextlib import contextmanager
+from contextlib import closing
 
 import pandas as pd
 import psycopg
 import pytest
 
 from nl_forensics import checks, sources
-from nl_forensics.connect import open_link
-from nl_forensics.parameters import read_yaml, shipped
-from nl_forensics.platform import Budget, Endpoint, Platform, PostgresEndpoint
 from nl_forensics.sources import Partial, Proof
 from nl_forensics.sources.postgres.locks import _paths
 from nl_forensics.worker import readings
+from tests import asking
 from tests.record.postgres_sessions import busy, lock_chain, session, set_up
 from tests.stack import pgbouncer, postgres
 
@@ -29,9 +27,6 @@ MAY_BE_EMPTY = {
     "pg_open_schemas",
     "pg_definer_functions",
 }
-PLATFORM = Platform.model_validate(read_yaml(shipped("platforms/neurallog.yaml"))).model_copy(
-    update={"budget": Budget(readings_s=0.5)}
-)
 NOW = pd.Timestamp("2026-11-23T12:00Z").as_unit("us")
 
 
@@ -39,7 +34,7 @@ class Answer:
     """What one source answered: its records as they would be stored, its table, and what was said beside."""
 
     def __init__(self, name, link):
-        items = list(readings(sources.load()[name], link, None, PLATFORM))
+        items = list(readings(sources.load()[name], link, None, asking.platform()))
         self.records = [json.loads(json.dumps(item, default=str)) for item in items if isinstance(item, dict)]
         self.partial = [item for item in items if isinstance(item, Partial)]
         self.proof = [item for item in items if isinstance(item, Proof)]
@@ -48,13 +43,8 @@ class Answer:
         self.holes = source.holes(self.table).sum()
 
 
-@contextmanager
 def linked(server, database=postgres.DATABASE):
-    link = open_link("postgres", server.dsn(database=database), PostgresEndpoint(endpoint="X"), PLATFORM.budget)
-    try:
-        yield link
-    finally:
-        link.close()
+    return closing(asking.link("postgres", server.dsn(database=database)))
 
 
 @pytest.fixture(scope="module", params=postgres.VERSIONS)
@@ -142,7 +132,7 @@ def test_statements_of_an_extension_elsewhere(debian):
 def test_statements_that_are_dropped_are_a_gap():
     with postgres.start(settings={"pg_stat_statements.max": 100}) as server:
         for number in range(150):
-            server.execute(f"SELECT 1 AS column_{number}")
+            server.execute("SELECT 1" + number * ", 1")
         with linked(server) as link:
             assert "dropped" in Answer("pg_statements", link).partial[0].unseen
 
@@ -226,7 +216,7 @@ def a_session(**facts):
         "backend_type": "client backend",
         "state": "active",
         "query": "SELECT ?",
-        "backend_start": NOW - pd.Timedelta("30d"),
+        "backend_start": NOW - pd.Timedelta("30D"),
         "query_start": NOW,
         "state_change": NOW,
     }
@@ -326,25 +316,13 @@ def test_replicas_are_compared_with_their_own_primary_only():
 
 
 def test_pgbouncer_answers_whole(debian):
-    with pgbouncer.start(debian) as pooler, pooler_session(pooler), linked_pooler(pooler) as link:
+    with (
+        pgbouncer.start(debian) as pooler,
+        psycopg.connect(pooler.dsn("app", postgres.DATABASE)),
+        closing(asking.link("pgbouncer", pooler.dsn())) as link,
+    ):
         answers = {name: Answer(name, link) for name in ("pgbouncer_pools", "pgbouncer_lists", "pgbouncer_settings")}
     assert not any(answer.partial or answer.holes or answer.table.empty for answer in answers.values())
     assert set(answers["pgbouncer_pools"].table.database) == {postgres.DATABASE}
     assert "max_client_conn" in set(answers["pgbouncer_settings"].table.name)
     assert found("no_client_waits_for_a_pool", pgbouncer_pools=answers["pgbouncer_pools"].table).empty
-
-
-@contextmanager
-def pooler_session(pooler):
-    with psycopg.connect(pooler.dsn("app", postgres.DATABASE), autocommit=True) as connection:
-        connection.execute("SELECT 1")
-        yield
-
-
-@contextmanager
-def linked_pooler(pooler):
-    link = open_link("pgbouncer", pooler.dsn(), Endpoint(endpoint="X"), PLATFORM.budget)
-    try:
-        yield link
-    finally:
-        link.close()

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 import pytest
+
 from nl_forensics import checks, sources
 from nl_forensics.checks.wording import Wording
 from nl_forensics.connect.postgres import connect
@@ -12,7 +13,6 @@ from nl_forensics.platform import Budget, PostgresEndpoint
 from nl_forensics.sources import Partial, Proof
 from nl_forensics.sources.postgres import bloat, indexes, replication, sequences, tables, vacuum, wal
 from nl_forensics.worker import readings
-
 from tests.record import postgres_tables
 from tests.record.specimens import FOLDER
 from tests.stack import postgres
@@ -90,6 +90,7 @@ OPEN_TO_ALL = {
     "pg_relation_sizes",
     "pg_database_sizes",
     "pg_foreign_keys",
+    "pg_index_use",
     "pg_table_bloat",
     "pg_index_bloat",
     "pg_wraparound",
@@ -266,7 +267,8 @@ def test_every_source_answers_on_a_standby(standby, name):
     answered = Answered(name, standby.dsn())
     assert not answered.holes.any()
     assert len(answered.table) or answered.proof
-    assert name == "pg_sequences" or not answered.gaps
+    of_the_primary = {"pg_vacuum_queue", "pg_xmin_holders", "pg_prepared_transactions"}
+    assert bool(answered.gaps) == (name in of_the_primary | {"pg_sequences"})
 
 
 def test_a_standby_says_that_it_is_one(standby):
@@ -438,8 +440,14 @@ def test_a_report_now_and_then_may_read_a_whole_table():
     ]
     mostly_by_index = table | {"sequential_scans_delta": 50, "index_scans_delta": 9_000}
     assert not judged("large_tables_are_read_by_index", rows("pg_tables", mostly_by_index))
-    small = table | {"sequential_scans_delta": 500, "estimated_rows": 300}  # the planner is right to read it whole
-    assert not judged("large_tables_are_read_by_index", rows("pg_tables", small))
+    # The planner is right to read a small table whole, and a scan with LIMIT ends after a few rows.
+    for rows_read in (150_000, 500):
+        small = table | {"sequential_scans_delta": 500, "sequential_rows_delta": rows_read, "estimated_rows": 300}
+        assert not judged("large_tables_are_read_by_index", rows("pg_tables", small))
+    first_rows = table | {"sequential_scans_delta": 500, "sequential_rows_delta": 500}
+    assert not judged("large_tables_are_read_by_index", rows("pg_tables", first_rows))
+    never_analyzed = table | {"sequential_scans_delta": 50, "sequential_rows_delta": 2_500_000, "estimated_rows": None}
+    assert judged("large_tables_are_read_by_index", rows("pg_tables", never_analyzed)) == ["medium"]
 
 
 INDEX = {
@@ -449,13 +457,33 @@ INDEX = {
 
 
 def test_indexes_without_a_scan_that_are_needed():
-    assert judged("every_index_is_used", rows("pg_indexes", INDEX)) == ["note"]
-    assert not judged("every_index_is_used", rows("pg_indexes", INDEX | {"enforces": "uniqueness"}))
+    index = {
+        "database": "d", "schema": "s", "table": "t", "index": "a", "size_bytes": 50 * 1024**2, "scans": 0,
+        "counted_since_at": ago(days=60), "is_standby": False,
+    }  # fmt: skip
+    unused = rows("pg_index_use", index)
+    assert judged("every_index_is_used", unused) == ["note"]
     # The counters are too young: the monthly report may need it.
-    assert not judged("every_index_is_used", rows("pg_indexes", INDEX | {"counted_since_at": ago(days=3)}))
-    # Its replica reads it.
-    replica = rows("pg_indexes", INDEX | {"scans": 7}).assign(instance="replica")
-    assert not judged("every_index_is_used", pd.concat([rows("pg_indexes", INDEX), replica], ignore_index=True))
+    assert not judged("every_index_is_used", rows("pg_index_use", index | {"counted_since_at": ago(days=3)}))
+    # PostgreSQL 16 says when: long ago, or yesterday.
+    scanned = index | {"scans": 9}
+    assert judged("every_index_is_used", rows("pg_index_use", scanned | {"last_scan_at": ago(days=31)})) == ["note"]
+    assert not judged("every_index_is_used", rows("pg_index_use", scanned | {"last_scan_at": ago(days=1)}))
+    assert not judged("every_index_is_used", rows("pg_index_use", scanned))
+    # Its replica reads it; and what a standby doesn't use, its primary may.
+    replica = rows("pg_index_use", scanned | {"is_standby": True}).assign(instance="replica")
+    assert not judged("every_index_is_used", pd.concat([unused, replica], ignore_index=True))
+    assert not judged("every_index_is_used", rows("pg_index_use", index | {"is_standby": True}))
+
+
+def test_the_use_of_an_index_before_counting_began_is_a_gap(server):
+    server.execute("CREATE INDEX large ON log_entries (message, service, level) WITH (fillfactor = 10)")
+    try:
+        answered = Answered("pg_index_use", server.dsn())
+    finally:
+        server.execute("DROP INDEX large")
+    assert answered.of(index="large").scans == 0
+    assert "when counting began" in answered.gaps[0].unseen
 
 
 def test_an_index_that_is_being_built_is_not_valid_yet():

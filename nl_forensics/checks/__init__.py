@@ -120,7 +120,7 @@ class Check:
         A row of a table that shows only *now* lasts until it was asked; others happened at one moment.
         """
         start, end = case.incident.start, case.incident.end + GRACE
-        now = sources.load()[self.needs[0]].covers == "now"
+        now = sources.load()[self.needs[0]].shows_only_now
         if self.at:
             began = rows[self.at].fillna(rows.asked_at) if now else rows[self.at]
         else:
@@ -140,7 +140,7 @@ class Check:
     def _ok(self, case: Case, limits: dict) -> Finding:
         """The rule holds, for the time that the tables show."""
         because, when = Wording(self.rule).of(limits), When.DURING
-        moments = [case.asked_at(name) for name in self.needs if sources.load()[name].covers == "now"]
+        moments = [case.asked_at(name) for name in self.needs if sources.load()[name].shows_only_now]
         if moments and (latest := max(moments)) > case.incident.end + GRACE:
             later = in_seconds((latest - case.incident.end).total_seconds())
             because, when = f"{because} (at {latest:%Y-%m-%d %H:%M} UTC, {later} after the window)", When.AFTER

@@ -6,6 +6,7 @@ Each row that breaks a rule is one stretch: from the first step that broke it (`
 import pandas as pd
 
 from nl_forensics.checks import check
+from nl_forensics.checks.wording import in_seconds
 
 SECTION = "05"
 
@@ -21,17 +22,22 @@ def _during(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _stretches(broken: pd.DataFrame, by: list[str], worst: str, most: bool = True) -> pd.DataFrame:
-    """One row per subject: the step with the worst value, `at` the first and `until` the last step that broke the rule."""
+    """One row per subject: the step with the worst value; `at` the first and `until` the last step that broke the rule; `span` in words."""
     ordered = broken.sort_values(worst, ascending=not most).rename(columns={"at": "worst_at"})
     times = ordered.groupby(by).worst_at
     ordered = ordered.assign(at=times.transform("min"), until=times.transform("max"), steps=times.transform("size"))
-    return ordered.drop_duplicates(by)
+    rows = ordered.drop_duplicates(by)
+    return rows.assign(span=[_span(first, last) for first, last in zip(rows["at"], rows.until, strict=True)])
+
+
+def _span(first: pd.Timestamp, last: pd.Timestamp) -> str:
+    return f"at {first:%H:%M:%S} UTC" if first == last else f"from {first:%H:%M:%S} to {last:%H:%M:%S} UTC"
 
 
 @check(
     severity="critical",
     subject="{target}",
-    because="could not be reached by its exporter from {at:%H:%M:%S} to {until:%H:%M:%S} UTC",
+    because="could not be reached by its exporter {span}",
     at="at",
     guide=("C021",),
 )
@@ -48,7 +54,7 @@ def postgres_was_up(prom_postgres_up):
     severity="high",
     subject="{target}",
     because="{connections:.0f} of {slots:.0f} usable connections were taken at {worst_at:%H:%M:%S} UTC ({used_ratio:percent}, limit"
-    " {max_ratio:percent}); above the limit from {at:%H:%M:%S} to {until:%H:%M:%S} UTC",
+    " {max_ratio:percent}); above the limit {span}",
     at="at",
     guide=("C066", "C067"),
 )
@@ -109,7 +115,7 @@ def no_transaction_lasted_long(prom_postgres_longest_transaction, *, max_s=3600,
 @check(
     severity="medium",
     subject="{target}",
-    because="was {lag_s:seconds} behind at {worst_at:%H:%M:%S} UTC (limit {max_s:seconds}), from {at:%H:%M:%S} to {until:%H:%M:%S} UTC",
+    because="was {lag_s:seconds} behind at {worst_at:%H:%M:%S} UTC (limit {max_s:seconds}); above the limit {span}",
     at="at",
 )
 def replicas_kept_up(prom_postgres_replication_lag, *, max_s=5, critical_s=300, min_steps=3):
@@ -148,7 +154,7 @@ def queries_fit_into_work_mem(prom_postgres_temp, *, max_per_day_bytes=50 * GB):
 @check(
     severity="critical",
     subject="{target}",
-    because="could not be reached by its exporter from {at:%H:%M:%S} to {until:%H:%M:%S} UTC",
+    because="could not be reached by its exporter {span}",
     at="at",
     guide=("C022",),
 )
@@ -187,8 +193,7 @@ def redis_memory_stayed_below_its_limit(
 @check(
     severity="high",
     subject="{target}",
-    because="threw out {evicted_keys:number} keys for lack of memory in the minutes before {worst_at:%H:%M:%S} UTC; evictions from"
-    " {at:%H:%M:%S} to {until:%H:%M:%S} UTC",
+    because="threw out {evicted_keys:number} keys for lack of memory in the minutes before {worst_at:%H:%M:%S} UTC; evictions {span}",
     at="at",
     guide=("C074",),
 )
@@ -205,7 +210,7 @@ def redis_evicted_nothing(prom_redis_evictions):
     severity="high",
     subject="{target}",
     because="turned away {rejected_connections:number} connections in the minutes before {worst_at:%H:%M:%S} UTC (limit {max_per_min:.0f} a"
-    " minute), from {at:%H:%M:%S} to {until:%H:%M:%S} UTC",
+    " minute); above the limit {span}",
     at="at",
 )
 def redis_turned_nobody_away(prom_redis_rejected_connections, *, max_per_min=5, range_min=5):
@@ -290,7 +295,6 @@ def disks_do_not_fill(
     table = table.assign(free_ratio=table.available_bytes / table.size_bytes, left_s=table.available_bytes / growing)
     full, filling = table.free_ratio < critical_ratio, (table.free_ratio < min_ratio) & (table.left_s < full_in_s)
     rows = _stretches(table[full | filling], VOLUME, "free_ratio", most=False)
-    hours = rows.left_s / 3600
-    forecast = [f", full in {h:.1f} h at the pace of the last 6 h" if h < full_in_s / 3600 else "" for h in hours]
+    forecast = [f", full in {in_seconds(s)} at the pace of the last 6 h" if s < full_in_s else "" for s in rows.left_s]
     severity = (rows.free_ratio < critical_ratio).map({True: "critical", False: "high"})
     return rows.assign(forecast=forecast, severity=severity)

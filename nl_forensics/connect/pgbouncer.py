@@ -7,15 +7,19 @@ import psycopg
 from psycopg.rows import dict_row
 
 from nl_forensics.connect import Clock
-from nl_forensics.connect.postgres import APPLICATION, connection_refused
-from nl_forensics.errors import BadAnswer, NotAllowed
+from nl_forensics.connect.postgres import APPLICATION, asked_by, connection_refused
+from nl_forensics.errors import BadAnswer, NotAllowed, NotConfigured
 from nl_forensics.platform import Budget, Endpoint
 
+CONSOLE = "pgbouncer"  # the name of the database behind which it answers itself
+FORM = "postgresql://user:password@host:6432/pgbouncer"
 SHOWN = ("POOLS", "CONFIG", "STATS", "LISTS", "VERSION")
 
 
 def connect(address: str, endpoint: Endpoint, budget: Budget) -> "PgBouncerLink":
     """Open the admin console; the address names the database `pgbouncer`."""
+    if asked_by(address).get("dbname") != CONSOLE:
+        raise NotConfigured("the address does not name PgBouncer's console", f"name the database {CONSOLE}: {FORM}")
     try:
         connection = psycopg.Connection[dict[str, Any]].connect(
             address,
@@ -24,7 +28,7 @@ def connect(address: str, endpoint: Endpoint, budget: Budget) -> "PgBouncerLink"
             application_name=APPLICATION,
             connect_timeout=max(2, round(budget.connect_s)),
         )
-    except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
+    except psycopg.OperationalError as error:
         raise connection_refused(str(error)) from None
     return PgBouncerLink(connection)
 

@@ -64,12 +64,7 @@ def connect(address: str, endpoint: PostgresEndpoint, budget: Budget) -> "Postgr
 
 
 def _connection(address: str, budget: Budget, set_up: dict[str, str]) -> psycopg.Connection[dict[str, Any]]:
-    try:
-        asked = conninfo_to_dict(address)
-    except psycopg.ProgrammingError as error:
-        raise NotConfigured(
-            "the address is not a PostgreSQL address", "postgresql://user:password@host:5432/database"
-        ) from error
+    asked = asked_by(address)
     options = " ".join(f"-c {name}={value}" for name, value in set_up.items())
     ours: dict[str, str | int] = {
         "application_name": APPLICATION,
@@ -83,6 +78,18 @@ def _connection(address: str, budget: Budget, set_up: dict[str, str]) -> psycopg
         )
     except psycopg.OperationalError as error:
         raise connection_refused(str(error)) from None
+
+
+def asked_by(address: str) -> dict[str, Any]:
+    """The parts of an address. What can't be read is not repeated: it may be a password in the wrong place."""
+    form = "postgresql://user:password@host:5432/database"
+    try:
+        parts = conninfo_to_dict(address)
+    except psycopg.ProgrammingError:
+        raise NotConfigured("the address is not a PostgreSQL address", form) from None
+    if not str(parts.get("port") or 5432).replace(",", "").isdigit():
+        raise NotConfigured("the port in the address is not a number", form)
+    return parts
 
 
 def connection_refused(text: str) -> SourceError:

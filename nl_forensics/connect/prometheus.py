@@ -67,7 +67,7 @@ def _decoded(response: requests.Response) -> dict:
         )
     try:
         answer = json.loads(response.content)
-    except ValueError:
+    except (ValueError, RecursionError):
         said = f"HTTP {response.status_code}, {response.headers.get('Content-Type', 'no content type')}, is not JSON"
         raise BadAnswer(said, "check that the address is that of Prometheus, with its path prefix") from None
     if not isinstance(answer, dict) or answer.get("status") not in ("success", "error"):

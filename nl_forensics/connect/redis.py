@@ -39,10 +39,9 @@ def connect(address: str, endpoint: Endpoint, budget: Budget) -> "RedisLink":
             max_connections=1,
             driver_info=None,  # CLIENT SETINFO would be one more command to allow, and an error before Redis 7.2
         )
-    except ValueError as error:
-        raise NotConfigured(
-            f"the address is not a Redis address: {error}", "redis://user:password@host:6379/0"
-        ) from None
+    except ValueError:  # its words repeat a part of the address
+        closes = "redis://user:password@host:6379/0, or rediss://… for TLS"
+        raise NotConfigured("the address is not a Redis address", closes) from None
     return RedisLink(client, endpoint)
 
 
@@ -50,7 +49,7 @@ class RedisLink:
     """One connection to one Redis.
 
     endpoint   as the platform file declares it
-    version    as the server says it; Valkey too tells the version of Redis that it is compatible with
+    version    as the server says it; of Valkey its own, not that of the Redis with which it is compatible
     database   number of the database that the address selects: keys of others are not seen
     """
 
@@ -58,7 +57,7 @@ class RedisLink:
         self._client, self.endpoint = client, endpoint
         self.database = int(client.connection_pool.connection_kwargs.get("db") or 0)
         server = self.call("INFO", "server")
-        self.version = str(server.get("redis_version", ""))
+        self.version = str(server.get("valkey_version") or server.get("redis_version", ""))
         self.identity = {"version": self.version, "run_id": server.get("run_id"), "mode": server.get("redis_mode")}
         self.clock = measured_clock(self._time)
 

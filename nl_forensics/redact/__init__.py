@@ -17,22 +17,26 @@ import re2
 from nl_forensics.redact.pairs import (
     IDENTIFIER_NAMES,
     PAIRS,
+    Pairs,
     is_connection_without_secret,
     is_empty,
     is_flag,
     label_of_key,
 )
 from nl_forensics.redact.pseudonyms import Vault, normal_form, organisation_key, pseudonym
-from nl_forensics.redact.shapes import IDENTIFIERS, SECRETS, Found
+from nl_forensics.redact.shapes import IDENTIFIERS, SECRETS, Found, Shape
 from nl_forensics.redact.sql import normalise_sql
 
 __all__ = ["Redactor", "Vault", "normalise_sql", "organisation_key"]
 
 ERROR = "<REDACTION-ERROR>"
 CLASSES = {shape.label for shape in IDENTIFIERS} | IDENTIFIER_NAMES.keys()
-RULES = (*SECRETS, *IDENTIFIERS, *PAIRS)
+RULES: tuple[Shape | Pairs, ...] = (*SECRETS, *IDENTIFIERS, *PAIRS)
 
-# What can go wrong on hostile input: RE2 gives up, a lone surrogate, no end of nesting, more than 2 GB, an object that won't say what it is.
+NAME_KEYS = ("name", "key", "parameter")
+VALUE_KEYS = ("value", "values", "setting")
+
+# What hostile input can do: RE2 gives up, a lone surrogate, no end of nesting, more than 2 GB, an object that won't say what it is.
 FAILURES = (re2.error, ValueError, RecursionError, OverflowError, TypeError)
 
 
@@ -75,16 +79,14 @@ class Redactor:
             return self._mapping(value, label)
         return self._text(str(value), label)
 
-    def _mapping(self, mapping: Mapping, label: str) -> dict:
+    def _mapping(self, mapping: Mapping[Any, Any], label: str) -> dict[str, Any]:
         """{"name": "DB_PASSWORD", "value": …} says it in a value, {"password": {"value": …}} one level up."""
-        name = mapping.get("name")
-        of_value = (label_of_key(name) if isinstance(name, str) else "") or label
+        names = [mapping[key] for key in NAME_KEYS if isinstance(mapping.get(key), str)]
+        of_value = next(filter(None, map(label_of_key, names)), label)
         clean = {}
-        for key, value in mapping.items():
-            key = str(key)
-            clean[self._text(key, "")] = self._value(
-                value, label_of_key(key) or (of_value if key in VALUE_KEYS else "")
-            )
+        for key, value in ((str(key), value) for key, value in mapping.items()):
+            own = label_of_key(key) or (of_value if key in VALUE_KEYS or label == "cookie" else "")
+            clean[self._text(key, "")] = self._value(value, own)
         return clean
 
     def _text(self, text: str, label: str) -> str:
@@ -117,13 +119,11 @@ class Redactor:
 
     def _pseudonym(self, label: str, normal: str) -> str:
         if (label, normal) not in self._known:
-            self._known[label, normal] = pseudonym(self._key, label, normal)
+            name = pseudonym(self._key, label, normal)
             if self._vault:
-                self._vault(self._known[label, normal], normal)
+                self._vault(name, normal)
+            self._known[label, normal] = name
         return self._known[label, normal]
-
-
-VALUE_KEYS = ("value", "values", "setting")
 
 
 def _implied(items: Iterable[Any]) -> Iterator[tuple[Any, str]]:
@@ -161,17 +161,18 @@ def _found(text: bytes, label: str) -> list[Found]:
         return []
     spans = [span for index in matching for span in RULES[index].find(text)]
     spans = [span for span in spans if not is_empty(text[span.start : span.end])]
-    if label and _is_whole(text, label, bool(spans)):
+    if label and _is_whole(text, label, spans):
         spans.append(Found(0, len(text), label))
     elif label == "version":
         spans = [span for span in spans if span.label != "ip"]
     return _merged(spans)
 
 
-def _is_whole(text: bytes, label: str, has_spans: bool) -> bool:
+def _is_whole(text: bytes, label: str, spans: list[Found]) -> bool:
     """Whether the key says that all of the text must go. Of a connection, only its secret, if it can be told apart."""
     if label == "connection":
-        return not (has_spans or b"<SECRET:" in text or is_connection_without_secret(text))
+        is_parted = b"<SECRET:" in text or any(span.label not in CLASSES for span in spans)
+        return not (is_parted or is_connection_without_secret(text))
     return label != "version" and not is_empty(text)
 
 

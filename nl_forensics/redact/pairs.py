@@ -13,14 +13,16 @@ import re2
 from nl_forensics.redact.shapes import MOST_LOOKS, UNREAD, Found
 
 SECRET_NAMES = {
-    "password": r"pass(?:word|wd|phrase|code)s?|pwd|(?:\b|[_-]|\\[nrt])(?:db|user|auth[_-]?)?pass|requirepass|masterauth|rediscli_auth",
-    "api_key": r"(?:api|app|application|access|account|auth|consumer|deploy|encryption|license|master|private|secret|session|shared"
-    r"|signing|ssh|storage|webhook|client|certificate)[_ -]?(?:access[_ -]?)?keys?(?:[_-]?(?:id|data))?",
-    "token": r"token",
+    "password": r"pass(?:word|wd|phrase|code)s?|pwd|(?:\b|[_-]|\\[nrt])(?:db|user|auth[_-]?)?(?:pass|pw)"
+    r"|requirepass|masterauth|rediscli_auth",
+    "api_key": r"(?:access|account|aes|api|app|application|auth|certificate|client|consumer|deploy|encryption|fernet|hmac|jwt|license"
+    r"|master|pass|private|secret|session|shared|signing|ssh|storage|webhook)[_ -]?(?:access[_ -]?)?keys?(?:[_-]?(?:id|data))?",
+    "token": r"token|bearer",
     "secret": r"secret",
-    "credential": r"credentials?|dockerconfigjson|dockercfg",
+    "credential": r"credentials?|dockerconfigjson|dockercfg|saml[_-]?response",
     "authorization": r"authorization|auth[_-]header",
     "cookie": r"cookies?",
+    "session": r"sessionid|phpsessid|jsessionid|connect\.sid",
     "card": r"card[_ -]?(?:number|no)|cvv2?|cvc2?",
     "one_time_code": r"t?otp(?:[_-]?code)?|(?:mfa|verification|one[_-]?time)[_-]?code",
 }
@@ -40,14 +42,16 @@ _NO_SECRET = re2.compile(
 )
 # What stands in for a value: nothing, a mask, a variable, a template, a parameter or column of SQL, what was redacted already.
 _NO_VALUE = re2.compile(
-    r"(?i:\s*|null|none|nil|undefined|true|false|yes|no|~|\*+|x{3,}|\.{3,}|…|-+|\{+|<\w*|<[\w -]*>)"
-    r"|(?i:\[?(?:redacted|filtered|masked|hidden)\]?|(?:\w+\.)?(?:password|token|secret|email))"
-    r"|\?|%\w|%\(\w+\)s|:[A-Za-z]\w*|\{\{.*|\$\d+(?:::\w+)?|\$\{[^}]*\}|\$\([^)]*\)?|\$[A-Z][A-Z0-9_]*"
+    r"(?i:\s*|[^\w\s]|null|none|nil|undefined|true|false|yes|no|\*+|x{3,}|\.{3,}|…|-+|\{+|<\w*|<[\w -]*>)"
+    r"|(?i:\[?(?:redacted|filtered|masked|hidden)\]?|\w+\.(?:password|token|secret|email))"
+    r"|%\w|%\(\w+\)s|:[A-Za-z]\w*|\{\{.*|\$\d+(?:::\w+)?|\$\{[^}]*\}|\$\([^)]*\)?|\$[A-Z][A-Z0-9_]*"
     r"|[A-Za-z_][\w.]*\((?:[\w.]+\()*(?:\$\d+|\?)(?:[),:].*)?"
     r"|<SECRET:\w+>|<REDACTION-ERROR>|[a-z]+~[a-z2-7]{13}".encode()
 )
 _NAME_OF_COLUMN = re2.compile(rb"(?i)(?:[a-z_]\w*\.)*(?:\w+_)?(?:id|uuid|e?mail|ref|number)|[a-z_]\w*\(.*")
-_WORD = re2.compile(rb"[A-Za-z]+(?:[-./_][a-z0-9]+)*[:.!?]?|[A-Za-z]+\d:|\d{1,4}")
+_WORD = re2.compile(
+    rb"[A-Za-z]+(?:[-./_][a-z0-9]+)*[:.!?]?|[A-Za-z]+\d:|\d{1,4}|/(?:etc|var|run|tmp|opt|home|srv|app)/[\w./-]+:?"
+)
 _WORD_OF_AN_ERROR = re2.compile(
     rb"(?i)(?:is|are|was|were|has|have|had|does|did|must|should|can|can't|cannot|may|will|not|no|too|the|a|an|for|from|in|of|to|and|or|with"
     rb"|required|missing|invalid|incorrect|wrong|expired|empty|blank|failed|failure|error|authentication|denied|rejected|mismatch|field"
@@ -58,22 +62,24 @@ _SCHEME = re2.compile(
 )
 _SCHEME_WITH_PARTS = re2.compile(rb"(?i)(?:digest|aws4-hmac-sha256|hawk|oauth|signature|scram-sha-\d+)\s")
 _CONNECTION_WITHOUT_SECRET = re2.compile(
-    rb"[A-Za-z][A-Za-z0-9+.-]*://[^\s@]*|(?:\s*\w+\s*=\s*(?:'[^']*'|\S*))+\s*|[\w.-]+(?::\d+)?"
+    rb"[A-Za-z][A-Za-z0-9+.-]*://[^\s@]*|(?:\s*\w+\s*=\s*(?:'[^']*'|\S*))+\s*|[\w.-]+:\d+"
 )
 
 _LINE_END = re2.compile(rb"\\*[\"'`\r\n]|\\+[nr]|\z")
 _LIST_END = re2.compile(rb"\\*[\"'`]\s*\]|\z")
 _BARE_END = re2.compile(rb"[\s\"'`]|\\+[\"'`]|(?:[,;&]|%26)+(?:\s|\z|\\*[\"']?[\w.%-]+\\*[\"']?\s*(?:[=:]|%3[Dd]))|\z")
 
-_VALUE = r"(\[\s*)?(''|\\*[\"'`])?"
+_COLOUR = r"(?:\x1b\[[0-9;]*m)?"
+_QUOTE = r"\\*[\"'`]|%22|&quot;|&#34;|\\u0022"
+_VALUE = rf"{_COLOUR}(\[\s*)?(''|{_QUOTE})?"
 _SEPARATORS = (
     r"\s*(?:=>|:=|={1,3}|:|%3[DdAa])\s*(?:[|>][+-]?[ ]*\n\s*)?"  # key=value, key: value, "key": value, key: |
     r"|\s*,\s*\\*[\"'](?:value|setting)\\*[\"']\s*:\s*"  # {"name": "KEY", "value": …}
-    r"|\n\s*(?:value|setting):\s*"  # the same in YAML
+    r"|\s*[,\n]\s*(?:value|setting):\s*"  # the same in YAML
 )
 
 
-_SUFFIX = r"(?:[_-]?(?:old|new|previous|current|b64|base64|plain|text|hash|confirm(?:ation)?|value)|\d){0,3}"
+_SUFFIX = r"(?:[_-]?(?:old|new|previous|current|b64|base64|base|pem|plain|text|hash|confirm(?:ation)?|value)|\d){0,3}"
 _NAME_BYTES = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
 
 
@@ -82,7 +88,7 @@ def _any_of(names: dict[str, str]) -> str:
     return f"(?i:(?:{'|'.join(names.values())}){_SUFFIX})"
 
 
-_KEY = re2.compile(rf"(?i)[\w. -]*?(?:{'|'.join(f'({pattern})' for pattern in _NAMES.values())}){_SUFFIX}".encode())
+_KEY = re2.compile(rf"(?i)[\w./: -]*?(?:{'|'.join(f'({pattern})' for pattern in _NAMES.values())}){_SUFFIX}".encode())
 _VERSION_KEY = re2.compile(rb"(?i)(?:\w*[_.-])?(?:version|release|build)")
 _FLAG = re2.compile(rf"--?[\w-]*?{_any_of(SECRET_NAMES)}|(?i:requirepass|masterauth)".encode())
 
@@ -140,10 +146,9 @@ class Pairs(NamedTuple):
             if not pair.label:
                 continue
             start, end = _value(text, pair)
-            value = text[start:end]
-            if is_empty(value):
+            if is_empty(text[start:end]):
                 position = max(position, end)
-            elif not _is_prose(pair, value, text[end : end + 6], has_scheme=start > pair.at):
+            elif not _is_prose(text, pair, start, end):
                 position = end
                 yield Found(start, end, pair.label, b"" if pair.opening or pair.is_list else pair.quote)
 
@@ -190,6 +195,8 @@ def _closing_quote(text: bytes, start: int, opening: bytes) -> int:
     if opening == b"''":
         empty = not text[start : start + 1].strip(b" \t\r\n,;)}")
         return start if empty else _first(text, b"''", start)
+    if opening[-1:] not in b"\"'`":  # %22, &quot;
+        return _first(text, opening, start)
     escapes, quote, position = len(opening) - 1, opening[-1:], start
     while (at := text.find(quote, position)) >= 0:
         run = at - position - len(text[position:at].rstrip(b"\\"))
@@ -203,9 +210,8 @@ def _closing_quote(text: bytes, start: int, opening: bytes) -> int:
 def _end_of_bare(text: bytes, pair: _Pair, start: int) -> int:
     """The end of a value without quotes: the next space, or what begins the next pair; a YAML passphrase ends with its line."""
     end = _BARE_END.search(text, start).start()
-    first = text[start:end]
     is_yaml = pair.label == "password" and pair.separator == b": " and not pair.quote and _begins_line(text, pair.begin)
-    if is_yaml and not _WORD_OF_AN_ERROR.fullmatch(first) and not is_empty(first):
+    if is_yaml and not _WORD_OF_AN_ERROR.fullmatch(text[start:end]) and not is_empty(text[start:end]):
         end = _LINE_END.search(text, start).start()
     return start + len(_without_closing(text[start:end]))
 
@@ -222,29 +228,32 @@ def _begins_line(text: bytes, position: int) -> bool:
     return len(line) < 80 and not line.strip(b" \t").lstrip(b"- ").strip(_NAME_BYTES)
 
 
-def _is_prose(pair: _Pair, value: bytes, after: bytes, has_scheme: bool) -> bool:
+def _is_prose(text: bytes, pair: _Pair, start: int, end: int) -> bool:
     """Whether the name is followed by more text, a column or a flag, rather than by its value."""
+    value, after, separator = text[start:end], text[end : end + 6], pair.separator.strip()
     if pair.opening:  # "orders"."user_id" = "users"."id"
-        return b"=" in pair.separator and after.replace(b"\\", b"").startswith(b'"."')
-    if pair.label in IDENTIFIER_NAMES and b"=" in pair.separator and _NAME_OF_COLUMN.fullmatch(value):
+        return b"=" in separator and after.replace(b"\\", b"").startswith(b'"."')
+    if pair.label in IDENTIFIER_NAMES and b"=" in separator and _NAME_OF_COLUMN.fullmatch(value):
         return True
-    if not pair.separator.strip():  # --token --verbose
+    if not separator:  # --token --verbose
         return value.startswith(b"-") and value.replace(b"-", b"").isalpha()
-    if pair.separator.strip() != b":" or pair.quote:
+    if separator != b":" or pair.quote:
         return False
-    if value.isdigit() and after == b" bytes":  # kubectl describe secret
+    if _WORD_OF_AN_ERROR.fullmatch(value) or (value.isdigit() and after == b" bytes"):  # kubectl describe secret
         return True
-    if has_scheme or pair.label in ("password", "user", "customer", "card", "one_time_code"):
-        return bool(_WORD_OF_AN_ERROR.fullmatch(value))
-    return len(value) <= 32 and bool(_WORD.fullmatch(value))
+    is_line = after[:1] in (b"", b"\n") and _begins_line(text, pair.begin)
+    has_scheme = start > pair.at
+    is_strict = is_line or has_scheme or pair.label in _MAY_BE_A_WORD
+    return not is_strict and len(value) <= 32 and bool(_WORD.fullmatch(value))
 
 
-PAIRS = (
-    Pairs(re2.compile(rf"({_any_of(_BESIDE)})(\\*[\"'`])?\]?({_SEPARATORS}){_VALUE}".encode())),
-    Pairs(
-        re2.compile(rf"(?:^|[\s\"'])--?[\w-]*?({_any_of(SECRET_NAMES)})()(\\*[\"']\s*,\s*|\s+){_VALUE}".encode())
-    ),  # --token x
-    Pairs(
-        re2.compile(rf"Key \([^()\n]*?({_any_of(_BESIDE)})()([^()\n]*\)=\(){_VALUE}".encode())
-    ),  # of PostgreSQL: Key (email)=(x)
+_MAY_BE_A_WORD = ("password", "user", "customer", "card", "one_time_code")
+_ANY = _any_of(_BESIDE)
+PAIRS = tuple(
+    Pairs(re2.compile(f"{name_and_separator}{_VALUE}".encode()))
+    for name_and_separator in (
+        rf"({_ANY}){_COLOUR}({_QUOTE})?\]?({_SEPARATORS})",
+        rf"(?:^|[\s\"'])--?[\w-]*?({_any_of(SECRET_NAMES)})()(\\*[\"']\s*,\s*|\s+)",  # --token x, ["--token", "x"]
+        rf"Key \([^()\n]*?({_ANY})()([^()\n]*\)=\()",  # PostgreSQL: Key (email)=(x) already exists.
+    )
 )

@@ -10,6 +10,7 @@ import hmac
 import json
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -91,7 +92,7 @@ class Vault:
             self._known = dict(self._lines()) if self._path.exists() else {}
         return self._known
 
-    def _lines(self):
+    def _lines(self) -> Iterator[tuple[str, str]]:
         """A line that a killed writer left torn holds nothing that was promised."""
         _refuse_if_others_can_read(self._path)
         for line in self._path.read_bytes().splitlines():

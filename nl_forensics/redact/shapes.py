@@ -205,14 +205,14 @@ _PLACES = {
     "aws_secret": rf"A[KS]IA[A-Z0-9]{{16}}(?:{_Q})?\s*[,:;|\s]\s*(?:{_Q})?([A-Za-z0-9/+]{{40}})\b",
     "session_cookie": r"(?i)(?:\b(?:sess|session|sid)|\w+_session|connect\.sid|phpsessid|jsessionid|sessionid)=([A-Za-z0-9_.%+/=:-]{16,})",
     "paging_key": r"(?i)(?:routing|integration|service)_?key\W{1,8}([0-9a-f]{32}|R[0-9A-Z]{31})\b",
-    "sql_password": r"(?i)\bPASSWORD\s+(?:[EN]|U&)?'((?:[^'\\]|''|\\.)*)(?:'|\z)",
+    "sql_password": r"(?i)\b(?:PASSWORD|IDENTIFIED\s+BY)\s+(?:[EN]|U&)?'((?:[^'\\]|''|\\.)*)(?:'|\z)",
     "sql_password_dollar": r"(?is)\bPASSWORD\s+\$\w*\$(.*?)(?:\$\w*\$|\z)",
     "quoted_password": r"(?i)\b(?:password|passphrase)\s+\\*\"([^\s\"\\]+)\\*\"",
     "row": r"(?:Failing row contains \(|[Pp]arameters: \$1 = |COPY \S+, line \d+(?:, column \S+)?: )([^\n]+)",
     "xml_value": r"<(?:[a-z]\w*:)?(?i:[\w.-]*(?:password|passwd|secret|token|(?:api|access|secret|private)[_-]?key)\d*)>([^<]+)<",
     "redis_acl": r"(?i)\bSETUSER\b[^\n]*?([><#][^\n]*)",
     "redis_acl_hash": r"(?:^|[\s\"'])#([0-9a-f]{64})\b",
-    "command_password": r"\b(?:redis-cli\b[^|;\n]*?\s(?:-a|--pass)|sshpass\s+-p|mysql(?:dump|admin)?\b[^|;\n]*?\s-p"
+    "command_password": r"\b(?:redis-cli\b[^|;\n]*?\s(?:-a|--pass)|sshpass\s+-p|(?:mysql(?:dump|admin)?|docker\s+login)\b[^|;\n]*?\s-p"
     r"|curl\b[^|;\n]*?\s(?:-u|--user)[ =]?[\"']?[^\s:\"']*:)\s*[\"']?([^\s\"'$]+)",
 }
 

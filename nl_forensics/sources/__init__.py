@@ -87,6 +87,11 @@ class Source:
     guide: tuple[str, ...]
     doc: str
 
+    @property
+    def shows_only_now(self) -> bool:
+        """Whether the answer tells of the moment of asking alone: also where it is what changed between two readings."""
+        return self.covers == "now" or self.readings > 1
+
     def ask(self, link, incident, platform) -> Iterator:
         """Put the question through an open link."""
         offered = {"incident": incident, "platform": platform}

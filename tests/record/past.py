@@ -30,14 +30,22 @@ class Ramp:
 
 
 @dataclass(frozen=True)
+class Gone:
+    """No value: what would have said it is down."""
+
+    def values(self, chance: Random, steps: int, step_s: float) -> Iterator[None]:
+        yield from [None] * steps
+
+
+@dataclass(frozen=True)
 class Turn:
     """One shape until some minutes ago, another since then. A counter goes on from where it was."""
 
-    before: Gauge | Counter
-    after: Gauge | Counter | Ramp
+    before: "Gauge | Counter | Ramp | Turn"
+    after: "Gauge | Counter | Ramp | Gone"
     minutes: float
 
-    def values(self, chance: Random, steps: int, step_s: float) -> Iterator[float]:
+    def values(self, chance: Random, steps: int, step_s: float) -> Iterator[float | None]:
         turned, value = max(0, steps - round(self.minutes * 60 / step_s)), 0.0
         for value in self.before.values(chance, turned, step_s):
             yield value
@@ -73,7 +81,7 @@ def longest_transaction(state: str) -> str:
 
 
 def past(minutes: float = 0, postgres: Mapping = {}, replica: Mapping = {}, redis: Mapping = {}, volumes: Mapping = {}):  # noqa: B006
-    """OpenMetrics text of the hours before now; the named series took another shape `minutes` ago."""
+    """OpenMetrics text of the hours before now; the named series took another shape `minutes` ago, or when their own `Turn` says."""
     told = (
         (history.POSTGRES, history.POSTGRES_SERIES, postgres),
         (history.REPLICA, history.REPLICA_SERIES, replica),
@@ -86,4 +94,16 @@ def past(minutes: float = 0, postgres: Mapping = {}, replica: Mapping = {}, redi
 def _turned(shapes: Mapping, after: Mapping, minutes: float) -> dict:
     if unknown := after.keys() - shapes.keys():
         raise KeyError(f"no series of a healthy past is called {unknown}")
-    return dict(shapes) | {name: Turn(shapes[name], shape, minutes) for name, shape in after.items()}
+    turns = {name: shape if isinstance(shape, Turn) else Turn(shapes[name], shape, minutes) for name, shape in after.items()}
+    return dict(shapes) | turns
+
+
+def down(shapes: Mapping, up: str) -> dict:
+    """What is left when a server is down: its exporter says so, and is scraped."""
+    stays = {"up", "scrape_duration_seconds", up}
+    return {name: Gone() for name in shapes if name not in stays} | {up: Gauge(0)}
+
+
+def always(shape) -> Turn:
+    """A shape in place of the healthy one, from the first hour on."""
+    return Turn(shape, shape, 0)

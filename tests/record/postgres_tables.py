@@ -296,7 +296,7 @@ def invalid_index(server):
     yield
 
 
-@specimen("every_index_is_used", sources=("pg_indexes",))
+@specimen("every_index_is_used", sources=("pg_index_use",))
 @contextmanager
 def unused_index(server):
     """A large index without a use. It is real, but a minute old: the time from which scans are counted is moved back by 40 days."""

@@ -25,12 +25,12 @@ def counting(minutes, per_s, start=0.0):
 
 @contextmanager
 def past(server, target, *shapes, minutes=MINUTES):
-    """Let the series of one target have had these values: (name and labels, value by seconds ago)."""
+    """Let the series of one target have had these values: (name and labels, value by seconds ago, None where it was not scraped)."""
     now, lines = time.time(), []
     for series, value in shapes:
         full_name = with_labels(series, target)
-        moments = range(minutes * 60, 0, -STEP_S)
-        lines += [f"{full_name} {value(ago_s):.10g} {now - ago_s:.3f}" for ago_s in moments]
+        values = ((ago_s, value(ago_s)) for ago_s in range(minutes * 60, 0, -STEP_S))
+        lines += [f"{full_name} {known:.10g} {now - ago_s:.3f}" for ago_s, known in values if known is not None]
     server.stop()
     history = server.folder / "fault.txt"
     history.write_text("\n".join([*lines, "# EOF"]) + "\n")
@@ -67,7 +67,7 @@ def connections_used_up(server):
 
 @specimen("postgres_had_no_deadlocks", sources=("prom_postgres_deadlocks",))
 @contextmanager
-def deadlocks(server):
+def deadlocks_happened(server):
     shape = counting(12, 0.2)
     with past(server, POSTGRES, ('pg_stat_database_deadlocks{datid="16388",datname="neurallog"}', shape)):
         yield
@@ -75,7 +75,7 @@ def deadlocks(server):
 
 @specimen("no_transaction_lasted_long", sources=("prom_postgres_longest_transaction",))
 @contextmanager
-def forgotten_transaction(server):
+def transaction_lasted(server):
     """Idle in transaction for 19 minutes, and still."""
     series = 'pg_stat_activity_max_tx_duration{datname="neurallog",state="idle in transaction"}'
     with past(server, POSTGRES, (series, lambda ago_s: max(0, 1_150 - ago_s))):

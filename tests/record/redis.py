@@ -108,11 +108,11 @@ def replica_without_primary(server):
 
 
 @contextmanager
-def _with_replica(server):
-    password = stack.PASSWORDS["default"]
-    follow = {"replicaof": f"{HOST} {server.port}", "masterauth": password, "repl-diskless-sync-delay": 0}
+def with_replica(server):
     configure(server, repl_diskless_sync_delay=0)
-    with stack.start(server.version, follow) as replica:
+    follow = {"replicaof": f"{HOST} {server.port}", "masterauth": stack.PASSWORDS["default"]}
+    # With an append-only file, it would rewrite that after the first copy, and refuse to end meanwhile.
+    with stack.start(server.version, follow | {"appendonly": "no"}) as replica:
         yield replica
 
 
@@ -120,7 +120,7 @@ def _with_replica(server):
 @contextmanager
 def replica_behind(server):
     """The replica hangs, while the primary writes more than half of its backlog."""
-    with _with_replica(server) as replica:
+    with with_replica(server) as replica:
         with server.connect() as connection:
             deadline = time.monotonic() + 10
             while connection.info("replication").get("slave0", {}).get("state") != "online":
@@ -136,7 +136,7 @@ def replica_behind(server):
 def full_copy(server):
     """A new replica arrives between the two readings."""
     with ExitStack() as replicas:
-        arrival = threading.Timer(2, lambda: replicas.enter_context(_with_replica(server)))
+        arrival = threading.Timer(2, lambda: replicas.enter_context(with_replica(server)))
         arrival.start()
         yield
         arrival.join()

@@ -15,8 +15,9 @@ Each becomes `tests/specimens/<name>.json`. The tests lay it over the story `hea
 check must then find a problem.
 """
 
+import importlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -32,7 +33,10 @@ from nl_forensics.platform import Platform
 from nl_forensics.sources import Partial, Proof
 from nl_forensics.worker import readings
 
+from tests.stack import pgbouncer, postgres, prometheus, redis
+
 FOLDER = Path(__file__).parent.parent / "specimens"
+MODULES = ("postgres_sessions", "postgres_tables", "redis", "prometheus", "pgbouncer")
 
 
 @dataclass(frozen=True)
@@ -54,8 +58,7 @@ def specimen(check: str, sources: tuple[str, ...]):
     """Register a context manager that makes the fault on a server of `tests.stack`."""
 
     def register(fault):
-        why = (fault.__doc__ or "").strip()
-        SPECIMENS[fault.__name__] = Specimen(fault.__name__, check, sources, why, fault, lambda source, record: record)
+        _add(Specimen(fault.__name__, check, sources, (fault.__doc__ or "").strip(), fault, _unedited))
         return fault
 
     return register
@@ -65,16 +68,67 @@ def edited(check: str, sources: tuple[str, ...]):
     """Register a function that edits each record of a real answer; its docstring says why no server can do it."""
 
     def register(edit):
-        why = edit.__doc__.strip()
-        SPECIMENS[edit.__name__] = Specimen(edit.__name__, check, sources, why, _untouched, edit)
+        _add(Specimen(edit.__name__, check, sources, edit.__doc__.strip(), _untouched, edit))
         return edit
 
     return register
 
 
+def _add(one: Specimen) -> None:
+    if one.name in SPECIMENS:
+        raise ValueError(f"two specimens are called {one.name}: one would overwrite the other's file")
+    SPECIMENS[one.name] = one
+
+
 @contextmanager
 def _untouched(server):
     yield
+
+
+def _unedited(source: str, record: dict) -> dict:
+    return record
+
+
+def load() -> dict[str, Specimen]:
+    """Every specimen."""
+    for module in MODULES:
+        importlib.import_module(f"tests.record.{module}")
+    return SPECIMENS
+
+
+def make(one: Specimen) -> Path:
+    """Record a specimen from a fresh server of the system that its sources ask."""
+    asked = {sources.load()[name].system for name in one.sources}
+    [system] = {sources.ASKED_THROUGH.get(name, name) for name in asked}
+    with SERVERS[system]() as (server, address):
+        return record(one, server, system, address)
+
+
+@contextmanager
+def _postgres() -> Iterator[tuple]:
+    with postgres.start() as server:
+        yield server, server.dsn()
+
+
+@contextmanager
+def _pgbouncer() -> Iterator[tuple]:
+    with postgres.start() as database, pgbouncer.start(database) as server:
+        yield server, server.dsn()
+
+
+@contextmanager
+def _redis() -> Iterator[tuple]:
+    with redis.start() as server:
+        yield server, server.url()
+
+
+@contextmanager
+def _prometheus() -> Iterator[tuple]:
+    with prometheus.start() as server:
+        yield server, server.url
+
+
+SERVERS = {"postgres": _postgres, "pgbouncer": _pgbouncer, "redis": _redis, "prometheus": _prometheus}
 
 
 def record(one: Specimen, server, system: str, address: str) -> Path:

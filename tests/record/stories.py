@@ -31,7 +31,9 @@ from tests.stack.stack import Stack, stack
 FOLDER = Path(__file__).parent.parent / "stories"
 DEMO = "lock_chain"  # the story that ships as `nl_forensics/demo`
 MODULES = ("postgres_stories", "redis_stories", "blind_stories")
-UP = timedelta(hours=5)
+WINDOW = timedelta(minutes=30)
+UP = timedelta(days=9)
+OPTIONAL_GRANT = "GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO nl_forensics"
 ENDPOINTS = ("NL_POSTGRES_DSN", "NL_PGBOUNCER_DSN", "NL_REDIS_URL", "NL_PROMETHEUS_URL")
 # The same pseudonyms at each recording, whoever records.
 KEY = b"the key of the recorded stories\n"
@@ -73,36 +75,44 @@ class Stage:
     folder: Path
 
     @contextmanager
-    def servers(self, past: str | None = None, before=lambda clock, primary, replica: None, **options) -> Iterator[Stack]:
-        """The whole stack, PostgreSQL up for hours.
+    def servers(self, past: str | None = None, before=lambda clock, primary, replica, cache: None, **options) -> Iterator[Stack]:
+        """The whole stack, its databases up for hours.
 
-        before   what happened minutes ago, while nobody watched: called with the clock, which it may set forward, and the databases
+        before   what happened minutes ago, while nobody watched: called with the clock, which it may set forward, and the servers
         """
         clock = Clock(UP)
 
-        def unwatched(primary, replica):
-            before(clock, primary, replica)
-            clock.set(timedelta(0), primary, replica)
-            # The jump looked like a silence to both of them: they part, and find each other again.
-            primary.execute("UPDATE tenants SET plan = plan WHERE id = 20")
-            _wait_until(lambda: _caught_up(primary))
+        def unwatched(primary, replica, cache):
+            primary.execute(OPTIONAL_GRANT)
+            for table in ("log_entries", "usage_records", "payments"):
+                primary.execute(f"SELECT sum(length(t::text)) FROM {table} t")  # into memory, where it would be by now
+            before(clock, primary, replica, cache)
+            clock.set(timedelta(0))
+            if primary.running():
+                # The jump can look like a silence to both of them: they part, and find each other again.
+                primary.execute("UPDATE tenants SET plan = plan WHERE id = 20")
+                _wait_until(lambda: _received(primary))
 
         past = healthy_past() if past is None else past
-        with stack(past=past, postgres_environment=clock.environment, unwatched=unwatched, **options) as servers:
+        with stack(past=past, environment=clock.environment, unwatched=unwatched, **options) as servers:
             yield servers
 
-    def record(self, environment: Mapping[str, str], minutes: int = 30, **incident) -> None:
-        """Collect the case of the last `minutes`; what was two hours before is the baseline."""
+    def record(self, environment: Mapping[str, str], standbys: Mapping[str, str] = {}, **incident) -> None:  # noqa: B006
+        """Collect the case of the last half hour; what was two hours before is the baseline.
+
+        standbys   more instances of PostgreSQL by name, with the environment variables of their addresses
+        """
         end = datetime.now(UTC).replace(microsecond=0)
-        start, baseline = end - timedelta(minutes=minutes), end - timedelta(hours=2, minutes=minutes)
+        start, before = end - WINDOW, timedelta(hours=2)
         question = {
             "id": self.name,
             "title": self.title,
             "start": start.isoformat(),
             "end": end.isoformat(),
-            "baseline": {"start": baseline.isoformat(), "end": (baseline + timedelta(minutes=minutes)).isoformat()},
+            "baseline": {"start": (start - before).isoformat(), "end": (end - before).isoformat()},
         }
         platform = read_yaml(shipped("platforms/neurallog.yaml"))
+        platform["systems"]["postgres"] |= {name: {"endpoint": variable} for name, variable in standbys.items()}
         parameters = Parameters.model_validate({"incident": question | incident, "platform": platform})
         with _recorder(environment):
             recorded = collect.collect(self.folder, parameters)
@@ -140,8 +150,8 @@ def _recorder(environment: Mapping[str, str]) -> Iterator[None]:
             os.environ.update(before)
 
 
-def _caught_up(primary) -> bool:
-    return primary.execute("SELECT bool_and(replay_lsn = pg_current_wal_lsn()) FROM pg_stat_replication")[0][0] is True
+def _received(primary) -> bool:
+    return primary.execute("SELECT bool_and(flush_lsn = pg_current_wal_lsn()) FROM pg_stat_replication")[0][0] is True
 
 
 def _wait_until(holds: Callable[[], bool], within_s: float = 30) -> None:
@@ -150,3 +160,8 @@ def _wait_until(holds: Callable[[], bool], within_s: float = 30) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError("the replica did not come back")
         time.sleep(0.1)
+
+
+def record_demo(target: Path) -> None:
+    """The case that ships, recorded for itself: its incident is called `demo`."""
+    record(load()[DEMO], target, name="demo")

@@ -102,7 +102,16 @@ POSTGRES_SERIES = ANY_POSTGRES_SERIES | {
     'pg_replication_slots_pg_wal_lsn_diff{slot_name="replica_1"}': Gauge(600, 0.9, whole=True),
 }
 
-REPLICA_SERIES = ANY_POSTGRES_SERIES | {"pg_replication_lag": Gauge(0.05, 0.8)}
+# Nobody queries the replica: its counters stand still.
+REPLICA_SERIES = (
+    {name: Counter(0, start=0) for name in POSTGRES_SERIES if name.startswith("pg_stat_database_")}
+    | ANY_POSTGRES_SERIES
+    | {
+        f'pg_stat_activity_count{{datname="{postgres.DATABASE}",state="idle"}}': Gauge(0),
+        f'pg_stat_activity_max_tx_duration{{datname="{postgres.DATABASE}",state="idle"}}': Gauge(0),
+        "pg_replication_lag": Gauge(0.05, 0.8),
+    }
+)
 
 REDIS_SERIES = {
     "up": Gauge(1),
@@ -179,7 +188,8 @@ def healthy(hours=6, step_s=30, until=None, instances=HEALTHY, **levels):
             full_name = with_labels(series, target)
             for number, value in enumerate(shape.values(chance, steps, step_s)):
                 # The last sample lies one step back: the scrapes that follow must all be younger.
-                lines.append(f"{full_name} {value:.10g} {until - (steps - number) * step_s:.3f}")
+                if value is not None:
+                    lines.append(f"{full_name} {value:.10g} {until - (steps - number) * step_s:.3f}")
     return "\n".join([*lines, "# EOF"]) + "\n"
 
 

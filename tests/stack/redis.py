@@ -78,11 +78,14 @@ def server_program(version):
     return DEBIAN_PROGRAM
 
 
-def start(version="7.0", settings=None, acl=None):
+def start(version="7.0", settings=None, acl=None, environment=None):
     """Start a server; `acl` are the rules of the user nl_forensics, as they are (default: REDIS_ACL, fitted)."""
     folder = new_folder(f"redis-{version}")
     configuration = folder / "redis.conf"
-    server = Redis(version=version, command=[server_program(version), configuration], folder=folder, port=free_port())
+    command = [server_program(version), configuration]
+    server = Redis(
+        version=version, command=command, folder=folder, port=free_port(), environment=environment or {}
+    )
     values = SETTINGS | {"port": server.port, "dir": folder} | (settings or {})
     # An empty value (save "") has to be written as quotes.
     lines = [f"{name} {value if value != '' else chr(34) * 2}\n" for name, value in values.items()]

@@ -42,14 +42,15 @@ def stack(
     past=None,
     rules=None,
     scrape_s=SCRAPE_INTERVAL_S,
-    postgres_environment=None,
-    unwatched=lambda primary, replica: None,
+    environment=None,
+    unwatched=lambda primary, standby, cache: None,
 ):
     """Start everything, side by side where one does not need the other; all of it ends with `with`.
 
-    past        OpenMetrics text; default: six healthy hours. "": none
-    rules       recording and alerting rules of Prometheus
-    unwatched   called when the databases run, before exporters and Prometheus begin to watch them
+    past          OpenMetrics text; default: six healthy hours. "": none
+    rules         recording and alerting rules of Prometheus
+    environment   variables for the processes of PostgreSQL and Redis
+    unwatched     called when the databases run, before exporters and Prometheus begin to watch them
     """
     with ExitStack() as running, ThreadPoolExecutor() as pool:
 
@@ -59,15 +60,14 @@ def stack(
             return server
 
         def databases():
-            primary = begin(postgres.start, postgres.DEBIAN_VERSION, postgres_settings, True, postgres_environment)
-            standby = begin(postgres.replica, primary)
-            unwatched(primary, standby)
-            return primary, standby, begin(pgbouncer.start, primary)
+            primary = begin(postgres.start, postgres.DEBIAN_VERSION, postgres_settings, True, environment)
+            return primary, begin(postgres.replica, primary), begin(pgbouncer.start, primary)
 
         starting = pool.submit(databases)
-        cache = begin(redis.start, redis_version, redis_settings)
+        cache = begin(redis.start, redis_version, redis_settings, None, environment)
         past = history.healthy() if past is None else past
         primary, replica, pooler = starting.result()
+        unwatched(primary, replica, cache)
         scraped = (
             (history.POSTGRES, begin(exporters.start_postgres_exporter, primary)),
             (history.REPLICA, begin(exporters.start_postgres_exporter, replica)),

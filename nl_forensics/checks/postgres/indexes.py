@@ -3,6 +3,7 @@
 import pandas as pd
 
 from nl_forensics.checks import check
+from nl_forensics.checks.postgres.words import graded, seconds_since, worst_first
 
 SECTION = "05"
 MIB = 1024**2
@@ -27,24 +28,22 @@ def every_index_is_valid(pg_indexes):
 @check(
     severity="note",
     subject="{instance}: {database}.{schema}.{index}",
-    because="{size_bytes:bytes}, was not used once in {counted_s:seconds}; every write to {schema}.{table} pays for it"
-    " (before you drop it: is it used on a replica?)",
+    because="{size_bytes:bytes}, was not used for {idle_s:seconds} (limit {min_days:g} d); every write to {schema}.{table}"
+    " pays for it (before you drop it: is it used on a replica?)",
     guide=("C072",),
 )
-def every_index_is_used(pg_indexes, *, min_bytes=10 * MIB, min_days=30):
-    """Every index of {min_bytes:bytes} and more was used in the last {min_days:g} days.
+def every_index_is_used(pg_index_use, *, min_days=30):
+    """Every index of 10 MiB and more was used in the last {min_days:g} days, or enforces a rule.
 
-    10 MiB: PgHero. 30 days (our own): counters that are younger may have missed the monthly report. An index that
-    enforces a rule is needed even when no query reads it. An index of the same name that another instance (a
-    replica) uses counts as used.
+    10 MiB: PgHero. 30 days (our own): counters that are younger may have missed the monthly report. One that any
+    other instance (a replica) uses under the same name is used; what a standby alone doesn't use, its primary may.
     """
-    key = ["database", "schema", "index"]
-    scans_anywhere = pg_indexes.groupby(key).scans.transform("sum")
-    counted_s = (pg_indexes.asked_at - pg_indexes.counted_since_at).dt.total_seconds()
-    unused = (scans_anywhere == 0) & pg_indexes.enforces.isna() & pg_indexes.is_valid
-    old_enough = counted_s >= min_days * DAY_S
-    found = pg_indexes.assign(counted_s=counted_s)[unused & old_enough & (pg_indexes.size_bytes >= min_bytes)]
-    return found.sort_values("size_bytes", ascending=False)
+    t = pg_index_use
+    # Unused since the last use; where PostgreSQL doesn't date it (before 16), since counting began, if there was none.
+    since = t.last_scan_at.fillna(t.counted_since_at.where(t.scans == 0))
+    t = t.assign(idle_s=seconds_since(since, t))
+    idle_everywhere = (t.idle_s >= min_days * DAY_S).groupby([t.database, t.schema, t["index"]]).transform("all")
+    return t[idle_everywhere & ~t.is_standby].sort_values("size_bytes", ascending=False)
 
 
 @check(
@@ -106,8 +105,7 @@ def no_index_is_bloated(pg_index_bloat, *, max_ratio=0.4, severe_ratio=0.9, min_
 
     100 MiB: PgHero. 40 % and 90 % (high): postgres-checkup.
     """
-    t = pg_index_bloat[pg_index_bloat.index_bytes > 0]
+    t = pg_index_bloat[pg_index_bloat.bloat_bytes >= min_bytes]
     t = t.assign(bloat_ratio=t.bloat_bytes / t.index_bytes)
-    t = t[(t.bloat_ratio >= max_ratio) & (t.bloat_bytes >= min_bytes)]
-    severity = (t.bloat_ratio >= severe_ratio).map({True: "high", False: "medium"})
-    return t.assign(severity=severity).sort_values("bloat_bytes", ascending=False)
+    t = graded(t, high=t.bloat_ratio >= severe_ratio, medium=t.bloat_ratio >= max_ratio)
+    return worst_first(t, "bloat_bytes")

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from nl_forensics.checks import check
+from nl_forensics.checks.postgres.words import graded, seconds_since, worst_first
 
 SECTION = "05"
 MIB = 1024**2
@@ -27,8 +28,7 @@ def replicas_keep_up(
     t = pg_replication[pg_replication.state != "backup"]
     slow = (t.replay_lag_s > max_s) & (t.behind_bytes >= min_bytes)
     severe = (t.behind_bytes > severe_bytes) | (slow & (t.replay_lag_s > severe_s))
-    t = t.assign(severity=severe.map({True: "high"}).fillna("medium"))
-    return t[(t.behind_bytes > max_bytes) | slow].sort_values("behind_bytes", ascending=False)
+    return worst_first(graded(t, high=severe, medium=(t.behind_bytes > max_bytes) | slow), "behind_bytes")
 
 
 @check(
@@ -61,12 +61,11 @@ def every_standby_replays(pg_recovery, *, max_bytes=50 * MIB, severe_bytes=100 *
     paused it. 50 and 100 MiB (high): Crunchy's limits for replication.
     """
     t = pg_recovery[pg_recovery.is_standby]
-    severe = (t.unreplayed_bytes > severe_bytes).fillna(False)
-    t = t.assign(
-        severity=severe.map({True: "high", False: "medium"}),
-        paused=t.is_paused.map({True: "paused", False: "not paused"}),
+    t = t.assign(paused=t.is_paused.map({True: "paused", False: "not paused"}))
+    behind = t.unreplayed_bytes > max_bytes
+    return worst_first(
+        graded(t, high=t.unreplayed_bytes > severe_bytes, medium=behind | t.is_paused), "unreplayed_bytes"
     )
-    return t[t.is_paused | (t.unreplayed_bytes > max_bytes).fillna(False)]
 
 
 @check(
@@ -84,16 +83,13 @@ def every_slot_is_read(pg_slots, *, max_bytes=5 * GIB, severe_bytes=20 * GIB, gr
     """
     t = pg_slots[~pg_slots.is_temporary & ~pg_slots.is_synced]
     broken = t.wal_status.isin(["lost", "unreserved"])
-    idle_s = (t.asked_at - t.inactive_since_at).dt.total_seconds()
+    idle_s = seconds_since(t.inactive_since_at, t)
     unread = ~t.is_active & t.retained_bytes.notna() & (idle_s.isna() | (idle_s > grace_s))
-    large = (t.retained_bytes > max_bytes).fillna(False)
     fault = pd.Series("keeps too much", index=t.index).mask(unread, "nobody reads it")
     fault = fault.mask(t.wal_status == "unreserved", "is about to lose WAL that its reader needs")
     fault = fault.mask(t.wal_status == "lost", "has lost WAL that its reader needs: make the replica anew")
-    too_large = (t.retained_bytes > severe_bytes).fillna(False)
-    severity = pd.Series("medium", index=t.index).mask(unread | too_large, "high").mask(broken, "critical")
-    t = t.assign(severity=severity, fault=fault)
-    return t[broken | unread | large].sort_values(["severity", "retained_bytes"], ascending=[True, False])
+    high, medium = unread | (t.retained_bytes > severe_bytes), t.retained_bytes > max_bytes
+    return worst_first(graded(t.assign(fault=fault), critical=broken, high=high, medium=medium), "retained_bytes")
 
 
 @check(

@@ -1,6 +1,7 @@
 """Rules about tables: how they are read, what they hold, and the numbers that they use up."""
 
 from nl_forensics.checks import check
+from nl_forensics.checks.postgres.words import graded, worst_first
 
 SECTION = "05"
 MIB = 1024**2
@@ -18,15 +19,14 @@ def large_tables_are_read_by_index(pg_tables, *, min_rows=10_000, min_index_rati
     """Tables of {min_rows:number} rows and more are read through an index, not whole.
 
     A statement without a fitting index reads the whole table each time, and every statement slows down with it.
-    10,000 rows and 95 % of the scans: the defaults of PgHero. One scan a second is our own, so that a report that
-    runs now and then is no fault.
+    10,000 rows and 95 % of the scans: the defaults of PgHero. One scan and 10,000 rows a second are our own: a report
+    that runs now and then is no fault, nor is a scan that ends after its first rows (LIMIT).
     """
-    t = pg_tables[(pg_tables.estimated_rows >= min_rows) & (pg_tables.sequential_scans_delta > 0)]
-    scans = t.sequential_scans_delta + t.index_scans_delta
-    by_index = t.index_scans_delta / scans < min_index_ratio
-    return t[by_index & (t.sequential_scans_delta > max_scans_per_s * t.seconds)].sort_values(
-        "sequential_rows_delta", ascending=False
-    )
+    t = pg_tables[pg_tables.sequential_scans_delta > max_scans_per_s * pg_tables.seconds]
+    index_ratio = t.index_scans_delta / (t.sequential_scans_delta + t.index_scans_delta)
+    large = (t.estimated_rows >= min_rows) | (t.sequential_rows_delta >= min_rows * t.sequential_scans_delta)
+    much = t.sequential_rows_delta >= min_rows * max_scans_per_s * t.seconds
+    return t[(index_ratio < min_index_ratio) & large & much].sort_values("sequential_rows_delta", ascending=False)
 
 
 @check(
@@ -57,11 +57,10 @@ def no_table_is_bloated(pg_table_bloat, *, max_ratio=0.4, severe_ratio=0.9, min_
 
     Unused space is read and cached like rows. 40 % and 90 % (high): postgres-checkup; 200 MiB: Percona.
     """
-    t = pg_table_bloat[pg_table_bloat.heap_bytes > 0]
+    t = pg_table_bloat[pg_table_bloat.bloat_bytes >= min_bytes]
     t = t.assign(bloat_ratio=t.bloat_bytes / t.heap_bytes)
-    t = t[(t.bloat_ratio >= max_ratio) & (t.bloat_bytes >= min_bytes)]
-    severity = (t.bloat_ratio >= severe_ratio).map({True: "high", False: "medium"})
-    return t.assign(severity=severity).sort_values("bloat_bytes", ascending=False)
+    t = graded(t, high=t.bloat_ratio >= severe_ratio, medium=t.bloat_ratio >= max_ratio)
+    return worst_first(t, "bloat_bytes")
 
 
 @check(
@@ -78,9 +77,9 @@ def no_sequence_runs_out(pg_sequences, *, max_ratio=0.75, severe_ratio=0.9):
     """
     t = pg_sequences[pg_sequences.last_value.notna() & (~pg_sequences.is_cyclic | pg_sequences.owner.notna())]
     span = t.final_value.astype("float64") - t.first_value.astype("float64")
-    t = t.assign(used_ratio=(t.last_value - t.first_value.astype("float64")) / span)
-    t = t[t.used_ratio >= max_ratio]
-    return t.assign(
-        severity=(t.used_ratio >= severe_ratio).map({True: "high", False: "note"}),
+    t = t.assign(
+        used_ratio=(t.last_value - t.first_value.astype("float64")) / span,
         fills=(" (it fills " + t.owner + ", " + t.owner_type + ")").fillna(""),
-    ).sort_values("used_ratio", ascending=False)
+    )
+    t = graded(t, high=t.used_ratio >= severe_ratio, note=t.used_ratio >= max_ratio)
+    return worst_first(t, "used_ratio")

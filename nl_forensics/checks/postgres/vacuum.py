@@ -3,6 +3,7 @@
 import pandas as pd
 
 from nl_forensics.checks import check
+from nl_forensics.checks.postgres.words import graded, seconds_since, worst_first
 from nl_forensics.checks.wording import in_seconds
 
 SECTION = "05"
@@ -64,17 +65,18 @@ def autovacuum_keeps_up(pg_vacuum_queue, *, overdue_times=1.5, severe_times=5.0,
     being vacuumed is taken care of.
     """
     t = pg_vacuum_queue[_is_due(pg_vacuum_queue) & (pg_vacuum_queue.dead_rows > min_rows)]
-    times = t.dead_rows.astype("float64") / t.vacuum_at_dead_rows.clip(lower=1)
     t = t.assign(
         dead_ratio=t.dead_rows.astype("float64") / (t.dead_rows + t.live_rows).astype("float64"),
-        severity=(times >= severe_times).map({True: "high", False: "medium"}),
-        vacuumed=_ago(t.last_vacuum_at, t.asked_at),
+        vacuumed=_ago(t.last_vacuum_at, t),
     )
-    return t[(times >= overdue_times) & (t.dead_ratio >= min_ratio)].sort_values("dead_rows", ascending=False)
+    t = t[t.dead_ratio >= min_ratio]
+    times = t.dead_rows.astype("float64") / t.vacuum_at_dead_rows.clip(lower=1)
+    t = graded(t, high=times >= severe_times, medium=times >= overdue_times)
+    return worst_first(t, "dead_rows")
 
 
-def _ago(at: pd.Series, now: pd.Series) -> pd.Series:
-    return (now - at).dt.total_seconds().map(lambda s: "never" if pd.isna(s) else f"{in_seconds(s)} ago")
+def _ago(at: pd.Series, rows: pd.DataFrame) -> pd.Series:
+    return seconds_since(at, rows).map(lambda s: "never" if pd.isna(s) else f"{in_seconds(s)} ago")
 
 
 @check(
@@ -91,8 +93,7 @@ def no_table_opts_out_of_autovacuum(pg_vacuum_queue):
     autovacuum would leave; then it is medium.
     """
     t = pg_vacuum_queue[~pg_vacuum_queue.is_enabled]
-    t = t.assign(severity=_is_due(t).map({True: "medium", False: "note"}))
-    return t.sort_values("dead_rows", ascending=False)
+    return worst_first(graded(t, medium=_is_due(t), note=~t.is_enabled), "dead_rows")
 
 
 @check(
@@ -111,7 +112,7 @@ def planner_statistics_are_fresh(pg_vacuum_queue, *, overdue_times=2.0, min_rows
     """
     t = pg_vacuum_queue[pg_vacuum_queue.rows_changed_since_analyze >= min_rows]
     t = t[t.rows_changed_since_analyze > overdue_times * t.analyze_at_changed_rows]
-    t = t.assign(analyzed=_ago(t.last_analyze_at, t.asked_at))
+    t = t.assign(analyzed=_ago(t.last_analyze_at, t))
     return t.sort_values("rows_changed_since_analyze", ascending=False)
 
 
@@ -140,9 +141,8 @@ def no_database_nears_wraparound(pg_wraparound, *, max_ratio=0.5, severe_ratio=0
     Crunchy, postgres-checkup.
     """
     t = _wraparound(pg_wraparound)
-    t = t[t.used_ratio >= max_ratio]
-    severity = (t.used_ratio >= severe_ratio).map({True: "critical", False: "high"})
-    return t.assign(severity=severity).sort_values("used_ratio", ascending=False)
+    t = graded(t, critical=t.used_ratio >= severe_ratio, high=t.used_ratio >= max_ratio)
+    return worst_first(t, "used_ratio")
 
 
 @check(
@@ -158,15 +158,14 @@ def old_rows_are_frozen_in_time(pg_wraparound_tables, *, max_ratio=1.1, severe_r
     Crunchy.
     """
     t = _wraparound(pg_wraparound_tables)
-    t = t[t.freeze_ratio > max_ratio]
-    severity = (t.freeze_ratio > severe_ratio).map({True: "high", False: "medium"})
-    return t.assign(severity=severity).sort_values("freeze_ratio", ascending=False)
+    t = graded(t, high=t.freeze_ratio > severe_ratio, medium=t.freeze_ratio > max_ratio)
+    return worst_first(t, "freeze_ratio")
 
 
 @check(
     severity="note",
     subject="{instance}: {kind} {name}",
-    because="keeps vacuum from removing rows that died in the last {xid_age:number} transactions{lasting}",
+    because="keeps vacuum from removing rows that died in the last {xid_age:number} transactions{lasting}{whose}",
     at="held_since_at",
     guide=("C073",),
 )
@@ -177,12 +176,12 @@ def nothing_holds_vacuum_back(pg_xmin_holders, *, max_s=3600, max_xids=10_000):
     postgres-checkup; 10,000 transactions (housekeeping): pg_gather. Slots and standbys don't say since when, so
     only the second rule sees them.
     """
-    held_s = (pg_xmin_holders.asked_at - pg_xmin_holders.held_since_at).dt.total_seconds()
+    held_s = seconds_since(pg_xmin_holders.held_since_at, pg_xmin_holders)
     t = pg_xmin_holders.assign(
-        severity=(held_s > max_s).map({True: "high", False: "note"}),
         lasting=held_s.map(lambda s: "" if pd.isna(s) else f", for {in_seconds(s)} now"),
+        whose=("; it belongs to " + pg_xmin_holders.role).fillna("") + (", " + pg_xmin_holders.state).fillna(""),
     )
-    return t[(held_s > max_s) | (t.xid_age > max_xids)].sort_values(["severity", "xid_age"], ascending=[True, False])
+    return worst_first(graded(t, high=held_s > max_s, note=t.xid_age > max_xids), "xid_age")
 
 
 @check(
@@ -198,4 +197,4 @@ def no_prepared_transaction_is_forgotten(pg_prepared_transactions, *, max_s=3600
     Its manager (two-phase commit) has to commit it or roll it back; nothing else ends it. One hour is our own.
     """
     t = pg_prepared_transactions
-    return t[(t.asked_at - t.prepared_at).dt.total_seconds() > max_s].sort_values("prepared_at")
+    return t[seconds_since(t.prepared_at, t) > max_s].sort_values("prepared_at")

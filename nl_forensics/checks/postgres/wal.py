@@ -3,6 +3,7 @@
 import pandas as pd
 
 from nl_forensics.checks import check
+from nl_forensics.checks.postgres.words import graded, seconds_since, worst_first
 
 SECTION = "05"
 MIB = 1024**2
@@ -16,7 +17,7 @@ GIB = 1024**3
     at="last_failed_at",
 )
 def wal_is_archived(pg_archiver, *, max_files=100, severe_files=500, max_s=300):
-    """WAL is archived without failure, and fewer than {max_files} files wait.
+    """Where WAL is archived, that doesn't fail, and fewer than {max_files} files wait.
 
     What isn't archived stays on the disk until it is full, and can't be restored from. Failing after the last
     success: CloudNativePG; 100 and 500 files (high): pg-healthcheck; 300 s with files waiting: pg_gather. Where
@@ -25,19 +26,14 @@ def wal_is_archived(pg_archiver, *, max_files=100, severe_files=500, max_s=300):
     t = pg_archiver[pg_archiver.archive_mode != "off"]
     failing = t.last_failed_at.notna() & (t.last_archived_at.isna() | (t.last_failed_at > t.last_archived_at))
     waiting = (t.ready_files > 0).fillna(False)
-    idle_s = (t.asked_at - t.last_archived_at).dt.total_seconds()
-    stuck = waiting & (~t.has_command | (idle_s > max_s))
-    many = (t.ready_files >= max_files).fillna(False)
+    stuck = waiting & (~t.has_command | (seconds_since(t.last_archived_at, t) > max_s))
     fault = pd.Series("the archiver can't keep up", index=t.index).mask(stuck, "nothing was archived lately")
     fault = fault.mask(~t.has_command, "there is no archive_command")
     fault = fault.mask(failing, "archiving fails: " + t.last_failed_wal + " could not be archived")
-    severe = failing | ~t.has_command | (t.ready_files >= severe_files).fillna(False)
-    t = t.assign(
-        fault=fault,
-        severity=severe.map({True: "high", False: "medium"}),
-        archived_when=t.last_archived_at.dt.strftime("%Y-%m-%d %H:%M UTC").fillna("never"),
-    )
-    return t[failing | stuck | many]
+    archived_when = t.last_archived_at.dt.strftime("%Y-%m-%d %H:%M UTC").fillna("never")
+    severe = failing | (stuck & ~t.has_command) | (t.ready_files >= severe_files)
+    t = t.assign(fault=fault, archived_when=archived_when)
+    return worst_first(graded(t, high=severe, medium=stuck | (t.ready_files >= max_files)), "ready_files")
 
 
 @check(
@@ -58,8 +54,8 @@ def checkpoints_come_by_the_clock(pg_checkpoints, *, max_ratio=0.5, min_checkpoi
     hurried = t.requested_delta > max_requested
     now = t.requested_delta.astype(str) + " were requested early in " + t.seconds.round(1).astype(str) + " s"
     ever = t.requested.astype(str) + " of " + total.astype(str) + " were requested early since the last reset"
-    t = t.assign(because=now.where(hurried, ever), severity=hurried.map({True: "medium", False: "note"}))
-    return t[hurried | ((ratio > max_ratio) & (total >= min_checkpoints))]
+    t = t.assign(because=now.where(hurried, ever))
+    return graded(t, medium=hurried, note=(ratio > max_ratio) & (total >= min_checkpoints))
 
 
 @check(
@@ -77,9 +73,8 @@ def wal_directory_is_small(pg_wal, *, max_times=2.0, severe_times=5.0, max_bytes
     """
     t = pg_wal.assign(allowed_bytes=pg_wal.max_wal_bytes + pg_wal.keep_bytes)
     severe = (t.directory_bytes > severe_times * t.allowed_bytes) | (t.directory_bytes > max_bytes)
-    t = t.assign(severity=severe.fillna(False).map({True: "high", False: "medium"}))
-    large = (t.directory_bytes > max_times * t.allowed_bytes) | (t.directory_bytes > max_bytes)
-    return t[large.fillna(False)].sort_values("directory_bytes", ascending=False)
+    t = graded(t, high=severe, medium=t.directory_bytes > max_times * t.allowed_bytes)
+    return worst_first(t, "directory_bytes")
 
 
 @check(
@@ -94,5 +89,5 @@ def wal_grows_at_a_bearable_rate(pg_wal, *, max_bytes_per_s=50 * MIB, severe_byt
     pg-healthcheck.
     """
     t = pg_wal.assign(bytes_per_s=pg_wal.position_bytes_delta / pg_wal.seconds)
-    t = t[t.bytes_per_s > max_bytes_per_s]
-    return t.assign(severity=(t.bytes_per_s > severe_bytes_per_s).map({True: "high", False: "medium"}))
+    t = graded(t, high=t.bytes_per_s > severe_bytes_per_s, medium=t.bytes_per_s > max_bytes_per_s)
+    return worst_first(t, "bytes_per_s")

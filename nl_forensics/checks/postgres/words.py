@@ -21,7 +21,7 @@ def clients(pg_activity: pd.DataFrame) -> pd.DataFrame:
 def who(rows: pd.DataFrame, prefix: str = "") -> pd.Series:
     """`api-gateway (app@neurallog)`: who one has to call."""
     application = rows[f"{prefix}application"].replace("", "no application_name")
-    role, database = rows[f"{prefix}role"].fillna("?"), rows[f"{prefix}database"].fillna("?")
+    role, database = (rows[f"{prefix}{name}"].astype("str").fillna("?") for name in ("role", "database"))
     return application + " (" + role + "@" + database + ")"
 
 

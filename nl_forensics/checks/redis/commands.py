@@ -89,7 +89,7 @@ def no_command_walks_all_keys(redis_commands, *, max_mean_ms=10):
     guide=("C041", "C077"),
 )
 def nobody_flushed_redis(redis_commands):
-    """Nobody emptied Redis.
+    """Nobody emptied Redis since its start, or since its statistics were reset.
 
     FLUSHDB and FLUSHALL remove the cache, and with it the queue and the unbilled usage that lie in the same database. Redis does not say
     when it was, unless it was slow enough for the slow log.
@@ -122,7 +122,7 @@ def redis_never_stands_still(redis_latency_events, *, max_ms=100, high_ms=1000):
 @check(
     severity="medium",
     subject="{instance}: {command}",
-    because="1 % of its calls took longer than {p99_ms:.1f} ms (limit {max_p99_ms:.0f} ms), half of them less than {p50_ms:.2f} ms",
+    because="1 % of its calls took longer than {p99_ms:.1f} ms (limit {max_p99_ms:.0f} ms), half of them less than {p50_ms:.3f} ms",
     guide=("C076",),
 )
 def redis_commands_are_fast(redis_latency_percentiles, *, max_p99_ms=10):

@@ -89,5 +89,5 @@ def redis_keyspace_is_simple(redis_keyspace, *, max_keys=1_000_000):
     many = redis_keyspace[redis_keyspace["keys"] > max_keys]
     many = many.assign(what=[f"{keys:,} keys in database {db}" for keys, db in zip(many["keys"], many.db, strict=True)])
     count = redis_keyspace.groupby("instance").db.transform("nunique")
-    spread = redis_keyspace[count > 1].assign(what="keys in " + count.astype(str) + " numbered databases")
-    return pd.concat([many, spread.drop_duplicates("instance")])
+    spread = redis_keyspace.assign(what="keys in " + count.astype(str) + " numbered databases")
+    return pd.concat([many, spread[count > 1].drop_duplicates("instance")])

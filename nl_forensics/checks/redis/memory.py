@@ -75,7 +75,7 @@ def no_precious_key_can_be_evicted(redis_precious, redis_counters):
     guide=("C074",),
 )
 def no_write_is_refused_for_memory(redis_errors):
-    """Redis refused no write for lack of memory.
+    """Redis refused no write for lack of memory since its start, or since its statistics were reset.
 
     With the policy `noeviction`, or with nothing left to evict, every write at maxmemory fails with OOM: logs and usage are lost by the
     services that write them. Critical while it happens, high when it only happened since the start; the value 0 is our own.

@@ -32,7 +32,7 @@ SELECT table_len AS heap_bytes,
 # Of a column of variable width only pg_stats knows the average, and shows it to who may read the column. Widths are rounded
 # up to the alignment, nulls count as values: so the estimate errs on the side of too little bloat.
 WIDTHS = """
-SELECT a.attrelid AS relation, count(*) AS columns,
+SELECT a.attrelid AS relation,
        count(*) FILTER (WHERE a.attlen < 0 AND s.avg_width IS NULL) AS unknown,
        sum(ceil(coalesce(nullif(a.attlen, -1), s.avg_width)::numeric / align.bytes) * align.bytes)::bigint AS bytes
   FROM pg_attribute a
@@ -114,7 +114,8 @@ def pg_table_bloat(database):
     heap_bytes   the table without indexes and TOAST
     bloat_bytes  held and not used, beyond the free space that its fillfactor asks for
 
-    New rows reuse this space; it goes back to the disk only when the table is rewritten. An estimate errs on the side of too little.
+    New rows reuse this space; it goes back to the disk only when the table is rewritten. An estimate errs on the side of too little,
+    and rests on the last vacuum or analyze, as does whether a table is large.
     """
     extension = list(database.rows(EXTENSION))
     if extension:
@@ -158,7 +159,7 @@ def _known(database, estimate: str, what: str, closes: str):
             yield row
     if unknown:
         yield Partial(
-            f"the bloat of {unknown} {what} of {database.database}, whose columns' widths we may not see", closes
+            f"the bloat of {what} whose columns' widths we may not see: {unknown} in {database.database}", closes
         )
 
 

@@ -1,7 +1,9 @@
 """Indexes: which are used, valid, needed; and foreign keys that lack one."""
 
-from nl_forensics.sources import UTC, Permission, Proof, source
+from nl_forensics.sources import UTC, Partial, Permission, Proof, source
 from nl_forensics.sources.postgres.rights import sees_statistics, without_monitor
+
+LARGE_BYTES = 10 * 1024**2  # a smaller index isn't worth the question whether it is used
 
 # The functions that print an index (pg_get_indexdef, pg_get_expr) wait behind an exclusive lock on its table, so columns are
 # named from the catalogue, and an expression or a predicate by the hash of its parse tree, without the places in the text.
@@ -45,6 +47,25 @@ SELECT current_database() AS database, n.nspname AS schema, t.relname AS "table"
         FROM unnest((i.indkey::int2[])[i.indnkeyatts:]) WITH ORDINALITY AS k(attnum, n)
         JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum) included
  WHERE c.relkind = 'i' AND c.relpersistence <> 't' AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
+ ORDER BY c.relpages DESC, c.oid
+"""
+
+INDEX_USE = """
+SELECT current_database() AS database, n.nspname AS schema, t.relname AS "table", c.relname AS index,
+       c.relpages * current_setting('block_size')::bigint AS size_bytes, s.idx_scan AS scans,
+       (to_jsonb(s) ->> 'last_idx_scan')::timestamptz AS last_scan_at,
+       coalesce(d.stats_reset, pg_postmaster_start_time()) AS counted_since_at,
+       coalesce(d.stats_reset, pg_postmaster_start_time()) > now() - interval '30 days' AS is_counting_too_short,
+       pg_is_in_recovery() AS is_standby
+  FROM pg_index i
+  JOIN pg_class c ON c.oid = i.indexrelid
+  JOIN pg_class t ON t.oid = i.indrelid
+  JOIN pg_namespace n ON n.oid = t.relnamespace
+  JOIN pg_stat_all_indexes s ON s.indexrelid = i.indexrelid
+  JOIN pg_stat_database d ON d.datname = current_database()
+ WHERE i.indisvalid AND NOT (i.indisunique OR i.indisexclusion OR i.indisreplident)
+   AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
+   AND c.relpages * current_setting('block_size')::bigint >= %s
  ORDER BY c.relpages DESC, c.oid
 """
 
@@ -120,6 +141,42 @@ def pg_indexes(database):
         yield without_monitor("which indexes are being built right now")
     yield from database.rows(INDEXES)
     yield Proof("the catalogue of the indexes was read")
+
+
+@source(
+    columns={
+        "database": "str",
+        "schema": "str",
+        "table": "str",
+        "index": "str",
+        "size_bytes": "Int64",
+        "scans": "Int64",
+        "last_scan_at": UTC,
+        "counted_since_at": UTC,
+        "is_standby": "boolean",
+    },
+    nullable=("last_scan_at",),
+    covers="now",
+    guide=("C072",),
+)
+def pg_index_use(database):
+    """How often the indexes of 10 MiB and more are used that enforce no rule; one row per index, largest first.
+
+    scans         uses since `counted_since_at` (its statistics were reset, or the server started), by this server alone
+    last_scan_at  when last, from PostgreSQL 16 on; null before, and without a use
+
+    Counters that are younger than 30 days have not seen every monthly report; those of a standby, not what its primary does.
+    """
+    rows = list(database.rows(INDEX_USE, [LARGE_BYTES]))
+    yield from rows
+    yield Proof("indexes of 10 MiB and more were looked for")
+    unseen = [row for row in rows if not row["scans"]]
+    if unseen and unseen[0]["is_standby"]:
+        yield Partial(f"how the primary uses its indexes: {len(unseen)} in {database.database}", "ask its primary, too")
+    elif unseen and unseen[0]["is_counting_too_short"]:
+        day = f"{unseen[0]['counted_since_at']:%Y-%m-%d}"
+        use = f"the use of indexes before {day}, when counting began: {len(unseen)} in {database.database}"
+        yield Partial(use, f"collect again 30 days after {day}")
 
 
 @source(

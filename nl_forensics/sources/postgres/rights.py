@@ -1,5 +1,7 @@
 """What the asking role may see: a view that hides rows from it looks just like a healthy, empty one."""
 
+from collections.abc import Iterator
+
 from nl_forensics.sources import Partial
 
 GRANT_MONITOR = "GRANT pg_monitor TO the role"
@@ -15,8 +17,10 @@ def may_run(postgres, function: str) -> bool:
     return next(postgres.rows("SELECT has_function_privilege(%s, 'EXECUTE') AS may", [function]))["may"]
 
 
-def is_standby(postgres) -> bool:
-    return next(postgres.rows("SELECT pg_is_in_recovery() AS is_standby"))["is_standby"]
+def of_the_primary_alone(postgres, unseen: str) -> Iterator[Partial]:
+    """The gap on a standby, which doesn't know what its primary counts or holds. Nothing on a primary."""
+    if next(postgres.rows("SELECT pg_is_in_recovery() AS is_standby"))["is_standby"]:
+        yield Partial(unseen, "ask the primary of this standby instead")
 
 
 def without_monitor(unseen: str) -> Partial:

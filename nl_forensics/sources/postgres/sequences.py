@@ -74,4 +74,4 @@ def pg_sequences(database):
     if hidden:
         schemas = ", ".join(sorted(set(hidden)))
         closes = f"GRANT SELECT ON ALL SEQUENCES IN SCHEMA {schemas} TO the role (it shows numbers only)"
-        yield Partial(f"how far {len(hidden)} sequences of {database.database} are used up", closes)
+        yield Partial(f"how far the sequences are used up: {len(hidden)} in {database.database}", closes)

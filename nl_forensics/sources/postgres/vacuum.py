@@ -1,7 +1,7 @@
 """Vacuum: what waits for it, what holds it back, and how far the transaction ids are used up."""
 
 from nl_forensics.sources import UTC, Permission, Proof, source
-from nl_forensics.sources.postgres.rights import is_standby, sees_statistics, without_monitor
+from nl_forensics.sources.postgres.rights import of_the_primary_alone, sees_statistics, without_monitor
 
 OLDEST_TABLES = 10  # of each database
 
@@ -166,11 +166,9 @@ def pg_vacuum_queue(database):
     last_vacuum_at, last_analyze_at
                                 by hand or automatic, UTC; null: never since the statistics were reset
 
-    Empty on a standby: its primary vacuums, and counts. Tables of the system are told only when they have > 10,000 dead rows.
+    A standby can't tell: its primary counts. Tables of the system are told only when they have > 10,000 dead rows.
     """
-    if is_standby(database):
-        yield Proof("a standby: its primary vacuums")
-        return
+    yield from of_the_primary_alone(database, "dead and changed rows: a standby doesn't count them")
     if not sees_statistics(database):
         yield without_monitor("which tables are being vacuumed right now")
     yield from database.rows(QUEUE)
@@ -280,6 +278,7 @@ def pg_xmin_holders(postgres):
     """
     if not sees_statistics(postgres):
         yield without_monitor("the transactions of other roles")
+    yield from of_the_primary_alone(postgres, "transactions and slots of the primary")
     yield from postgres.rows(XMIN_HOLDERS)
     yield Proof("sessions, slots and prepared transactions were read")
 
@@ -294,5 +293,6 @@ def pg_prepared_transactions(postgres):
     gid          the name that the transaction manager gave it
     prepared_at  UTC; since then its locks are held, also through a restart
     """
+    yield from of_the_primary_alone(postgres, "prepared transactions: a standby doesn't show them")
     yield from postgres.rows(PREPARED)
     yield Proof("pg_prepared_xacts was read")

@@ -13,7 +13,7 @@ from nl_forensics.sources import SOURCES, UTC, Partial, Permission, Source
 SMALLEST_STEP_S = 15
 RATE_S = 300  # at least four scrapes at the usual intervals, so that a rate has something to compare
 LABEL = {"target": "instance", "database": "datname", "command": "cmd"}  # `instance` is the Prometheus that was asked
-METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*\{[^}]*\}")
+METRIC = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)\{")
 
 
 class _Matchers(dict):
@@ -83,7 +83,7 @@ def _ask(prometheus, query: str, window_name: str, window, step: int, sparse: bo
     if not answer["result"]:
         yield Partial(
             f"{window_name}: no series of {' or '.join(dict.fromkeys(METRIC.findall(query))) or query}",
-            "scrape the exporter, or name its labels in the platform file (selectors, promql)",
+            "let Prometheus scrape the exporter, or correct its labels in the platform file (selectors, promql)",
             window_name,
         )
     elif not sparse:

@@ -231,5 +231,6 @@ def redis_precious(redis, platform):
             seen[key] = {name: seen[key][name] + sums[name] for name in seen[key]}
     for key, counted in seen.items():
         yield {"key": key, "policy": policy, "limit_bytes": limit, **counted}
-    if limit and policy != "noeviction" and not all(counted["keys"] for counted in seen.values()):
+    within_reach = {"allkeys": "keys", "volatile": "keys_with_ttl"}.get(policy.split("-")[0])
+    if limit and within_reach and not all(counted[within_reach] for counted in seen.values()):
         yield from found.unseen(redis.database)

@@ -1,0 +1,142 @@
+"""What a chart is: a figure that says in words what it shows, and how one is declared.
+
+A chart is a function over tables, named by its arguments as in a check:
+
+    @chart("Which commands held Redis, and when?")
+    def slow_commands(face, redis_slowlog): …
+    def memory(face, redis_info, *, prom_redis_memory): …
+
+A positional table is needed: where it was not seen, the chart says so in place of an axis that would look healthy. A keyword-only one
+is drawn too where it was recorded, and is None where not. The function draws on the face and returns what it shows, in words. Notebooks
+call it with the case alone: `nl.charts.slow_commands(case)`.
+"""
+
+import base64
+import hashlib
+import inspect
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib import style
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from nl_forensics import sources
+from nl_forensics.case import Case
+from nl_forensics.charts.face import Face
+from nl_forensics.charts.look import STYLE
+from nl_forensics.charts.words import cut
+from nl_forensics.errors import ForensicsError
+
+MIME = "application/vnd.nl-forensics.chart+json"
+COLOURS = 64
+LONGEST_GAP = 160
+MOST_GAPS = 2  # told on the face of a chart; the coverage of the case tells them all
+
+
+@dataclass(frozen=True, repr=False)
+class Chart:
+    """A drawn chart.
+
+    words        what it shows: series, window, worst value and when; what was not seen
+    fingerprint  of the plotted data: the same data gives the same one on every machine, pixels don't
+    """
+
+    figure: Figure
+    words: str
+    fingerprint: str
+
+    def png(self) -> bytes:
+        """The picture, the same bytes for the same data. Few colours: a third of the size, in every notebook and report."""
+        canvas, picture = FigureCanvasAgg(self.figure), io.BytesIO()
+        with style.context(STYLE):
+            canvas.draw()
+        Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").quantize(COLOURS).save(picture, "png")
+        return picture.getvalue()
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+        return {
+            "image/png": base64.b64encode(self.png()).decode(),
+            "text/plain": repr(self),
+            MIME: {"words": self.words, "fingerprint": self.fingerprint},
+        }
+
+    def __repr__(self) -> str:
+        return f"[chart] {self.words}"
+
+
+class Declared:
+    """A declared chart: called with a case, it is drawn.
+
+    tables   that it needs, and that are welcome, by argument name
+    """
+
+    def __init__(self, draw: Callable[..., str], title: str):
+        arguments = list(inspect.signature(draw).parameters.values())[1:]
+        self.draw, self.title = draw, title
+        self.needed = tuple(p.name for p in arguments if p.kind is not p.KEYWORD_ONLY)
+        self.tables = tuple(p.name for p in arguments)
+        self.__name__, self.__doc__ = draw.__name__, draw.__doc__
+
+    def __call__(self, case: Case) -> Chart:
+        """Never raises because of what is missing: that is told on the face of the chart."""
+        seen = {name: _seen(case, name) for name in self.tables}
+        with style.context(STYLE):
+            face = Face(case.incident, partial=any(seen[name][1] for name in self.needed))
+            if all(seen[name][0] is not None for name in self.needed):
+                words = self.draw(face, **{name: rows for name, (rows, _) in seen.items()})
+            else:
+                face.partial = False
+                words = face.say("Nothing of this could be seen.")
+            missing = _shortened(list(dict.fromkeys(gap for _, gaps in seen.values() for gap in gaps)))
+            face.finish(self.title, missing)
+        words = " ".join([self.title, words] + ([missing] if missing else []))
+        return Chart(face.figure, words, _fingerprint(face.plotted))
+
+
+CHARTS: dict[str, Declared] = {}
+
+
+def chart(title: str) -> Callable[[Callable[..., str]], Declared]:
+    """Declare a chart. `title`: the question that it answers."""
+
+    def declare(draw: Callable[..., str]) -> Declared:
+        CHARTS[draw.__name__] = Declared(draw, title)
+        return CHARTS[draw.__name__]
+
+    return declare
+
+
+def _seen(case: Case, name: str) -> tuple[pd.DataFrame | None, list[str]]:
+    """The rows of a table without those that have holes, and what is not in them; None for a table that can't be shown at all."""
+    answers = case.answers.get(name, {})
+    gaps = [f"{name}: {gap.unseen}" for gap in case.gaps(name)]
+    if not any(answer.file for answer in answers.values()):
+        return None, gaps or [f"{name}: not asked, the platform has no such system"]
+    try:
+        rows = case.table(name)
+    except ForensicsError as error:
+        return None, [str(error)]
+    if rows.empty and (gaps or not all(answer.proof for answer in answers.values() if answer.file)):
+        return None, gaps or [f"{name}: empty, and nothing proves that it was measured"]
+    holes = sources.load()[name].holes(rows)
+    if holes.any():
+        gaps.append(f"{name}: {holes.sum()} of {len(rows)} rows are incomplete")
+    return rows[~holes].reset_index(drop=True), gaps
+
+
+def _shortened(gaps: list[str]) -> str:
+    if not gaps:
+        return ""
+    more = f"; and {len(gaps) - MOST_GAPS} more" if len(gaps) > MOST_GAPS else ""
+    return f"Not seen: {'; '.join(cut(gap, LONGEST_GAP) for gap in gaps[:MOST_GAPS])}{more}."
+
+
+def _fingerprint(plotted: list) -> str:
+    text = json.dumps(plotted, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

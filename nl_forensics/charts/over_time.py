@@ -1,0 +1,173 @@
+"""What Prometheus has seen over the incident and its baseline: the only past that counters have."""
+
+import pandas as pd
+
+from nl_forensics.charts.chart import chart
+from nl_forensics.charts.face import Bar, Face
+from nl_forensics.charts.units import BYTES, NUMBER, PERCENT, SECONDS, Unit
+from nl_forensics.charts.words import extreme, listed, moment, named, split
+
+UP, DOWN = "answered", "gave no answer"
+STATES = {UP: ("#7fbf9b", ""), DOWN: ("#a3140f", "xxx")}
+
+
+def _lines(
+    face: Face,
+    rows: pd.DataFrame,
+    labels: tuple[str, ...],
+    value: str,
+    unit: Unit,
+    label: str,
+    limits: dict[str, float] | None = None,
+    lowest: bool = False,
+) -> str:
+    """Draw one line per series, the worst first, and tell the worst value of the first few and when it was."""
+    if rows.empty:
+        return face.say("No value was recorded.")
+    series = split(rows, labels, value, lowest)
+    face.lines(series, value, unit, label, limits or {})
+    told = listed((f"{name}: {extreme(part, value, unit, lowest)}" for name, part in series.items()), 4)
+    limit = "".join(f"; {name} {unit.words(level)}" for name, level in (limits or {}).items())
+    return f"{told}{limit}."
+
+
+@chart("How did the connections go, against the slots?")
+def connections_over_time(face: Face, prom_postgres_connections, *, prom_postgres_slots):
+    """Connections by state over time; the level line is what anyone may open."""
+    labels = ("target", "state")
+    return _lines(
+        face,
+        prom_postgres_connections,
+        labels,
+        "connections",
+        NUMBER,
+        "connections",
+        _level("usable slots", prom_postgres_slots, "slots"),
+    )
+
+
+def _level(name: str, rows: pd.DataFrame | None, value: str) -> dict[str, float]:
+    """The lowest limit of all targets within the incident; none where it was not seen, or is not set (0)."""
+    if rows is None:
+        return {}
+    levels = rows[(rows["window"] == "incident") & (rows[value] > 0)][value]
+    return {name: float(levels.min())} if len(levels) else {}
+
+
+@chart("How much of what was read was in PostgreSQL's memory?")
+def cache_hit(face: Face, prom_postgres_cache_hit):
+    """Share of the blocks found in shared_buffers, over time: a fall means that something new reads much."""
+    return _lines(face, prom_postgres_cache_hit, ("target",), "hit_ratio", PERCENT, "blocks found", lowest=True)
+
+
+@chart("How full are the volumes, and when are they full?")
+def disk_filling(face: Face, prom_volume_available, prom_volume_size, *, prom_volume_growth):
+    """Used share of each volume at the end of the incident, the one that is full soonest first, by the trend of the last hours."""
+    volume = ["instance", "target", "namespace", "volume"]
+    last = [_last(rows, volume) for rows in (prom_volume_available, prom_volume_size, prom_volume_growth)]
+    rows = last[0].join(last[1]["size_bytes"]).assign(growth_bytes_per_s=last[2].get("growth_bytes_per_s"))
+    rows = rows[rows["size_bytes"] > 0].reset_index()
+    if rows.empty:
+        return face.say("No volume is known to Prometheus in the incident.")
+    rows = rows.assign(
+        used=1 - rows["available_bytes"] / rows["size_bytes"],
+        left_s=(rows["available_bytes"] / rows["growth_bytes_per_s"]).where(rows["growth_bytes_per_s"] > 0),
+        name=named(rows, "target", "namespace", "volume"),
+    ).sort_values(["left_s", "used"], ascending=[True, False], kind="stable")
+    bars = [Bar(row.name, {"": row.used}, _forecast(row), 1.0) for row in rows.itertuples(index=False)]
+    face.bars(bars, PERCENT, f"used, at {moment(rows['at'].max())}", "full")
+    return f"{listed(f'{bar.name}: {bar.text}' for bar in bars)}; at {moment(rows['at'].max())}."
+
+
+def _last(rows: pd.DataFrame | None, key: list[str]) -> pd.DataFrame:
+    """The newest row of the incident for each key."""
+    if rows is None:
+        return pd.DataFrame()
+    return rows[rows["window"] == "incident"].sort_values("at").groupby(key).last()
+
+
+def _forecast(row) -> str:
+    used = f"{PERCENT.words(row.used)} of {BYTES.words(row.size_bytes)}"
+    if pd.isna(row.growth_bytes_per_s):
+        return f"{used}, trend not known"
+    return f"{used}, " + (f"full in {SECONDS.words(row.left_s)}" if row.growth_bytes_per_s > 0 else "not filling")
+
+
+@chart("How far behind are the replicas?")
+def replication_lag(face: Face, prom_postgres_replication_lag, *, pg_replication):
+    """Age of the newest transaction that a replica replayed. While the primary writes nothing it grows, too."""
+    told = _lines(face, prom_postgres_replication_lag, ("target",), "lag_s", SECONDS, "lag")
+    if pg_replication is None:
+        return told
+    behind = (
+        f"{row.replica} {'unknown' if pd.isna(row.behind_bytes) else BYTES.words(row.behind_bytes)}"
+        for row in pg_replication.itertuples(index=False)
+    )
+    return f"{told} WAL not replayed when we asked: {listed(behind) or 'no replica was connected'}."
+
+
+@chart("How full was the memory of Redis?")
+def redis_memory(face: Face, prom_redis_memory, *, prom_redis_memory_limit):
+    """Memory that Redis asked for, over time; the level line is maxmemory, if there is one."""
+    limits = _level("maxmemory", prom_redis_memory_limit, "limit_bytes")
+    return _lines(face, prom_redis_memory, ("target",), "used_bytes", BYTES, "memory", limits)
+
+
+@chart("When did Redis throw keys out?")
+def evictions(face: Face, prom_redis_evictions):
+    """Keys that were evicted for lack of memory in the minutes before each point."""
+    return _lines(face, prom_redis_evictions, ("target",), "evicted_keys", NUMBER, "keys evicted")
+
+
+@chart("Which commands kept Redis busy, and when?")
+def redis_busy(face: Face, prom_redis_command_time):
+    """Share of the time of Redis' one thread, by command: all together near 100 % means that it can do no more."""
+    return _lines(face, prom_redis_command_time, ("target", "command"), "busy_ratio", PERCENT, "of one thread")
+
+
+@chart("Did the queues grow?")
+def queue_depth_over_time(face: Face, prom_redis_queue_depth):
+    """Items in each queue over time; there is no point where a queue was empty."""
+    return _lines(face, prom_redis_queue_depth, ("target", "key"), "items", NUMBER, "items that wait")
+
+
+@chart("Did the databases answer?")
+def reachability(face: Face, systems_reached, *, prom_postgres_up, prom_redis_up):
+    """Whether each exporter could reach its server, over the windows; nothing is drawn where nobody looked. In words: whether we could."""
+    rows = [part for part in (prom_postgres_up, prom_redis_up) if part is not None and len(part)]
+    now = listed((_ours(row) for row in systems_reached.itertuples(index=False)), 8)
+    if not rows:
+        return face.say(f"Prometheus shows no past of the servers. When we asked: {now}.")
+    tracks = {name: _stretches(part) for name, part in split(pd.concat(rows), ("target",), "up", lowest=True).items()}
+    face.bands(tracks, STATES)
+    told = listed((f"{name}: {_down(part)}" for name, part in tracks.items()), 8)
+    return f"By their exporters: {told}. When we asked: {now}."
+
+
+def _ours(row) -> str:
+    return f"{row.instance} {'answered' if row.answered else 'gave no answer'}" + (f" ({row.why})" if row.why else "")
+
+
+def _stretches(rows: pd.DataFrame) -> pd.DataFrame:
+    """Consecutive steps in the same state, as one stretch each."""
+    rows = rows.dropna(subset="up").sort_values("at")
+    step = rows["at"].diff().median()
+    state = rows["up"].map(lambda up: UP if up else DOWN)
+    begins = (state != state.shift()) | (rows["at"].diff() > step * 1.6) | (rows["window"] != rows["window"].shift())
+    stretches = (
+        rows.assign(state=state)
+        .groupby(begins.cumsum())
+        .agg(begin=("at", "min"), end=("at", "max"), state=("state", "first"), window=("window", "first"))
+    )
+    return stretches.assign(end=stretches["end"] + (step if pd.notna(step) else pd.Timedelta(0)))[
+        ["begin", "end", "state", "window"]
+    ]
+
+
+def _down(stretches: pd.DataFrame) -> str:
+    down = stretches[(stretches["state"] == DOWN) & (stretches["window"] == "incident")]
+    if down.empty:
+        seen = stretches[stretches["window"] == "incident"]
+        return "answered whenever it was asked in the incident" if len(seen) else "not seen in the incident"
+    gone = (down["end"] - down["begin"]).dt.total_seconds().sum()
+    return f"gave no answer for {SECONDS.words(gone)}, first at {down['begin'].min():%H:%M:%S} UTC"

@@ -1,0 +1,81 @@
+"""Time axes: one for each window, shaded alike, in UTC."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, DateFormatter, date2num
+from matplotlib.figure import Figure
+
+from nl_forensics.charts.look import QUIET, WINDOWS
+from nl_forensics.incident import Incident, Window
+
+MARGIN = 0.04  # beside each window, so that its edges are seen
+HOLE = 1.6  # steps between two points
+
+
+class Panel(NamedTuple):
+    """A time axis from `start` to `end`."""
+
+    axes: Axes
+    start: datetime
+    end: datetime
+
+    def within(self, at: pd.Series) -> pd.Series:
+        return at.between(self.start, self.end)
+
+    def place(self, at: datetime) -> float:
+        """Where a moment lies on the axis, at its edge if it is beyond."""
+        return date2num(min(max(at, self.start), self.end))
+
+
+def panels(figure: Figure, incident: Incident) -> list[Panel]:
+    """An axis for the baseline and one for the incident, side by side: hours may lie between the two, and one axis would squeeze both."""
+    windows = [window for window in (incident.baseline, incident) if window]
+    widths = [2, 3] if len(windows) > 1 else [1]
+    row = figure.subplots(1, len(windows), sharey=True, squeeze=False, width_ratios=widths)[0]
+    found = [_panel(axes, window) for axes, window in zip(row, windows, strict=True)]
+    for panel in found:
+        shade(panel, incident)
+    for panel in found[1:]:
+        panel.axes.spines["left"].set_visible(False)
+        panel.axes.tick_params(axis="y", length=0)
+    return found
+
+
+def _panel(axes: Axes, window: Window) -> Panel:
+    margin = (window.end - window.start) * MARGIN
+    panel = Panel(axes, window.start - margin, window.end + margin)
+    axes.set_xlim(date2num(panel.start), date2num(panel.end))
+    pattern = "%H:%M:%S" if window.seconds < 600 else "%H:%M" if window.seconds < 2 * 86400 else "%m-%d"
+    axes.xaxis.set_major_locator(AutoDateLocator(tz="UTC", minticks=2, maxticks=5))
+    axes.xaxis.set_major_formatter(DateFormatter(pattern, tz="UTC"))
+    last_day = f" to {window.end:%m-%d}" if window.start.date() != window.end.date() else ""
+    axes.set_xlabel(f"{window.start:%Y-%m-%d}{last_day}, UTC")
+    return panel
+
+
+def shade(panel: Panel, incident: Incident) -> None:
+    """The windows of the incident and of its baseline, on every time axis alike."""
+    for name, window in (("incident", incident), ("baseline", incident.baseline)):
+        if window and window.start < panel.end and window.end > panel.start:
+            left, right = date2num(window.start), date2num(window.end)
+            panel.axes.axvspan(left, right, color=WINDOWS[name], lw=0, zorder=0)
+            panel.axes.annotate(
+                name, (left, 1), (3, 2), ("data", "axes fraction"), "offset points", fontsize=9, color=QUIET
+            )
+
+
+def places(at: pd.Series):
+    """Times as matplotlib counts them, whatever the time zone of the machine."""
+    return date2num(at.dt.tz_convert(None).to_numpy())
+
+
+def with_breaks(rows: pd.DataFrame, value: str) -> pd.DataFrame:
+    """The points of one series, with a null where steps are missing: a hole is not a straight line."""
+    rows = rows[["at", value]].sort_values("at")
+    step = rows["at"].diff()
+    holes = rows[step > step.median() * HOLE].assign(**{value: float("nan")})
+    holes["at"] -= step.median() / 2
+    return pd.concat([rows, holes]).sort_values("at") if len(holes) else rows

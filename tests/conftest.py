@@ -1,0 +1,54 @@
+"""What many tests share: a home of their own, and servers that nobody changes."""
+
+import os
+
+import pytest
+
+from tests.stack import pgbouncer, postgres, prometheus, redis
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_home(tmp_path_factory):
+    """The pseudonym key and the vault of the tests, never those of whoever runs them."""
+    before = os.environ.get("NL_FORENSICS_HOME")
+    os.environ["NL_FORENSICS_HOME"] = str(tmp_path_factory.mktemp("home"))
+    yield
+    os.environ.pop("NL_FORENSICS_HOME")
+    if before is not None:
+        os.environ["NL_FORENSICS_HOME"] = before
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """To be looked at only: who changes a server starts one of their own."""
+    with postgres.start() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def pgbouncer_server(postgres_server):
+    with pgbouncer.start(postgres_server) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server():
+    with redis.start() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def prometheus_server():
+    with prometheus.start() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def four_systems(postgres_server, pgbouncer_server, redis_server, prometheus_server):
+    """The addresses of one healthy instance of each system."""
+    return {
+        "postgres": {"main": postgres_server.dsn()},
+        "pgbouncer": {"main": pgbouncer_server.dsn()},
+        "redis": {"main": redis_server.url()},
+        "prometheus": {"main": prometheus_server.url},
+    }

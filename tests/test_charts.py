@@ -1,0 +1,248 @@
+"""Charts: on every recorded fault, and on tables that are refused, empty, holed or hostile."""
+
+import json
+import subprocess
+import sys
+import warnings
+from datetime import UTC, datetime, timedelta
+
+import matplotlib
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.text import Text
+
+from nl_forensics import charts, sources
+from nl_forensics.case import Case
+from nl_forensics.charts import CHARTS, look, time_axis, units
+from nl_forensics.parameters import resolve
+from nl_forensics.rounds import open_round
+from nl_forensics.sources import Partial, Proof
+from tests.record.specimens import FOLDER
+
+SPECIMENS = sorted(path.stem for path in FOLDER.glob("*.json"))
+SMALLEST_FONT = 9
+
+
+def case_of(folder, answers, refused=(), asked_at="2026-11-03T14:30:00+00:00") -> Case:
+    """A case that holds these answers (as in a specimen), and was refused the others. Windows: half an hour, and one two hours before."""
+    end = datetime.fromisoformat(asked_at)
+    window = {"start": (end - timedelta(minutes=30)).isoformat(), "end": end.isoformat()}
+    earlier = {name: (datetime.fromisoformat(at) - timedelta(hours=2)).isoformat() for name, at in window.items()}
+    asked = resolve({"incident": {"id": "test", **window, "baseline": earlier}, "platform": "neurallog"})
+    step = open_round(folder, asked)
+    for name, answer in answers.items():
+        recording = step.record(name, "main")
+        recording.write(answer["records"])
+        recording.write(Partial(*part) for part in answer.get("partial", []))
+        recording.write([Proof(answer["proof"])] if answer.get("proof") else [])
+        recording.close(answer.get("asked_at", asked_at))
+    for name in refused:
+        step.record(name, "main").close(asked_at, "NotReachable", "connection refused")
+    step.finish()
+    step.close()
+    return Case(folder)
+
+
+def drawn(name, case):
+    """A chart, its picture made: nothing may warn, since a warning would land in the notebook."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        chart = CHARTS[name](case)
+        assert chart.png().startswith(b"\x89PNG")
+    return chart
+
+
+def texts(chart) -> str:
+    return "\n".join(text.get_text() for text in chart.figure.findobj(Text))
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_a_chart_names_tables_and_its_question(name):
+    assert set(CHARTS[name].tables) <= sources.load().keys()
+    assert CHARTS[name].__doc__
+    assert getattr(charts, name) is CHARTS[name]
+    assert name in charts.__all__
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_where_nothing_was_seen_there_is_no_axis_that_looks_healthy(name, tmp_path):
+    chart = drawn(name, case_of(tmp_path, {}, refused=CHARTS[name].tables))
+    assert "Nothing of this could be seen" in texts(chart)
+    assert "connection refused" in chart.words
+    assert not any(axes.get_xticks().size for axes in chart.figure.axes)
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_what_was_not_collected_is_not_seen(name, tmp_path):
+    assert "not asked" in drawn(name, case_of(tmp_path, {}, refused=["pg_roles"])).words
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_empty_without_proof_is_not_seen(name, tmp_path):
+    answers = {table: {"records": []} for table in CHARTS[name].tables}
+    assert "nothing proves that it was measured" in drawn(name, case_of(tmp_path, answers)).words
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_empty_with_proof_is_told_in_words(name, tmp_path):
+    answers = {table: {"records": [], "proof": "it is on"} for table in CHARTS[name].tables}
+    assert not drawn(name, case_of(tmp_path, answers)).figure.axes[0].get_xticks().size
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_empty_and_partial_denies_nothing(name, tmp_path):
+    part = [["half of it", "ask again", "incident"]]
+    answers = {table: {"records": [], "proof": "it is on", "partial": part} for table in CHARTS[name].tables}
+    chart = drawn(name, case_of(tmp_path, answers))
+    assert "half of it" in chart.words
+    assert "could be seen" in chart.words
+
+
+@pytest.mark.parametrize("specimen", SPECIMENS)
+def test_every_recorded_fault_can_be_drawn(specimen, tmp_path):
+    answers = json.loads((FOLDER / f"{specimen}.json").read_text())["answers"]
+    names = [name for name, chart in CHARTS.items() if set(chart.tables) & answers.keys()]
+    if not names:
+        pytest.skip("no chart shows these tables")
+    asked_at = min(answer["asked_at"] for answer in answers.values())
+    case = case_of(tmp_path, answers, asked_at=asked_at)
+    for name in names:
+        chart, again = drawn(name, case), drawn(name, case)
+        assert (chart.words, chart.fingerprint, chart.png()) == (again.words, again.fingerprint, again.png())
+        assert min(text.get_fontsize() for text in chart.figure.findobj(Text) if text.get_text()) >= SMALLEST_FONT
+        assert_told_apart_in_grey(chart)
+
+
+def assert_told_apart_in_grey(chart):
+    """Lines differ in dashes or markers, the parts of bars in their hatches: not in colour alone."""
+    for axes in chart.figure.axes:
+        lines = {to_hex(line.get_color()): (line.get_linestyle(), str(line.get_marker())) for line in axes.get_lines()}
+        assert len(set(lines.values())) == len(lines)
+        bars = {to_hex(bar.get_facecolor()): bar.get_hatch() for container in axes.containers for bar in container}
+        assert len(set(bars.values())) == len(bars)
+
+
+def series(window, start, values, **labels):
+    """One series of a range query, a sample every 15 s."""
+    moments = [[start.timestamp() + 15 * number, str(value)] for number, value in enumerate(values)]
+    return {"window": window, "step_s": 15, "metric": labels, "values": moments}
+
+
+@pytest.fixture
+def memory_case(tmp_path):
+    end = datetime(2026, 11, 3, 14, 30, tzinfo=UTC)
+    past, start = end - timedelta(hours=2, minutes=30), end - timedelta(minutes=30)
+    used = [
+        series("baseline", past, [1e6] * 9, instance="redis-0"),
+        series("incident", start, [1e6, 3e6, 2e6], instance="redis-0"),
+    ]
+    limit = [series("incident", start, [4e6] * 3, instance="redis-0")]
+    answers = {"prom_redis_memory": {"records": used}, "prom_redis_memory_limit": {"records": limit}}
+    return case_of(tmp_path, answers)
+
+
+def test_a_chart_tells_the_worst_value_and_when(memory_case):
+    chart = drawn("redis_memory", memory_case)
+    assert "highest 2.9 MiB at 2026-11-03 14:00:15 UTC in the incident" in chart.words
+    assert "highest 977 KiB in the baseline" in chart.words
+    assert "maxmemory 3.8 MiB" in texts(chart)
+
+
+def test_a_chart_shows_itself_once_as_picture_words_and_fingerprint(memory_case):
+    chart = drawn("redis_memory", memory_case)
+    shown = chart._repr_mimebundle_()
+    assert shown.keys() == {"image/png", "text/plain", "application/vnd.nl-forensics.chart+json"}
+    assert shown["text/plain"] == f"[chart] {chart.words}"
+    assert shown["application/vnd.nl-forensics.chart+json"] == {"words": chart.words, "fingerprint": chart.fingerprint}
+
+
+def test_the_fingerprint_is_of_the_data(tmp_path):
+    start = datetime(2026, 11, 3, 14, 0, tzinfo=UTC)
+
+    def of(folder, value):
+        records = [series("incident", start, [1e6, value], instance="redis-0")]
+        return drawn(
+            "redis_memory", case_of(tmp_path / folder, {"prom_redis_memory": {"records": records}})
+        ).fingerprint
+
+    assert of("one", 2e6) == of("same", 2e6 + 0.1), "beyond 6 digits a sum differs from machine to machine"
+    assert of("one again", 2e6) != of("other", 2.01e6)
+
+
+@pytest.mark.parametrize("name", ["redis_memory", "reachability"])
+def test_both_windows_are_shaded_alike_on_every_time_axis(name, memory_case, tmp_path):
+    start = datetime(2026, 11, 3, 14, 0, tzinfo=UTC)
+    up = {"prom_redis_up": {"records": [series("incident", start, [1, 0, 0, 1], instance="redis-0")]}}
+    row = {"system": "redis", "answered": True, "why": "", "took_ms": 1, "version": "7", "role": "", "superuser": False}
+    reached = {"systems_reached": {"records": [row | {"clock_offset_s": 0, "at": start.isoformat()}]}}
+    case = memory_case if name == "redis_memory" else case_of(tmp_path / "up", up | reached)
+    baseline, incident = drawn(name, case).figure.axes
+    assert [to_hex(axes.patches[0].get_facecolor()) for axes in (baseline, incident)] == [
+        look.WINDOWS["baseline"],
+        look.WINDOWS["incident"],
+    ]
+
+
+def test_a_hole_in_a_series_is_not_a_line():
+    at = pd.to_datetime(["2026-11-03T14:00Z", "2026-11-03T14:01Z", "2026-11-03T14:02Z", "2026-11-03T14:09Z"])
+    drawn_points = time_axis.with_breaks(pd.DataFrame({"at": at, "up": [1.0, 1, 1, 1]}), "up")
+    assert drawn_points["up"].isna().sum() == 1
+
+
+def test_text_from_a_server_is_drawn_as_it_is(tmp_path):
+    """Formulas of matplotlib, line breaks, control characters and signs that no font has."""
+    evil = "SELECT $1, '$\\frac{' \x1b[31m \n 𓀀 " + "x" * 300
+    record = {
+        "database": "shop", "role": "app", "query_id": "1", "toplevel": True, "query": evil, "calls": 5, "returned_rows": 5,
+        "exec_ms": 10.0, "all_exec_ms": 20.0, "hit_blocks": 1, "read_blocks": 0, "temp_bytes": 0, "counted_since": None,
+        "statements": 1,
+    }  # fmt: skip
+    readings = [
+        record | {"reading": n, "read_at": f"2026-11-03T14:30:0{n}Z", "exec_ms": 10.0 + n, "all_exec_ms": 20.0 + n}
+        for n in (0, 1)
+    ]
+    chart = drawn("top_statements", case_of(tmp_path, {"pg_statements": {"records": readings}}))
+    assert "SELECT $1" in texts(chart)
+    assert "\x1b" not in chart.words
+
+
+def test_drawing_leaves_no_trace(memory_case):
+    before = dict(matplotlib.rcParams)
+    drawn("redis_memory", memory_case)
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_the_package_loads_no_matplotlib_until_a_chart_is_drawn():
+    program = "import sys, nl_forensics as nl; nl.verdict; assert 'matplotlib' not in sys.modules; nl.charts"
+    program += "; sys.exit('matplotlib.pyplot' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("unit", "end", "expected"),
+    [
+        (units.BYTES, 6_000_000, ["0 B", "1.0 MiB", "2.0 MiB", "3.0 MiB", "4.0 MiB", "5.0 MiB"]),
+        (units.SECONDS, 300, ["0 ms", "1 min", "2 min", "3 min", "4 min", "5 min"]),
+        (units.PERCENT, 1.0, ["0 %", "20 %", "40 %", "60 %", "80 %", "100 %"]),
+        (units.NUMBER, 3, ["0", "1", "2", "3"]),
+        (units.MILLISECONDS, 2500, ["0 ms", "500 ms", "1 s", "1.5 s", "2 s", "2.5 s"]),
+    ],
+)
+def test_ticks_are_round_in_their_unit(unit, end, expected):
+    assert [unit.words(tick) for tick in unit.ticks(end)] == expected
+
+
+@pytest.mark.parametrize(
+    ("unit", "value", "expected"),
+    [
+        (units.PERCENT, 0.0001, "< 0.1 %"),
+        (units.PERCENT, 0.9996, "99.9 %"),
+        (units.PERCENT, 1, "100 %"),
+        (units.MILLISECONDS, 0.00075, "0.75 µs"),
+        (units.MILLISECONDS, 4.25, "4.2 ms"),
+        (units.NUMBER, 1234.5, "1,234"),
+    ],
+)
+def test_small_and_nearly_whole_values_stay_visible(unit, value, expected):
+    assert unit.words(value) == expected

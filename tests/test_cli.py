@@ -1,0 +1,252 @@
+"""The command line: one clear line for whatever goes wrong, and the documented exit code."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from nl_forensics import cli
+from nl_forensics.case import DEMO
+from tests.investigation import Investigation, ago
+from tests.stack import faults, postgres
+from tests.stack.process import HOST
+
+CREDENTIALS = "check the user and the password in the environment variable of this endpoint"
+
+
+@pytest.fixture
+def one_redis(tmp_path, redis_server):
+    return Investigation(tmp_path, {"redis": {"main": redis_server.url()}})
+
+
+def one_line(capsys):
+    """The only line on standard error."""
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("nl-forensics: ")
+    return line.removeprefix("nl-forensics: ")
+
+
+# --- Systems that don't let us in ------------------------------------------------------------------------------------
+
+TROUBLE = {
+    "postgres: wrong password": ("postgres", lambda s: s.dsn(password="no"), "password authentication failed", CREDENTIALS),
+    "postgres: wrong port": ("postgres", lambda s: s.dsn().replace(f":{s.port}", ":1"), "Connection refused", "whether the server runs"),
+    "postgres: no TLS there": ("postgres", lambda s: s.dsn(sslmode="require"), "does not support SSL", "check sslmode"),
+    "postgres: unknown database": ("postgres", lambda s: s.dsn(database="gone"), 'database "gone" does not exist', "check the names"),
+    "postgres: unknown role": ("postgres", lambda s: s.dsn().replace("//nl_forensics", "//nobody"), "authentication failed", CREDENTIALS),
+    "postgres: no address": ("postgres", lambda s: "here", "is not a PostgreSQL address", "postgresql://user:password@host:5432/database"),
+    "postgres: a password for a port": ("postgres", lambda s: "postgresql://db:hush/x", "the port in the address is not a number", "postgresql://"),
+    "postgres: a password with @": ("postgres", lambda s: "postgresql://u:hu@sh@db/x", "ends the password too early", "percent-encode"),
+    "pgbouncer: wrong password": ("pgbouncer", lambda s: s.dsn(password="no"), "authentication failed", CREDENTIALS),
+    "pgbouncer: no console": ("pgbouncer", lambda s: s.dsn(database="neurallog"), "PgBouncer's console", "name the database pgbouncer"),
+    "redis: wrong password": ("redis", lambda s: s.url(password="no"), "invalid username-password pair", CREDENTIALS),
+    "redis: wrong port": ("redis", lambda s: s.url().replace(f":{s.port}", ":1"), "Connection refused", "whether the server runs"),
+    "redis: no TLS there": ("redis", lambda s: s.url().replace("redis:", "rediss:"), "", "check the address: redis:// or rediss://"),
+    "redis: no address": ("redis", lambda s: "localhost", "is not a Redis address", "redis://user:password@host:6379/0"),
+    "redis: a password with /": ("redis", lambda s: "redis://u:hu/sh@db/0", "ends the password too early", "percent-encode"),
+    "prometheus: wrong port": ("prometheus", lambda s: f"http://{HOST}:1", "Connection refused", "whether the server runs"),
+    "prometheus: no TLS there": ("prometheus", lambda s: s.url.replace("http:", "https:"), "wrong version number", "http:// or https://"),
+    "prometheus: wrong prefix": ("prometheus", lambda s: s.url + "/prefix", "HTTP 404, text/plain", "with its path prefix"),
+    "prometheus: no address": ("prometheus", lambda s: "localhost:9090", "is not that of a Prometheus", "http://host:9090"),
+    "prometheus: not configured": ("prometheus", lambda s: "", "TEST_PROMETHEUS_MAIN is not set", "set TEST_PROMETHEUS_MAIN, or declare"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", TROUBLE)
+def test_what_does_not_let_us_in_is_one_line_with_a_way_out(what, tmp_path, request, capsys):
+    system, address_of, why, closes = TROUBLE[what]
+    asked = Investigation(tmp_path, {system: {"main": address_of(request.getfixturevalue(f"{system}_server"))}})
+    assert asked.command("collect", asked.file) == 3
+    said = capsys.readouterr()
+    assert "Traceback" not in said.err
+    [line] = [line for line in said.out.splitlines() if "not seen" in line]
+    assert line.startswith(f"  not seen of {system}-main: ")
+    assert why in line
+    assert closes in line
+    assert "hush" not in said.out + said.err
+    assert "hu@sh" not in said.out + said.err
+    assert "sh@db" not in said.out + said.err
+
+
+def test_a_prometheus_that_answers_html(tmp_path, capsys):
+    with faults.html() as port:
+        asked = Investigation(tmp_path, {"prometheus": {"main": f"http://{HOST}:{port}"}})
+        assert asked.command("findings", asked.file) == 1
+    said = capsys.readouterr().out
+    assert "prometheus-main: did not answer: HTTP 200, text/html, is not JSON" in said
+
+
+def test_too_many_connections_is_an_outage(tmp_path):
+    with postgres.start(settings={"max_connections": 6, "superuser_reserved_connections": 1}) as server:
+        taken = [server.connect("app") for _ in range(5)]
+        asked = Investigation(tmp_path, {"postgres": {"main": server.dsn()}})
+        [row] = asked.collect().table("systems_reached").to_dict("records")
+        for session in taken:
+            session.close()
+    assert not row["answered"]
+    assert "remaining connection slots are reserved" in row["why"]
+
+
+# --- Usage -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["collect", "findings", "report", "doctor"])
+def test_parameters_that_are_not_there(command, tmp_path, capsys):
+    assert cli.run([command, str(tmp_path / "gone.yaml")]) == 2
+    assert "gone.yaml can't be read: No such file or directory" in one_line(capsys)
+
+
+@pytest.mark.parametrize("command", ["collect", "doctor"])
+def test_a_folder_in_place_of_parameters(command, tmp_path, capsys):
+    assert cli.run([command, str(tmp_path)]) == 2
+    assert "is a folder" in one_line(capsys)
+
+
+@pytest.mark.parametrize("command", ["findings", "report", "verify"])
+def test_a_folder_that_holds_no_case(command, tmp_path, capsys):
+    assert cli.run([command, str(tmp_path)]) == 5
+    assert one_line(capsys) == f"{tmp_path} holds no case: run `nl-forensics collect PARAMETERS` first"
+
+
+def test_an_unknown_source(one_redis, capsys):
+    assert one_redis.command("collect", one_redis.file, "--again", "redis_slowlogs") == 2
+    assert (
+        one_line(capsys)
+        == "no source is called redis_slowlogs: did you mean redis_slowlog? (`nl-forensics sources` lists them)"
+    )
+    assert not one_redis.case_folder.exists()
+
+
+@pytest.mark.parametrize("command", ["findings", "report"])
+def test_an_unknown_section(command, one_redis, capsys):
+    assert one_redis.command(command, one_redis.file, "--sections", "05,99") == 2
+    assert one_line(capsys).startswith("there is no section 99: choose from ")
+    assert not one_redis.case_folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({"every_system_answer": {}}, "limits.every_system_answer: no such check: did you mean every_system_answers?"),
+        (
+            {"every_system_answers": {"max_ms": 1}},
+            "limits.every_system_answers.max_ms: every_system_answers has no limits",
+        ),
+    ],
+)
+def test_an_unknown_check_or_limit(limits, said, tmp_path, redis_server, capsys):
+    asked = Investigation(tmp_path, {"redis": {"main": redis_server.url()}}, more={"limits": limits})
+    assert asked.command("collect", asked.file) == 2
+    assert one_line(capsys) == said
+    assert not asked.case_folder.exists()
+
+
+def test_a_case_of_another_window(one_redis, tmp_path, redis_server, capsys):
+    one_redis.collect()
+    other = {"id": "test", "start": ago(hours=5), "end": ago(hours=4)}
+    asked = Investigation(tmp_path, {"redis": {"main": redis_server.url()}}, incident=other)
+    assert asked.command("findings", asked.file) == 2
+    assert "was collected for another question: start is" in one_line(capsys)
+
+
+@pytest.mark.parametrize("words", [["note", "demo", "x"], ["reveal", "demo", "email~aaaaaaaaaaaaa"]])
+def test_the_demo_case_is_not_written_to(words, capsys):
+    assert cli.run(words) == 2
+    assert one_line(capsys) == "the demo case is a recorded one, nothing is added to it: name another case"
+
+
+def test_nothing_is_collected_into_the_demo_case(one_redis, capsys):
+    assert one_redis.command("collect", one_redis.file, "--case", DEMO) == 2
+    assert "nothing is added to it" in one_line(capsys)
+
+
+def test_a_case_that_is_a_file(one_redis, capsys):
+    one_redis.case_folder.write_text("")
+    assert one_redis.command("collect", one_redis.file) == 2
+    assert str(one_redis.case_folder) in one_line(capsys)
+
+
+@pytest.mark.parametrize("words", [["collct"], ["collect"], ["collect", "a", "--agian", "b"], ["verify", "a", "b"]])
+def test_usage(words, capsys):
+    assert cli.run(words) == 2
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    assert said.splitlines()[-1].startswith("Error: ")
+
+
+def test_a_bug_of_ours_has_its_own_exit_code(one_redis, capsys, monkeypatch):
+    one_redis.collect()
+    monkeypatch.setattr(cli, "run_checks", lambda case, sections: 1 / 0)
+    assert one_redis.command("findings", one_redis.case_folder) == 4
+    said = capsys.readouterr().err
+    assert "ZeroDivisionError: division by zero" in said
+    assert said.splitlines()[-1] == "nl-forensics: this is a bug of nl_forensics: report it, with what stands above"
+
+
+# --- What is said ----------------------------------------------------------------------------------------------------
+
+
+def test_in_a_pipe_progress_is_plain_lines_and_apart_from_the_answer(one_redis):
+    done = one_redis.run("collect", one_redis.file, "--json")
+    answer = json.loads(done.stdout)
+    assert answer["case"] == str(one_redis.case_folder)
+    lines = done.stderr.splitlines()
+    assert lines[0] == "answer 1: systems_reached of redis-main"
+    assert len(lines) == len(answer["coverage"])
+    assert "\033" not in done.stderr + done.stdout
+
+
+def test_findings_of_parameters_collect_once_and_resume(one_redis, capsys):
+    code = one_redis.command("findings", one_redis.file)
+    first = capsys.readouterr().out
+    assert code in (0, 1, 3)
+    assert one_redis.command("findings", one_redis.file) == code
+    assert capsys.readouterr().out.splitlines()[-1] == first.splitlines()[-1]
+    assert len(one_redis.case.rounds) == 1
+
+
+@pytest.mark.parametrize("words", [["sources"], ["checks"]])
+def test_lists(words, capsys):
+    assert cli.run(words) == 0
+    plain = capsys.readouterr().out
+    assert cli.run([*words, "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert len(listed) > 50
+    assert all(one["name"] in plain and one["doc"] for one in listed)
+
+
+def test_doctor_keeps_nothing(one_redis, capsys):
+    assert one_redis.command("doctor", one_redis.file) in (0, 3)
+    assert "redis-main" in capsys.readouterr().out
+    assert not one_redis.case_folder.exists()
+
+
+def test_doctor_tells_what_would_stay_unknown(tmp_path, redis_server, capsys):
+    asked = Investigation(tmp_path, {"redis": {"main": redis_server.url(password="no")}})
+    assert asked.command("doctor", asked.file, "--json") == 3
+    told = json.loads(capsys.readouterr().out)
+    assert told["unknown"][0]["what would close it"] == CREDENTIALS
+
+
+def test_findings_as_json(one_redis, capsys):
+    code = one_redis.command("findings", one_redis.file, "--json")
+    told = json.loads(capsys.readouterr().out)
+    assert told["verdict"]["exit_code"] == code
+    assert {"check", "section", "status", "severity", "subject", "because", "when", "rows"} <= told["findings"][
+        0
+    ].keys()
+    assert told["coverage"]
+
+
+def test_who_reads_us_may_leave(one_redis):
+    """`nl-forensics sources | head -1`"""
+    piped = subprocess.run(
+        f"'{sys.executable}' -m nl_forensics.cli sources --json | head -c 1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert piped.stdout == "["
+    assert piped.stderr == ""

@@ -1,0 +1,191 @@
+"""Notebooks hold questions and one call each: no logic, no results in prose, nothing that papermill or nbval would skip silently."""
+
+import ast
+import re
+from itertools import pairwise
+
+import nbformat
+import papermill
+import pytest
+import yaml
+
+from nl_forensics import checks, sources
+from nl_forensics import parameters as parameter_files
+from nl_forensics.case import DEMO, Case
+from nl_forensics.charts import CHARTS
+from nl_forensics.charts.chart import MIME
+from nl_forensics.incident import Incident, Window
+from nl_forensics.parameters import Narrative, Parameters
+from nl_forensics.report import parameters_of
+from tests.test_charts import case_of
+from tests.write_notebooks import CELL_KEYS, DEMO_PARAMETERS, KERNEL, NOTEBOOKS, TOP
+
+VARIABLES = list(Parameters.model_fields)
+WORDS = re.compile(r"[a-z]+(-[a-z]+)*")
+LOGIC = (ast.For, ast.While, ast.If, ast.Try, ast.With, ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.comprehension)
+SETUP = ("parameters", "incident")
+MOST_LINES = 5
+GUIDE = yaml.safe_load((TOP / "nl_forensics" / "guide.yaml").read_text(encoding="utf-8"))
+SECTION_05 = [f"C{number:03}" for number in range(66, 78)]
+
+every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+needs_demo = pytest.mark.skipif(not (DEMO / "1").is_dir(), reason="the demo case is not recorded yet: make record")
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def code_of(path):
+    return [cell for cell in read(path).cells if cell.cell_type == "code"]
+
+
+def parameters_cell(path):
+    [cell] = [cell for cell in code_of(path) if "parameters" in cell.metadata.get("tags", [])]
+    return cell
+
+
+@every_notebook
+def test_a_notebook_has_a_size_that_one_reads(path):
+    assert 20 <= len(read(path).cells) <= 35
+    assert all(len([line for line in cell.source.splitlines() if line.strip()]) <= MOST_LINES for cell in code_of(path))
+
+
+@every_notebook
+def test_it_begins_with_its_question_and_what_it_cannot_tell(path):
+    first = read(path).cells[0]
+    assert (first.cell_type, first.id) == ("markdown", "question")
+    assert first.source.startswith("# ")
+    assert "Cannot tell" in first.source
+
+
+@every_notebook
+def test_cells_are_named_by_words(path):
+    names = [cell.id for cell in read(path).cells]
+    assert len(set(names)) == len(names)
+    assert all(WORDS.fullmatch(name) for name in names)
+    assert [name for name in names if name in (*SETUP, "coverage", "verdict")] == [*SETUP, "coverage", "verdict"]
+
+
+@every_notebook
+def test_a_cell_calls_and_does_not_compute(path):
+    for cell in code_of(path):
+        tree = ast.parse(cell.source)
+        assert not [node for node in ast.walk(tree) if isinstance(node, LOGIC)], cell.id
+        imported = [name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names]
+        assert {name.partition(".")[0] for name in imported} <= {"nl_forensics", "pandas"}
+        assert not [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        assert "print" not in {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+
+
+@every_notebook
+def test_prose_stands_before_every_cell(path):
+    cells = read(path).cells
+    for before, cell in pairwise(cells):
+        assert cell.cell_type == "markdown" or cell.id in SETUP or before.cell_type == "markdown", cell.id
+
+
+@every_notebook
+def test_the_report_tells_coverage_and_verdict_itself(path):
+    tagged = {cell.id for cell in read(path).cells if "not-in-report" in cell.metadata.get("tags", [])}
+    assert {"coverage", "verdict"} <= tagged
+
+
+@every_notebook
+def test_papermill_sees_every_parameter_with_its_help(path):
+    """It drops in silence one that is annotated `str | None`, and one whose default holds `=`."""
+    found = papermill.inspect_notebook(str(path))
+    assert list(found) == VARIABLES
+    assert all(parameter["help"] and parameter["inferred_type_name"] in ("dict", "str") for parameter in found.values())
+    assert parameters_cell(path).source.count("\n") == len(VARIABLES) - 1, "one line each"
+
+
+@every_notebook
+def test_the_defaults_are_those_of_the_demo(path):
+    defaults: dict = {}
+    exec(parameters_cell(path).source, defaults)
+    demo = yaml.safe_load(DEMO_PARAMETERS.read_text(encoding="utf-8"))
+    assert {name: defaults[name] for name in VARIABLES} == {"limits": {}, "narrative": {}} | demo
+    assert demo["case"] == "demo"
+
+
+@needs_demo
+def test_the_demo_parameters_are_those_of_the_demo_case():
+    asked = parameter_files.read(DEMO_PARAMETERS)
+    assert asked.incident == Case(DEMO).incident
+
+
+@every_notebook
+def test_nothing_of_a_machine_or_a_moment_is_kept(path):
+    notebook = read(path)
+    assert dict(notebook.metadata) == KERNEL
+    assert {name for cell in notebook.cells for name in cell.metadata} <= CELL_KEYS
+
+
+@needs_demo
+@every_notebook
+def test_every_cell_was_executed(path):
+    """nbval compares nothing in a cell whose stored execution_count is null: it would pass."""
+    for number, cell in enumerate(code_of(path), start=1):
+        assert cell.execution_count == number, f"{cell.id}: make notebooks"
+        assert {output.output_type for output in cell.outputs} <= {"display_data", "execute_result"}, cell.id
+
+
+@needs_demo
+@every_notebook
+def test_every_chart_is_a_picture_with_words(path):
+    for cell in code_of(path):
+        charts = charts_in(cell)
+        assert bool(charts) == cell.id.startswith("chart-")
+        pictures = [output.data for output in cell.outputs if "image/png" in output.get("data", {})]
+        assert len(pictures) == len(charts), cell.id
+        assert all(picture[MIME]["words"] in picture["text/plain"] for picture in pictures)
+
+
+def charts_in(cell) -> list[str]:
+    return re.findall(r"nl\.charts\.(\w+)\(case\)", cell.source)
+
+
+def test_every_chart_has_a_reader():
+    used = [name for path in NOTEBOOKS for cell in code_of(path) for name in charts_in(cell)]
+    assert sorted(used) == sorted(CHARTS)
+
+
+@every_notebook
+def test_it_runs_through_when_every_system_refused(path, tmp_path):
+    """What is not there is told in its place: it is no error."""
+    case = case_of(tmp_path / "case", {}, refused=sources.load())
+    papermill.execute_notebook(str(path), str(tmp_path / "out.ipynb"), parameters_of(case), progress_bar=False)
+    cells = {cell.id: cell for cell in read(tmp_path / "out.ipynb").cells}
+    assert len(cells["chart-connections"].outputs) == len(charts_in(cells["chart-connections"]))
+    assert "Nothing wrong was seen, but not everything was seen" in str(cells["verdict"].outputs)
+
+
+def test_the_example_explains_every_key():
+    path = TOP / "parameters" / "example.yaml"
+    parameter_files.read(path)
+    text = path.read_text(encoding="utf-8")
+    for model in (Parameters, Incident, Window, Narrative):
+        for key in model.model_fields:
+            assert re.search(rf"^ *{key}:", text, re.MULTILINE), key
+
+
+def test_the_guide_lists_every_command_of_the_section():
+    assert list(GUIDE["05"]["commands"]) == SECTION_05
+
+
+@pytest.mark.parametrize("command", SECTION_05)
+def test_what_answers_a_command_exists(command):
+    told = GUIDE["05"]["commands"][command]
+    notebook = TOP / "notebooks" / GUIDE["05"]["notebook"]
+    cells = {cell.id: cell.source for cell in read(notebook).cells}
+    assert told["wants"]
+    assert set(told["answered_by"]["sources"]) <= sources.load().keys()
+    assert set(told["answered_by"]["checks"]) <= checks.load().keys()
+    assert set(told["answered_by"]["cells"]) <= cells.keys()
+    assert f"| {command} |" in cells["guide"]
+
+
+@pytest.mark.parametrize("command", ["C068", "C069", "C073", "C077"])
+def test_a_dangerous_command_says_why_it_is_not_done(command):
+    assert len(GUIDE["05"]["commands"][command]["not_done"]) > 40

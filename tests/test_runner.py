@@ -1,0 +1,468 @@
+"""The runner grants `ok`, never a check: what it concludes from whole, partial, holed, altered and missing answers, and when."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pandas as pd
+import pytest
+
+from nl_forensics import checks, sources
+from nl_forensics.case import Case
+from nl_forensics.checks import check, check_limits, check_sections, run_checks
+from nl_forensics.checks.wording import Wording
+from nl_forensics.errors import ParameterError
+from nl_forensics.finding import Finding, Findings, Severity, Status, When
+from nl_forensics.parameters import resolve
+from nl_forensics.rounds import open_round
+from nl_forensics.sources import Partial, Permission, Proof, Source, as_rows
+
+SECTION = "05"
+START = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=3)
+END = START + timedelta(hours=1)
+COLUMNS = {"at": sources.UTC, "name": "str", "used_ratio": "float64"}
+PLATFORM = {
+    "name": "test",
+    "systems": {
+        "redis": {"main": {"endpoint": "A"}, "second": {"endpoint": "B"}},
+        "postgres": "absent",
+        "pgbouncer": "absent",
+        "prometheus": "absent",
+    },
+}
+
+
+EMPTY = [Proof("on")]
+
+
+def minutes(number):
+    return (START + timedelta(minutes=number)).isoformat()
+
+
+def row(at=10, name="a", used_ratio=0.5):
+    return {"at": minutes(at) if at is not None else None, "name": name, "used_ratio": used_ratio}
+
+
+@pytest.fixture
+def laboratory(tmp_path, monkeypatch):
+    return Laboratory(tmp_path / "case", monkeypatch)
+
+
+class Laboratory:
+    """Sources and checks that exist during one test, and a case of answers that are written by hand."""
+
+    def __init__(self, folder, monkeypatch):
+        checks.load()
+        monkeypatch.setattr(checks, "CHECKS", {})
+        monkeypatch.setattr(checks, "load", lambda: checks.CHECKS)
+        self.folder, self.monkeypatch, self.limits = folder, monkeypatch, {}
+        self.source("events", "ring")
+
+    def source(self, name, covers, system="redis", nullable=()):
+        needs = Permission(redis="+slowlog|get")
+        made = Source(name, system, None, as_rows, COLUMNS, frozenset(nullable), covers, 1, needs, (), "Events.")
+        self.monkeypatch.setitem(sources.SOURCES, name, made)
+
+    def answers(self, main, second=EMPTY, source="events", asked=70):
+        """A sealed round. `main`, `second`: what each instance answered; an error in place of a list is a refusal."""
+        parameters = resolve(
+            {
+                "incident": {"id": "test", "start": START.isoformat(), "end": END.isoformat()},
+                "platform": PLATFORM,
+                "limits": self.limits,
+            }
+        )
+        step = open_round(self.folder, parameters)
+        for instance, items in (("main", main), ("second", second)):
+            if items is not None:
+                recording = step.record(source, instance)
+                refused = items if isinstance(items, dict) else {}
+                recording.write([] if refused else items)
+                recording.close(minutes(asked), **refused)
+        step.finish()
+        step.close()
+        return Case(self.folder)
+
+    def finding(self, *answers, **options):
+        """The one finding on a case with these answers."""
+        [finding] = run_checks(self.answers(*answers, **options))
+        return finding
+
+
+@pytest.fixture
+def nothing_is_full():
+    """Registered by each test, after the laboratory has emptied the registry."""
+
+    def register(at="at", **options):
+        @check(
+            severity="high",
+            subject="{instance}: {name}",
+            because="{used_ratio:percent} (limit {max_ratio})",
+            at=at,
+            **options,
+        )
+        def nothing_is_full(events, *, max_ratio=0.9):
+            """Nothing uses more than {max_ratio:percent}."""
+            return events[events.used_ratio > max_ratio].sort_values("used_ratio", ascending=False)
+
+    return register
+
+
+# --- Health needs whole evidence -------------------------------------------------------------------------------------
+
+
+def test_whole_answers_are_fine(laboratory, nothing_is_full):
+    nothing_is_full()
+    finding = laboratory.finding([row()])
+    assert (finding.status, finding.because, finding.when) == (Status.OK, "Nothing uses more than 90 %.", When.DURING)
+    assert [e.instance for e in finding.evidence] == ["main", "second"]
+
+
+REFUSED = {"error": "NotAllowed", "why": "NOPERM", "closes": "allow it"}
+BLIND = {
+    "nothing recorded": (None, None, "not seen: events of main: was not asked yet", "collect again"),
+    "all refused": (REFUSED, REFUSED, "not seen: events of main: NOPERM", "allow it"),
+    "one refused": ([row()], REFUSED, "not seen: events of second: NOPERM", "allow it"),
+    "one not asked": ([row()], None, "not seen: events of second: was not asked yet", "collect again"),
+    "empty without proof": ([], [], "not seen: events of main: is empty, and nothing proves that it was measured", ""),
+    "one empty without proof": ([row()], [], "not seen: events of second: is empty, and nothing proves that it was measured", ""),
+    "partial": ([row(), Partial("before 14:20", "a longer ring")], EMPTY, "not seen: events of main: before 14:20", "a longer ring"),
+    "a hole": ([row(), row(used_ratio=None)], EMPTY, "not seen: events: 1 of 2 rows lack used_ratio", "allow the user +slowlog|get"),
+    "unreadable": ([{"at": "yesterday"}], EMPTY, "not seen: events: events can't be read", "collect again"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", BLIND)
+def test_what_is_not_seen_is_unknown(laboratory, nothing_is_full, how):
+    nothing_is_full()
+    main, second, because, closes = BLIND[how]
+    finding = laboratory.finding(main, second)
+    assert finding.status is Status.UNKNOWN
+    assert finding.because.startswith(because)
+    assert finding.closes == closes
+    assert not finding.bug
+
+
+@pytest.mark.parametrize("gap", [Partial("before 14:20"), row(name="hole", used_ratio=None)])
+def test_a_partial_or_holed_table_can_prove_a_problem(laboratory, nothing_is_full, gap):
+    nothing_is_full()
+    finding = laboratory.finding([row(used_ratio=0.99), gap], REFUSED)
+    assert finding.status is Status.PROBLEM
+    assert finding.because == "99 % (limit 0.9); not everything was seen, there may be more"
+    assert list(finding.rows.name) == ["a"]
+
+
+def test_a_gap_in_the_baseline_matters_only_to_who_compares(laboratory, nothing_is_full):
+    nothing_is_full()
+    gap = Partial("baseline: nothing", window="baseline")
+    assert laboratory.finding([row(), gap]).status is Status.OK
+
+
+def test_a_gap_in_the_baseline_blinds_a_comparison(laboratory, nothing_is_full):
+    nothing_is_full(baseline=True)
+    assert laboratory.finding([row(), Partial("baseline: nothing", window="baseline")]).status is Status.UNKNOWN
+
+
+def test_an_altered_answer_is_unknown(laboratory, nothing_is_full):
+    nothing_is_full()
+    case = laboratory.answers([row()])
+    (case.folder / case.answers["events"]["main"].file).write_bytes(b"x")
+    [finding] = run_checks(case)
+    assert finding.status is Status.UNKNOWN
+    assert "was altered or removed after it was recorded" in finding.because
+
+
+def test_an_absent_system_is_out_of_scope(laboratory):
+    laboratory.source("locks", "now", system="postgres")
+
+    @check(severity="high", subject="x", because="x")
+    def nobody_waits(locks):
+        """Nobody waits."""
+        return locks
+
+    assert run_checks(laboratory.answers([row()])) == []
+
+
+# --- When ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("at", "when"),
+    [(-5, When.BEFORE), (0, When.DURING), (59, When.DURING), (61, When.DURING), (63, When.AFTER), (None, When.UNDATED)],
+)
+def test_an_event_is_placed_in_time(laboratory, nothing_is_full, at, when):
+    laboratory.source("events", "ring", nullable=("at",))
+    nothing_is_full()
+    assert laboratory.finding([row(at, used_ratio=0.99)]).when is when
+
+
+@pytest.mark.parametrize(
+    ("at", "asked", "when"),
+    [
+        (-5, 61, When.ONGOING),  # it lasts until it was asked
+        (30, 90, When.ONGOING),
+        (70, 90, When.AFTER),
+        (None, 61, When.ONGOING),
+        (None, 90, When.AFTER),  # nobody knows since when: it is as old as the answer at least
+    ],
+)
+def test_a_state_lasts_until_it_was_asked(laboratory, nothing_is_full, at, asked, when):
+    laboratory.source("events", "now", nullable=("at",))
+    nothing_is_full()
+    assert laboratory.finding([row(at, used_ratio=0.99)], asked=asked).when is when
+
+
+@pytest.mark.parametrize(("covers", "when"), [("now", When.AFTER), ("since", When.UNDATED), ("ring", When.UNDATED)])
+def test_a_rule_without_a_time(laboratory, nothing_is_full, covers, when):
+    laboratory.source("events", covers)
+    nothing_is_full(at="")
+    assert laboratory.finding([row(used_ratio=0.99)]).when is when
+
+
+def test_history_is_told_but_no_problem_of_this_incident(laboratory, nothing_is_full):
+    nothing_is_full()
+    findings = run_checks(laboratory.answers([row(-5, used_ratio=0.99)]))
+    assert findings.problems == []
+    assert [f.when for f in findings.notes] == [When.BEFORE]
+    assert findings.exit_code() == 0
+
+
+def test_a_fault_in_the_window_hides_its_history(laboratory, nothing_is_full):
+    nothing_is_full()
+    finding = laboratory.finding([row(-5, used_ratio=0.99), row(5, used_ratio=0.95), row(7, used_ratio=0.96)])
+    assert finding.when is When.DURING
+    assert finding.at == pd.Timestamp(minutes(5))
+    assert finding.because == "96 % (limit 0.9), and 1 more"
+    assert len(finding.rows) == 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "because", "code"),
+    [
+        (61, "Nothing uses more than 90 %.", 0),  # two minutes later is still the window
+        (80, f"Nothing uses more than 90 %. (at {START + timedelta(minutes=80):%Y-%m-%d %H:%M} UTC, 20 min after the window)", 3),
+    ],
+)  # fmt: skip
+def test_fine_only_after_the_window_is_no_clean_bill(laboratory, nothing_is_full, asked, because, code):
+    laboratory.source("events", "now")
+    nothing_is_full()
+    findings = run_checks(laboratory.answers([row()], asked=asked))
+    assert findings[0].because == because
+    assert findings.exit_code() == code
+
+
+# --- One finding per subject -----------------------------------------------------------------------------------------
+
+
+def test_one_finding_per_subject_worst_first(laboratory, nothing_is_full):
+    nothing_is_full()
+    case = laboratory.answers(
+        [row(name="b", used_ratio=0.95), row(name="a", used_ratio=0.91), row(name="b", used_ratio=0.99)]
+    )
+    found = [(f.subject, f.because) for f in run_checks(case)]
+    assert found == [("main: a", "91 % (limit 0.9)"), ("main: b", "99 % (limit 0.9), and 1 more")]
+
+
+def test_rows_can_bring_their_severity(laboratory):
+    @check(severity="medium", subject="{name}", because="full")
+    def nothing_is_full(events):
+        """Nothing is full."""
+        return events.assign(severity=["critical" if ratio > 0.9 else "note" for ratio in events.used_ratio])
+
+    findings = run_checks(laboratory.answers([row(name="a", used_ratio=0.5), row(name="b", used_ratio=0.95)]))
+    assert [(f.subject, f.severity, f.is_of_the_incident) for f in findings] == [
+        ("b", Severity.CRITICAL, True),
+        ("a", Severity.NOTE, False),
+    ]
+    assert findings.exit_code() == 1
+
+
+# --- Limits ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_limit_of_ones_own_is_used_and_told(laboratory, nothing_is_full):
+    nothing_is_full()
+    laboratory.limits = {"nothing_is_full": {"max_ratio": 0.4}}
+    finding = laboratory.finding([row()])
+    assert finding.because == "50 % (limit 0.4)"
+    assert finding.limits == {"max_ratio": 0.4}
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({"nothing_is_ful": {}}, "limits.nothing_is_ful: no such check: did you mean nothing_is_full?"),
+        ({"nothing_is_full": {"max": 1}}, "limits.nothing_is_full.max: nothing_is_full has max_ratio"),
+    ],
+)
+def test_unknown_limits(laboratory, nothing_is_full, limits, said):
+    nothing_is_full()
+    with pytest.raises(ParameterError) as error:
+        check_limits(limits)
+    assert str(error.value) == said
+
+
+@pytest.mark.parametrize("limit", [float("nan"), float("inf"), "many", None])
+def test_a_limit_is_a_number(limit):
+    """With NaN for a limit nothing is ever above it, and everything would be fine."""
+    incident = {"id": "test", "start": START.isoformat()}
+    with pytest.raises(ParameterError, match=r"limits\.nothing_is_full\.max_ratio: Input should be a"):
+        resolve({"incident": incident, "platform": PLATFORM, "limits": {"nothing_is_full": {"max_ratio": limit}}})
+
+
+def test_a_section_without_checks(laboratory, nothing_is_full):
+    nothing_is_full()
+    check_sections(["05"])
+    with pytest.raises(ParameterError, match="there is no section 99: choose from 05"):
+        check_sections(["05", "99"])
+
+
+# --- A bug of ours ---------------------------------------------------------------------------------------------------
+
+
+def broken(events):
+    raise ZeroDivisionError("division by zero")
+
+
+BUGS = {
+    "raises": (broken, "{name}", "ZeroDivisionError: division by zero"),
+    "names a column that is not there": (lambda events: events, "{nme}", "KeyError: 'nme'"),
+    "returns no table": (lambda events: None, "{name}", "TypeError"),
+    "has a severity of its own": (lambda events: events.assign(severity="awful"), "{name}", "ValueError: 'awful'"),
+}
+
+
+@pytest.mark.parametrize("how", BUGS)
+def test_a_check_that_fails_is_our_bug_and_no_news_about_the_system(laboratory, how):
+    rule, subject, because = BUGS[how]
+
+    def nothing_is_full(events):
+        """Nothing is full."""
+        return rule(events)
+
+    check(severity="high", subject=subject, because="full")(nothing_is_full)
+    findings = run_checks(laboratory.answers([row()]))
+    assert findings[0].status is Status.UNKNOWN
+    assert findings[0].because.startswith("the check itself failed, which is a bug of nl_forensics")
+    assert because in findings[0].because
+    assert findings.exit_code() == 4
+
+
+def test_a_source_that_failed_is_our_bug(laboratory, nothing_is_full):
+    nothing_is_full()
+    findings = run_checks(laboratory.answers({"error": "Bug", "why": "KeyError: 'x'"}))
+    assert findings[0].status is Status.UNKNOWN
+    assert findings.exit_code() == 4
+
+
+# --- Findings --------------------------------------------------------------------------------------------------------
+
+
+def told(status, check="a", severity="", when="", closes="", because="because", bug=False):
+    return Finding(check, "05", status, "subject", because, severity=severity, when=when, closes=closes, bug=bug)
+
+
+PROBLEM = told(Status.PROBLEM, severity=Severity.HIGH, when=When.DURING)
+HISTORY = told(Status.PROBLEM, severity=Severity.CRITICAL, when=When.BEFORE)
+NOTE = told(Status.PROBLEM, severity=Severity.NOTE, when=When.ONGOING)
+UNKNOWN = told(Status.UNKNOWN)
+FINE = told(Status.OK, when=When.DURING)
+FINE_LATER = told(Status.OK, when=When.AFTER)
+BUG = told(Status.UNKNOWN, bug=True)
+
+
+@pytest.mark.parametrize(
+    ("findings", "code"),
+    [
+        ([], 0),
+        ([FINE], 0),
+        ([FINE, NOTE, HISTORY], 0),
+        ([FINE, FINE_LATER], 3),
+        ([FINE, UNKNOWN], 3),
+        ([FINE, UNKNOWN, PROBLEM], 1),
+        ([PROBLEM, BUG], 4),
+    ],
+)
+def test_exit_code(findings, code):
+    assert Findings(findings).exit_code() == code
+
+
+def test_worst_first():
+    ordered = Findings([FINE, UNKNOWN, NOTE, HISTORY, PROBLEM])
+    assert list(ordered) == [PROBLEM, NOTE, HISTORY, UNKNOWN, FINE]
+
+
+def test_gaps_are_grouped_by_what_would_close_them():
+    gaps = Findings(
+        [
+            told(Status.UNKNOWN, check="a", closes="grant it"),
+            told(Status.UNKNOWN, check="b", closes="grant it"),
+            told(Status.UNKNOWN, check="c", because="no idea"),
+            FINE,
+        ]
+    ).gaps()
+    assert list(gaps["what would close it"]) == ["grant it", "no idea"]
+    assert list(gaps.checks) == [2, 1]
+    assert list(gaps.unanswered) == ["a, b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("findings", "verdict"),
+    [
+        ([FINE, FINE_LATER], "0 problems, 0 questions not answered, 2 fine (1 of these only after the incident)."),
+        (
+            [FINE, UNKNOWN],
+            "Nothing wrong was seen, but not everything was seen. 0 problems, 1 question not answered, 1 fine.",
+        ),
+        ([PROBLEM], "subject: because. 1 problem, 0 questions not answered, 0 fine."),
+    ],
+)
+def test_verdict(findings, verdict):
+    assert Findings(findings).verdict() == verdict
+
+
+def test_findings_are_json_whatever_the_rows_hold():
+    rows = pd.DataFrame(
+        {"at": [pd.Timestamp(START), pd.NaT], "number": [float("inf"), float("nan")], "text": ["a", None]}
+    )
+    finding = Finding("a", "05", Status.PROBLEM, "s", "b", rows=rows)
+    assert json.loads(json.dumps(finding.as_json(), allow_nan=False))["rows"] == [
+        {"at": START.isoformat(), "number": None, "text": "a"},
+        {"at": None, "number": None, "text": None},
+    ]
+
+
+# --- Words -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("template", "value", "said"),
+    [
+        ("{x:bytes}", 0, "0 B"),
+        ("{x:bytes}", 1023, "1023 B"),
+        ("{x:bytes}", 1536, "1.5 KiB"),
+        ("{x:bytes}", 300 * 1024**2, "300 MiB"),
+        ("{x:bytes}", 2.0**60, "1024 PiB"),
+        ("{x:seconds}", 0.25, "250 ms"),
+        ("{x:seconds}", 5, "5 s"),
+        ("{x:seconds}", 5.25, "5.2 s"),
+        ("{x:seconds}", 60, "1 min"),
+        ("{x:seconds}", 11520, "3 h 12 min"),
+        ("{x:seconds}", 90000, "1 d 1 h"),
+        ("{x:percent}", 0.87, "87 %"),
+        ("{x:percent}", 0.045, "4.5 %"),
+        ("{x:percent}", 0, "0 %"),
+        ("{x:number}", 1234567, "1,234,567"),
+        ("{x:.1f}", 1.25, "1.2"),
+        ("{x}", "as it is", "as it is"),
+        ("{x:%H:%M}", datetime(2026, 11, 3, 14, 5, tzinfo=UTC), "14:05"),
+        ("{x:bytes}", None, "unknown"),
+        ("{x:%H:%M}", pd.NaT, "unknown"),
+        ("{x:number}", pd.NA, "unknown"),
+    ],
+)
+def test_wording(template, value, said):
+    assert Wording(template).of({"x": value}) == said
+
+
+def test_wording_of_a_value_that_looks_like_a_template():
+    assert Wording("{x}").of({"x": "{y}"}) == "{y}"

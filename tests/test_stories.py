@@ -1,0 +1,101 @@
+"""What we conclude from whole recorded incidents, and that every check was seen in each of its three states."""
+
+import gzip
+import json
+import re
+from functools import cache
+
+import pytest
+import yaml
+from nl_forensics import checks
+from nl_forensics.case import DEMO, Case
+from nl_forensics.checks import run_checks
+from nl_forensics.finding import Findings, Status
+
+from tests.record import stories
+from tests.record.specimens import FOLDER as SPECIMENS
+from tests.write_golden import GOLDEN, STORIES, as_text, names
+
+CAUSES = yaml.safe_load((STORIES / "causes.yaml").read_text())
+SMALL_ENOUGH = 300_000  # bytes
+OF_A_MACHINE = re.compile(r"/tmp/|/root/|/home/|/work/|nl-stack-|nl-story-")
+
+
+@cache
+def findings_of(name: str) -> Findings:
+    return run_checks(Case(STORIES / name))
+
+
+def test_every_story_is_recorded_and_has_a_cause():
+    assert set(names()) == set(stories.load()) == set(CAUSES)
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_story_is_told_as_it_was(name):
+    assert as_text(findings_of(name)) == (GOLDEN / f"{name}.json").read_text(encoding="utf-8"), "read it, then `make golden`"
+
+
+@pytest.mark.parametrize("name", [name for name in names() if CAUSES[name].get("check")])
+def test_the_cause_is_among_the_first_three_problems(name):
+    told = [(finding.check, finding.subject) for finding in findings_of(name).problems[:3]]
+    assert (CAUSES[name]["check"], CAUSES[name]["subject"]) in told
+
+
+@pytest.mark.parametrize("name", names())
+def test_no_check_fails_by_itself(name):
+    assert not [finding.because for finding in findings_of(name) if finding.bug]
+
+
+@pytest.mark.parametrize("name", ["healthy", "partial", "blind"])
+def test_where_nothing_is_wrong_no_problem_is_told(name):
+    assert [(finding.check, finding.because) for finding in findings_of(name).problems] == []
+
+
+def test_what_is_unknown_of_a_healthy_platform_is_listed_and_true():
+    told = {finding.check for finding in findings_of("healthy").unknowns}
+    assert told == CAUSES["healthy"]["unknown"].keys()
+
+
+def test_blindness_is_never_health():
+    assert {finding.check for finding in findings_of("blind") if finding.status is Status.UNKNOWN} == checks.load().keys()
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_story_is_whole_and_small_and_of_no_machine(name):
+    assert Case(STORIES / name).verify() == []
+    files = [path for path in (STORIES / name).rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= SMALL_ENOUGH
+    for path in files:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        assert not (found := OF_A_MACHINE.search(content.decode())), f"{path}: {found[0]}"
+
+
+def test_the_demo_case_is_whole_and_has_a_story_s_cause():
+    case, cause = Case(DEMO), CAUSES[stories.DEMO]
+    assert case.verify() == []
+    assert case.incident.id == "demo"
+    assert (cause["check"], cause["subject"]) in [(f.check, f.subject) for f in run_checks(case).problems[:3]]
+
+
+def test_the_demo_parameters_ask_what_the_demo_case_answers():
+    asked = yaml.safe_load((DEMO.parent.parent / "parameters/demo.yaml").read_text())["incident"]
+    recorded = Case(DEMO).incident
+    moments = {name: f"{getattr(recorded, name):%Y-%m-%dT%H:%M:%SZ}" for name in ("start", "end")}
+    assert {"id": asked["id"], "start": asked["start"], "end": asked["end"]} == {"id": "demo"} | moments
+    assert asked.get("title") == recorded.title
+
+
+@pytest.fixture(scope="module")
+def seen() -> dict[Status, set[str]]:
+    """The checks that were seen in each state, over stories and specimens (which test_specimens proves to be problems)."""
+    found: dict[Status, set[str]] = {status: set() for status in Status}
+    for finding in (finding for name in names() for finding in findings_of(name)):
+        found[finding.status].add(finding.check)
+    found[Status.PROBLEM] |= {json.loads(path.read_text(encoding="utf-8"))["check"] for path in SPECIMENS.glob("*.json")}
+    return found
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_every_check_was_seen_in_every_state(seen, status):
+    """A check that can't fire is no check; one that can't be content is an alarm that nobody heeds."""
+    assert sorted(checks.load().keys() - seen[status]) == []

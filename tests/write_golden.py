@@ -1,0 +1,39 @@
+"""`make golden`: what we conclude from each story, as JSON. To be read in the diff: every change is a change of what people are told."""
+
+import json
+from pathlib import Path
+
+from nl_forensics.case import Case
+from nl_forensics.checks import run_checks
+from nl_forensics.finding import Findings
+
+STORIES = Path(__file__).parent / "stories"
+GOLDEN = Path(__file__).parent / "golden"
+TOLD = ("check", "status", "severity", "subject", "because", "when")
+
+
+def names() -> list[str]:
+    """Every recorded story."""
+    return sorted(folder.name for folder in STORIES.iterdir() if folder.is_dir())
+
+
+def golden(findings: Findings) -> list[dict[str, str]]:
+    """What is told of each finding, worst first, as it is told."""
+    return [{name: str(getattr(finding, name)) for name in TOLD} for finding in findings]
+
+
+def as_text(findings: Findings) -> str:
+    return json.dumps(golden(findings), indent=1, ensure_ascii=False) + "\n"
+
+
+def main() -> None:
+    GOLDEN.mkdir(exist_ok=True)
+    for stale in GOLDEN.glob("*.json"):
+        if stale.stem not in names():
+            stale.unlink()
+    for name in names():
+        (GOLDEN / f"{name}.json").write_text(as_text(run_checks(Case(STORIES / name))), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
