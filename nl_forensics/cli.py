@@ -142,7 +142,7 @@ def doctor_command(parameters: Path, as_json: bool) -> int:
     reached = case.coverage()
     if as_json:
         _print_json({"coverage": reached.to_dict("records"), "unknown": findings.gaps().to_dict("records")})
-        return 3 if findings.unknowns else 0
+        return 3 if findings.blind_spots else 0
     for answer in case.answers.get(REACHED, {}).values():
         click.echo(f"{answer.instance}: {answer.why or 'asked'}")
     for line in reached[reached["not seen"] != ""].to_dict("records"):
@@ -154,7 +154,7 @@ def doctor_command(parameters: Path, as_json: bool) -> int:
         if not findings.unknowns
         else f"{len(findings.unknowns)} checks would stay unknown"
     )
-    return 3 if findings.unknowns else 0
+    return 3 if findings.blind_spots else 0
 
 
 @cli.command("permissions")

@@ -147,11 +147,11 @@ class _Collection:
             )
             worker.process.start()
             theirs.close()
-        worker.silent_after = time.monotonic() + 10 * GRACE_S  # the process itself has to start
+        worker.silent_after = self.deadline  # until it says that it connects: a busy machine of ours is no outage
 
     def _listen(self, running: dict[Connection, _Worker]) -> None:
         """Wait for the next message, or for the next worker that is silent for too long."""
-        nearest = min(min(worker.silent_after for worker in running.values()), self.deadline)
+        nearest = min(self.deadline, *(worker.silent_after for worker in running.values()))
         ready = wait(list(running), max(0.0, nearest - time.monotonic()))
         for pipe, worker in running.items():
             if time.monotonic() >= self.deadline:

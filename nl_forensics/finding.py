@@ -49,7 +49,7 @@ class Evidence(NamedTuple):
 class Finding:
     """One check's conclusion about one subject.
 
-    severity  of a problem; "" otherwise
+    severity  of a problem; "" otherwise, but `note` also where it is housekeeping that could not be judged
     at        when it happened or began, UTC; None when undated
     rows      the rows that break the rule; empty unless it is a problem
     closes    of an unknown: what would close the gap
@@ -130,6 +130,11 @@ class Findings(list):
         return Findings(f for f in self if f.status is Status.UNKNOWN)
 
     @property
+    def blind_spots(self) -> "Findings":
+        """The unknowns that keep the verdict from being good: housekeeping that could not be judged is none."""
+        return Findings(f for f in self.unknowns if not f.is_note)
+
+    @property
     def oks(self) -> "Findings":
         return Findings(f for f in self if f.status is Status.OK)
 
@@ -162,9 +167,9 @@ class Findings(list):
         """The findings in one sentence: the worst of them, or what kind of silence it is."""
         if self.problems:
             return f"{self.problems[0].subject}: {self.problems[0].because}."
-        if self.unknowns:
+        if self.blind_spots:
             return "Nothing wrong was seen, but not everything was seen."
-        return "Everything was seen, and nothing is wrong."
+        return "Nothing is wrong, and all that matters for it was seen."
 
     def frame(self) -> pd.DataFrame:
         """One row per finding: status, severity, subject, because, when, check."""
@@ -177,7 +182,7 @@ class Findings(list):
             return 4
         if self.problems:
             return 1
-        return 3 if self.unknowns or any(f.when == When.AFTER for f in self.oks) else 0
+        return 3 if self.blind_spots or any(f.when == When.AFTER for f in self.oks) else 0
 
     def _repr_html_(self) -> str:
         return f"<p>{html.escape(self.verdict())} {self.counts()}.</p>" + self.frame().to_html(index=False, border=0)
@@ -187,7 +192,7 @@ class Findings(list):
 
 
 def _rank(finding: Finding) -> tuple:
-    severity = list(Severity).index(Severity(finding.severity)) if finding.severity else len(Severity)
+    severity = list(Severity).index(Severity(finding.severity)) if finding.severity else 0
     history = finding.when == When.BEFORE
     earliest = finding.at.value if finding.at is not None else float("inf")
     return list(Status).index(finding.status), history, severity, earliest, finding.check, finding.subject

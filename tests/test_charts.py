@@ -99,6 +99,14 @@ def test_empty_and_partial_denies_nothing(name, tmp_path):
     assert "could be seen" in chart.words
 
 
+def test_sessions_that_a_plain_role_may_not_see_are_not_zero_connections(tmp_path):
+    """Without pg_monitor the rows of others have no backend_type, so that they can't be counted as connections."""
+    hidden = {"pid": 1, "backend_type": None, "query": "<insufficient privilege>"}
+    slots = {"name": "max_connections", "setting": "50", "unit": None, "origin": "default", "pending_restart": False}
+    answers = {"pg_activity": {"records": [hidden], "proof": "read"}, "pg_settings": {"records": [slots]}}
+    assert "Nothing of this could be seen" in drawn("connections_by_state", case_of(tmp_path, answers)).words
+
+
 @pytest.mark.parametrize("specimen", SPECIMENS)
 def test_every_recorded_fault_can_be_drawn(specimen, tmp_path):
     answers = json.loads((FOLDER / f"{specimen}.json").read_text())["answers"]

@@ -29,8 +29,9 @@ INCIDENT_BLOCK = re.compile(r"^incident:\n(?:[ ].*\n)+", re.MULTILINE)
 
 
 def demo_incident() -> dict:
-    """The question that the demo case answers, without what was left empty."""
-    return {name: value for name, value in Case(DEMO).incident.model_dump(mode="json").items() if value}
+    """The question that the demo case answers, what it is called first, without what was left empty."""
+    asked = Case(DEMO).incident.model_dump(mode="json")
+    return {name: value for name, value in ({"id": asked["id"], "title": asked["title"]} | asked).items() if value}
 
 
 def executed(path: Path, incident: dict):

@@ -127,7 +127,7 @@ def _seen(case: Case, name: str) -> tuple[pd.DataFrame | None, list[str]]:
     holes = sources.load()[name].holes(rows)
     if holes.any():
         gaps.append(f"{name}: {holes.sum()} of {len(rows)} rows are incomplete")
-    return rows[~holes].reset_index(drop=True), gaps
+    return (None if len(rows) and holes.all() else rows[~holes].reset_index(drop=True)), gaps
 
 
 def _shortened(gaps: list[str]) -> str:

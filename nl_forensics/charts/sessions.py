@@ -37,8 +37,9 @@ def connections_by_state(face: Face, pg_activity, pg_settings):
     bars = []
     for instance, slots in usable.items():
         counts = _counts(clients[clients["instance"] == instance])
-        open_now = sum(counts.values())
-        bars.append(Bar(instance, counts, f"{open_now:.0f} of {slots:.0f}, {PERCENT.words(open_now / slots)}", slots))
+        open_now, least = sum(counts.values()), "at least " if face.partial else ""
+        text = f"{least}{open_now:.0f} of {slots:.0f}, {PERCENT.words(open_now / slots)}"
+        bars.append(Bar(instance, counts, text, slots))
     face.bars(bars, NUMBER, f"connections, {asked(pg_activity)}", "slots that can be used", STATES)
     told = (
         f"{bar.name}: {bar.text} usable slots ({', '.join(f'{n:.0f} {state}' for state, n in bar.parts.items()) or 'none open'})"
@@ -66,7 +67,7 @@ def pool_clients(face: Face, pgbouncer_pools):
     if pgbouncer_pools.empty:
         return face.say(f"The pooler has no pool in use, {asked(pgbouncer_pools)}.")
     rows = pgbouncer_pools.assign(name=named(pgbouncer_pools, "database", "role"))
-    worst = rows.sort_values(["waiting_clients", "active_clients"], ascending=False, kind="stable").drop_duplicates(
+    worst = rows.sort_values(["waiting_clients", "longest_wait_s"], ascending=False, kind="stable").drop_duplicates(
         "name"
     )
     bars = [

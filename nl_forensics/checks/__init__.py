@@ -135,7 +135,11 @@ class Check:
         shown = "; ".join(list(where)[:3]) + (f"; and {len(where) - 3} more" if len(where) > 3 else "")
         closes = next((gap.closes for gap in gaps if gap.closes), "")
         bug = any(answer.error == "Bug" for name in self.needs for answer in case.answers.get(name, {}).values())
-        return self._finding(case, Status.UNKNOWN, f"not seen: {shown}", closes=closes, bug=bug)
+        return self._finding(case, Status.UNKNOWN, f"not seen: {shown}", closes=closes, bug=bug, severity=self._note_or_none)
+
+    @property
+    def _note_or_none(self) -> str:
+        return self.severity if self.severity == Severity.NOTE else ""
 
     def _ok(self, case: Case, limits: dict) -> Finding:
         """The rule holds, for the time that the tables show."""
@@ -185,7 +189,8 @@ def _holes(name: str, table: pd.DataFrame) -> list[Gap]:
         return []
     lacking = table[[column for column in source.columns if column not in source.nullable]].isna().any()
     columns = ", ".join(lacking[lacking].index)
-    return [Gap(name, "", f"{holed.sum()} of {len(table)} rows lack {columns}", source.needs.closes(source.system))]
+    closes = source.hole or source.needs.closes(source.system)
+    return [Gap(name, "", f"{holed.sum()} of {len(table)} rows lack {columns}", closes)]
 
 
 CHECKS: dict[str, Check] = {}

@@ -79,10 +79,12 @@ def _is_user_and_password(text: bytes, start: int, end: int) -> bool:
 
 
 def _is_bootstrap_token(text: bytes, start: int, end: int) -> bool:
-    """`abcdef.0123456789abcdef`, not a decimal fraction, not a host name."""
+    """`abcdef.0123456789abcdef`, not a decimal fraction, not a host name, not the name of an event (`node01.17a1b2c3d4e5f607`)."""
     secret = text[start:end].partition(b".")[2]
     digits = sum(byte in b"0123456789" for byte in secret)
-    return 3 <= digits < len(secret) and text[start - 1 : start] not in (b".", b"-")
+    return (
+        3 <= digits < len(secret) and text[start - 1 : start] not in (b".", b"-") and not _EVENT_TIME.fullmatch(secret)
+    )
 
 
 def _is_card(text: bytes, start: int, end: int) -> bool:
@@ -99,9 +101,10 @@ def _is_card(text: bytes, start: int, end: int) -> bool:
 _DOCUMENTATION = tuple(
     ipaddress.ip_network(net) for net in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
 )
+_EVENT_TIME = re2.compile(rb"1[5-9a][0-9a-f]{14}")
 _OUTCOME = re2.compile(rb"(?i)(?:is|fail\w*|error|required|denied|rejected|ok|enabled|disabled|timeout|timed)\b")
 _HEX_GROUP_BEFORE = re2.compile(rb"(?i)[0-9a-f]:\z")
-_VERSION_BEFORE = re2.compile(rb"(?i)(?:\b(?:version|release|build|chart|ver)\W{0,4}|[a-z][/-])\z")
+_VERSION_BEFORE = re2.compile(rb"(?i)(?:\b(?:version|release|build|chart|ver)[\W_]{0,4}|[a-z][/-])\z")
 
 
 def address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -125,7 +128,7 @@ def _is_public(text: bytes) -> bool:
 def _is_public_ip(text: bytes, start: int, end: int) -> bool:
     """Not part of a longer dotted or coloned number, and not a version such as `Chrome/119.0.1.2`."""
     before, value, after = text[max(0, start - 16) : start], text[start:end], text[end : end + 2]
-    if before.endswith((b".", b"_")) or (after[:1] in (b"_", b".") and after[1:].isalnum()):
+    if before.endswith(b".") or (after[:1] in (b"_", b".") and after[1:].isalnum()):
         return False
     if b":" in value and _HEX_GROUP_BEFORE.search(before):
         return False
@@ -140,7 +143,7 @@ def _is_person(text: bytes, start: int, end: int) -> bool:
 
 
 # Where a token can begin: also after an escaped newline, a percent-encoded quote or a terminal's colour.
-_BEGIN = r"(?:\\[nrtbf]|\\u[0-9A-Fa-f]{4}|%[0-9A-Fa-f]{2}|\x1b\[[0-9;]*m|\b)"
+_BEGIN = r"(?:\\[nrtbf]|\\u[0-9A-Fa-f]{4}|%[0-9A-Fa-f]{2}|\x1b\[[0-9;]*m|\b|_)"
 _Q = r"\\*[\"'`]"  # a quote, escaped or not
 
 
@@ -161,7 +164,7 @@ _TOKENS = {
     "aws_key": r"(?:AKIA|ASIA|ABIA|ACCA|A3T[A-Z0-9])[A-Z0-9]{16}\b",
     "aws_session": r"(?:FwoGZXIvYXdz|IQoJb3JpZ2lu)[A-Za-z0-9+/=]{40,}",
     "github_token": r"gh[opusr]_[A-Za-z0-9_]{30,}|github_pat_[A-Za-z0-9_]{22,}",
-    "gitlab_token": r"gl[a-z]{2,6}-[A-Za-z0-9_.-]{20,}|GR1348941[A-Za-z0-9_-]{20,}",
+    "gitlab_token": r"gl(?:pat|dt|rtr?|cbt|ptt|ft|imt|agent|oas|soat|ffct|wt)-[A-Za-z0-9_.-]{20,}|GR1348941[A-Za-z0-9_-]{20,}",
     "slack_token": r"xox[abceoprs](?:\.xox[bp])?-[A-Za-z0-9-]{10,}|xapp-\d-[A-Za-z0-9-]{10,}",
     "google_key": r"AIza[A-Za-z0-9_-]{35}|ya29\.[A-Za-z0-9_-]{20,}|GOCSPX-[A-Za-z0-9_-]{20,}|1//0[A-Za-z0-9_-]{40,}",
     "sendgrid_key": r"SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}",
@@ -176,7 +179,7 @@ _TOKENS = {
     "telegram_token": r"\d{8,10}:AA[A-Za-z0-9_-]{33}",
     "observability_key": r"NRAK-[A-Z0-9]{27}|NR(?:II|AA|BR|JS)-[A-Za-z0-9-]{20,}|sntry[su]_[A-Za-z0-9_+/=-]{30,}"
     r"|dt0[a-z]\d\d\.[A-Z0-9]{24}\.[A-Z0-9]{40,}|lsv2_[a-z]{2}_[0-9a-f_]{32,}|ph[xs]_[A-Za-z0-9]{32,}|u\+[A-Za-z0-9_-]{18}\b",
-    "cloud_token": r"do[opr]_v1_[0-9a-f]{64}|HRKU-[A-Za-z0-9_-]{30,}|dapi[0-9a-f]{32}|dp\.[a-z]{2,4}\.[A-Za-z0-9_.-]{30,}"
+    "cloud_token": r"do[opr]_v1_[0-9a-f]{64}|HRKU-[A-Za-z0-9_-]{30,}|dapi[0-9a-f]{32}|dp\.(?:pt|st|sa|ct|scim|audit)\.[A-Za-z0-9_.-]{40,}"
     r"|pscale_(?:tkn|pw|oauth)_[A-Za-z0-9_.-]{32,}|sbp_[0-9a-f]{40}|sb_secret_[A-Za-z0-9_-]{20,}|pul-[0-9a-f]{40}"
     r"|tskey-[a-z]+-[A-Za-z0-9-]{16,}|fo1_[A-Za-z0-9_-]{40,}|fm[12][ar]?_[A-Za-z0-9+/=]{40,}"
     r"|[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{60,}|LTAI[A-Za-z0-9]{20}|ABSK[A-Za-z0-9+/=]{100,}",
@@ -190,38 +193,63 @@ _TOKENS = {
     r"|(?:pbkdf2|scrypt)[_:][a-z0-9_:]*\$[A-Za-z0-9$:+/=.]{20,}",
 }
 
-_PLACES = {
-    "private_key": r"(?s)(-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\z))",
-    "password_hash": r"(\$2[abxy]?\$\d\d\$[./A-Za-z0-9]{22,53}|\$argon2(?:id|i|d)\$[A-Za-z0-9$=,+/.]+"
-    r"|\$(?:1|5|6|y|7|apr1|scrypt)\$[./A-Za-z0-9=$]{16,})",
-    "url_password": r"(?i)(?:postgres(?:ql)?|mysql|mariadb|rediss?|valkeys?|mongodb|amqps?|nats|kafka|clickhouse|ldaps?|smtps?)(?:\+\w+)?"
-    r"://[^\s/:@\"'<>\\]*:([^\s\"'\\]+)@",
-    "url_userinfo": r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/:@\"'<>?#\\]*:([^\s/\"'?#\\]+)@",
-    "url_token": r"(?i)https?://([^\s/:@\"'<>?#\\]{16,})@",
-    "url_signature": r"(?i)[?&](?:sig|signature|x-(?:amz|goog)-signature|code|assertion|ticket|key|auth)=([^&\s\"'<>#\\]{16,})",
-    "dsn_password": r"[A-Za-z0-9_.-]+:([^\s\"'\\]+)@(?:tcp|unix)\(",
-    "webhook": r"(?:hooks\.slack\.com/(?:services|workflows|triggers)|discord(?:app)?\.com/api/webhooks"
-    r"|[a-z0-9]+\.webhook\.office\.com/webhookb2)/([A-Za-z0-9_/@+-]{20,})",
-    "aws_secret": rf"A[KS]IA[A-Z0-9]{{16}}(?:{_Q})?\s*[,:;|\s]\s*(?:{_Q})?([A-Za-z0-9/+]{{40}})\b",
-    "session_cookie": r"(?i)(?:\b(?:sess|session|sid)|\w+_session|connect\.sid|phpsessid|jsessionid|sessionid)=([A-Za-z0-9_.%+/=:-]{16,})",
-    "paging_key": r"(?i)(?:routing|integration|service)_?key\W{1,8}([0-9a-f]{32}|R[0-9A-Z]{31})\b",
-    "sql_password": r"(?i)\b(?:PASSWORD|IDENTIFIED\s+BY)\s+(?:[EN]|U&)?'((?:[^'\\]|''|\\.)*)(?:'|\z)",
-    "sql_password_dollar": r"(?is)\bPASSWORD\s+\$\w*\$(.*?)(?:\$\w*\$|\z)",
-    "quoted_password": r"(?i)\b(?:password|passphrase)\s+\\*\"([^\s\"\\]+)\\*\"",
-    "row": r"(?:Failing row contains \(|[Pp]arameters: \$1 = |COPY \S+, line \d+(?:, column \S+)?: )([^\n]+)",
-    "xml_value": r"<(?:[a-z]\w*:)?(?i:[\w.-]*(?:password|passwd|secret|token|(?:api|access|secret|private)[_-]?key)\d*)>([^<]+)<",
-    "redis_acl": r"(?i)\bSETUSER\b[^\n]*?([><#][^\n]*)",
-    "redis_acl_hash": r"(?:^|[\s\"'])#([0-9a-f]{64})\b",
-    "command_password": r"\b(?:redis-cli\b[^|;\n]*?\s(?:-a|--pass)|sshpass\s+-p|(?:mysql(?:dump|admin)?|docker\s+login)\b[^|;\n]*?\s-p"
-    r"|curl\b[^|;\n]*?\s(?:-u|--user)[ =]?[\"']?[^\s:\"']*:)\s*[\"']?([^\s\"'$]+)",
-}
+_PLACES = (
+    (
+        "private_key",
+        r"(?s)(-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\z))",
+    ),
+    (
+        "password_hash",
+        r"(\$2[abxy]?\$\d\d\$[./A-Za-z0-9]{22,53}|\$argon2(?:id|i|d)\$[A-Za-z0-9$=,+/.]+"
+        r"|\$(?:1|5|6|y|7|apr1|scrypt)\$[./A-Za-z0-9=$]{16,})",
+    ),
+    (
+        "url_password",
+        r"(?i)(?:postgres(?:ql)?|mysql|mariadb|rediss?|valkeys?|mongodb|amqps?|nats|kafka|clickhouse|ldaps?|smtps?)(?:\+\w+)?"
+        r"://[^\s/:@\"'<>\\]*:([^\s\"'\\]+)@",
+    ),
+    ("url_userinfo", r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/:@\"'<>?#\\]*:([^\s/\"'?#\\]+)@"),
+    ("url_token", r"(?i)https?://([^\s/:@\"'<>?#\\]{16,})@"),
+    (
+        "url_signature",
+        r"(?i)[?&](?:sig|signature|x-(?:amz|goog)-signature|code|assertion|ticket|key|auth)=([^&\s\"'<>#\\]{16,})",
+    ),
+    ("dsn_password", r"[A-Za-z0-9_.-]+:([^\s\"'\\]+)@(?:tcp|unix)\("),
+    (
+        "webhook",
+        r"(?:hooks\.slack\.com/(?:services|workflows|triggers)|discord(?:app)?\.com/api/webhooks"
+        r"|[a-z0-9]+\.webhook\.office\.com/webhookb2)/([A-Za-z0-9_/@+-]{20,})",
+    ),
+    ("aws_secret", rf"A[KS]IA[A-Z0-9]{{16}}(?:{_Q})?\s*[,:;|\s]\s*(?:{_Q})?([A-Za-z0-9/+]{{40}})\b"),
+    (
+        "session_cookie",
+        r"(?i)(?:\b(?:sess|session|sid)|\w+_session|connect\.sid|phpsessid|jsessionid|sessionid)=([A-Za-z0-9_.%+/=:-]{16,})",
+    ),
+    ("paging_key", r"(?i)(?:routing|integration|service)_?key\W{1,8}([0-9a-f]{32}|R[0-9A-Z]{31})\b"),
+    ("sql_password", r"(?i)\b(?:PASSWORD|IDENTIFIED\s+BY)\s+(?:[EN]|U&)?'((?:[^'\\]|''|\\.)*)(?:'|\z)"),
+    ("sql_password", r"(?i)\bPASSWORD\s+''([^']+)(?:''|\z)"),
+    ("sql_password", r"(?is)\bPASSWORD\s+\$\w*\$(.*?)(?:\$\w*\$|\z)"),
+    ("quoted_password", r"(?i)\b(?:password|passphrase)\s+\\*\"([^\s\"\\]+)\\*\""),
+    ("row", r"(?:Failing row contains \(|[Pp]arameters: \$1 = |COPY \S+, line \d+(?:, column \S+)?: )([^\n]+)"),
+    (
+        "xml_value",
+        r"<(?:[a-z]\w*:)?(?i:[\w.-]*(?:password|passwd|secret|token|(?:api|access|secret|private)[_-]?key)\d*)>([^<]+)</",
+    ),
+    ("redis_acl", rf"(?i)\bSETUSER(?:{_Q})?\s+\S+\s(?:[^\n]*?[\s\"'])?([><#][^\n]*)"),
+    ("redis_acl_hash", r"(?:^|[\s\"'])#([0-9a-f]{64})\b"),
+    (
+        "command_password",
+        r"\b(?:redis-cli\b[^|;\n]*?\s(?:-a|--pass)|sshpass\s+-p|(?:mysql(?:dump|admin)?|docker\s+login)\b[^|;\n]*?\s-p"
+        r"|curl\b[^|;\n]*?\s(?:-u|--user)[ =]?[\"']?[^\s:\"']*:)\s*[\"']?([^\s\"'$]+)",
+    ),
+)
 
 _CARD = r"4\d{15}|5[1-5]\d{14}|2[2-7]\d{14}|3[47]\d{13}|3(?:0[0-5]|[68]\d)\d{11}|35\d{14}|6(?:011|5\d\d|4[4-9]\d|2\d\d)\d{12}"
 _IPV6 = r"(?i)[23][0-9a-f]{3}:(?:[0-9a-f]{0,4}:){0,6}(?:[0-9a-f]{1,4}\b|:|(?:\d{1,3}\.){3}\d{1,3}\b)"
 
 SECRETS = (
     *(_token(kind, pattern) for kind, pattern in _TOKENS.items()),
-    *(_place(kind, pattern) for kind, pattern in _PLACES.items()),
+    *(_place(kind, pattern) for kind, pattern in _PLACES),
     _token("ai_key", r"sk-[A-Za-z0-9_-]{20,}", _has_capital_and_digit),
     _token("bootstrap_token", r"[a-z0-9]{6}\.[a-z0-9]{16}\b", _is_bootstrap_token),
     _token("card", rf"(?:{_CARD})\b", _is_card),

@@ -71,6 +71,7 @@ class Source:
     columns   name → dtype of every column; a null in one that is not `nullable` is a hole
     covers    `window`: events or series over the incident; `ring`: as far back as a ring reaches;
               `since`: counters, as deltas between two readings; `now`: this moment only
+    hole      what a null in such a column means, and what to do, where it is no matter of permission
     readings  how often it is asked, spread over the platform's `budget.readings_s`; every record then carries
               `reading` (0, 1, …) and `read_at`
     """
@@ -86,6 +87,7 @@ class Source:
     needs: Permission
     guide: tuple[str, ...]
     doc: str
+    hole: str = ""
 
     @property
     def shows_only_now(self) -> bool:
@@ -160,6 +162,7 @@ def source(
     nullable: tuple[str, ...] = (),
     readings: int = 1,
     guide: tuple[str, ...] = (),
+    hole: str = "",
 ):
     """Register the decorated fetch. Its name names the recorded file, the table, and the argument of every check."""
 
@@ -177,6 +180,7 @@ def source(
             needs,
             guide,
             inspect.getdoc(fetch) or "",
+            hole,
         )
         return SOURCES[name]
 

@@ -30,7 +30,10 @@ def every_queue_is_a_queue(redis_queues):
     guide=("C031",),
 )
 def every_queue_takes_writes(redis_queues):
-    """Every queue lies on an instance that takes writes."""
+    """Every queue lies on an instance that takes writes.
+
+    A service that was pointed at a replica reads well, and is refused only when it pushes: a failover can leave it there.
+    """
     return redis_queues[redis_queues.role != "master"].drop_duplicates(["instance", "key"])
 
 

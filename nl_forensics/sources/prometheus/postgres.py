@@ -34,8 +34,9 @@ series(
     " or 0 * max by (instance) (pg_settings_max_connections{{{postgres}}}))",
     value="slots",
     guide=("C067",),
-    doc="""Connections that anyone may open: max_connections without what is reserved for superusers (and, from PostgreSQL 16 on, for a
-    role).""",
+    doc="""Connections that anyone may open.
+
+    max_connections without what is reserved for superusers and, from PostgreSQL 16 on, for a role.""",
 )
 
 series(
@@ -53,8 +54,9 @@ series(
     " + rate(pg_stat_database_blks_read{{{postgres}}}[{range}])) > 0)",
     value="hit_ratio",
     sparse=True,
-    doc="""Share of the blocks that were found in shared_buffers, 0 to 1. No value where no block was asked for. What the cache of the
-    operating system spared the disk is not seen.""",
+    doc="""Share of the blocks that were found in shared_buffers, 0 to 1.
+
+    No value where no block was asked for. What the cache of the operating system spared the disk is not seen.""",
 )
 
 series(

@@ -87,8 +87,9 @@ series(
     "sum by (instance) (increase(redis_slowlog_last_id{{{redis}}}[{range}]))",
     value="slow_commands",
     guide=("C076",),
-    doc="""Commands that entered the slow log in the 5 min (one step, where that is longer) that end at `at`: it tells when
-    there were some, even where the ring has lost them. The number of the very first one is 0, so it is not counted.""",
+    doc="""Commands that entered the slow log in the 5 min (one step, where that is longer) that end at `at`.
+
+    It tells when there were some, even where the ring has lost them. The number of the very first one is 0, so it is not counted.""",
 )
 
 series(
@@ -98,6 +99,7 @@ series(
     labels=("target", "key"),
     sparse=True,
     guide=("C031",),
-    doc="""Items in each queue that the platform file names. No value where the queue was empty: Redis has no empty lists. The exporter
-    must be told the key (`-check-single-keys`).""",
+    doc="""Items in each queue that the platform file names.
+
+    No value where the queue was empty: Redis has no empty lists. The exporter must be told the key (`-check-single-keys`).""",
 )

@@ -225,7 +225,7 @@ def redis_precious(redis, platform):
     policy, limit = memory["maxmemory_policy"], memory["maxmemory"]
     found = _sample(redis, platform)
     yield Proof(f"the platform file names {len(platform.redis.precious)} patterns; the policy is {policy}")
-    seen: dict[str, dict] = {key: {"keys": 0, "keys_with_ttl": 0} for key in platform.redis.precious}
+    seen = {key: {"keys": 0, "keys_with_ttl": 0} for key in platform.redis.precious}
     for (key, _, _), sums in found.prefixes.items():
         if key in seen:
             seen[key] = {name: seen[key][name] + sums[name] for name in seen[key]}

@@ -35,6 +35,7 @@ def _queues(records: list[dict]) -> pd.DataFrame:
     readings=4,
     needs=Permission(redis="+type +llen +xlen +zcard +scard +xinfo|groups +info"),
     guide=("C031",),
+    hole="a queue that is not there may be empty, or wrongly named: check redis.queues in the platform file",
 )
 def redis_queues(redis, platform):
     """Length of each queue that the platform file names, over several readings; one row per queue and reading.

@@ -96,7 +96,7 @@ def redis_server(redis):
     connected_clients, blocked_clients, most_clients   connections; those that wait in a blocking command; maxclients
     client_buffers_bytes, replica_buffers_bytes        memory of the connections, of clients and of replicas
     """
-    asked: dict = {}
+    asked = {}
     for section in ("server", "clients", "memory", "persistence", "replication"):
         asked |= redis.call("INFO", section)
     yield _kept(asked, SERVER) | {"server_time_usec": asked["server_time_usec"]}
