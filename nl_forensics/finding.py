@@ -169,6 +169,9 @@ class Findings(list):
             return f"{self.problems[0].subject}: {self.problems[0].because}."
         if self.blind_spots:
             return "Nothing wrong was seen, but not everything was seen."
+        if seen_later := sum(f.when == When.AFTER for f in self.oks):
+            later = f"{_count(seen_later, 'question')} could be answered only for the time after the incident"
+            return f"Nothing wrong was seen, but {later}."
         return "Nothing is wrong, and all that matters for it was seen."
 
     def frame(self) -> pd.DataFrame:

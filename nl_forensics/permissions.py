@@ -18,15 +18,14 @@ def postgres() -> str:
 
 
 def redis(version: str = "7.0") -> str:
-    """The ACL line: keys can be looked at but never read or written. Redis 6.2 knows no read-only key patterns."""
-    keys = "%R~*" if version >= "7" else "~*"
-    return f"ACL SETUSER {ROLE} on >… resetkeys {keys} resetchannels -@all {redis_commands()}"
+    """The ACL line of the user."""
+    return f"ACL SETUSER {ROLE} on >… {redis_rules(version)}"
 
 
-def redis_commands() -> str:
-    """The ACL rules of every command that a source sends."""
-    rules = {rule for source in sources.load().values() for rule in source.needs.redis.split()}
-    return " ".join(sorted(rules))
+def redis_rules(version: str = "7.0") -> str:
+    """Every command that a source sends; keys can be looked at, never read or written. 6.2 knows no read-only key patterns."""
+    commands = {rule for source in sources.load().values() for rule in source.needs.redis.split()}
+    return f"resetkeys {'%R~*' if version >= '7' else '~*'} resetchannels -@all {' '.join(sorted(commands))}"
 
 
 def pgbouncer() -> str:

@@ -45,6 +45,7 @@ def test_an_installed_package_works_outside_the_checkout(tmp_path):
     subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", tmp_path, TOP], check=True)
     [wheel] = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
+    assert {str(path.relative_to(TOP)) for path in (TOP / "nl_forensics").rglob("*.py")} <= set(names)
     for wanted in (
         "parameters_shipped/platforms/neurallog.yaml",
         "templates/report.html",

@@ -29,7 +29,7 @@ OURS = [name for name, one in sources.load().items() if one.system == "redis"]
 
 @pytest.fixture(scope="module", params=stack.VERSIONS)
 def server(request):
-    with stack.start(request.param, {"save": ""}, acl=generated_acl(request.param)) as running:
+    with stack.start(request.param, {"save": ""}) as running:
         yield running
 
 
@@ -60,13 +60,6 @@ def asked(server):
     opened = link("redis", server.url())
     yield opened
     opened.close()
-
-
-def generated_acl(version):
-    """Exactly the commands that the sources declare."""
-    words = sorted({rule for name in OURS for rule in sources.load()[name].needs.redis.split()} | {"+info"})
-    keys = "~*" if version == "6.2" else "%R~*"
-    return f"resetkeys {keys} resetchannels -@all {' '.join(words)}"
 
 
 # --- The link ---------------------------------------------------------------------------------------------------------

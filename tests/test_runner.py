@@ -396,28 +396,36 @@ def test_gaps_are_grouped_by_what_would_close_them():
         [
             told(Status.UNKNOWN, check="a", closes="grant it"),
             told(Status.UNKNOWN, check="b", closes="grant it"),
-            told(Status.UNKNOWN, check="c", because="no idea"),
+            told(Status.UNKNOWN, check="c", because="not seen: anything"),
+            told(Status.UNKNOWN, check="d", because="not seen: something"),
             FINE,
         ]
     ).gaps()
-    assert list(gaps["what would close it"]) == ["grant it", "no idea"]
-    assert list(gaps.checks) == [2, 1]
-    assert list(gaps.unanswered) == ["a, b", "c"]
+    assert list(gaps["what would close it"]) == ["grant it", *["nothing that could be granted or set"] * 2]
+    assert list(gaps.checks) == [2, 1, 1]
+    assert list(gaps["not seen"]) == ["because", "anything", "something"]
+    assert list(gaps.unanswered) == ["a, b", "c", "d"]
 
 
 @pytest.mark.parametrize(
     ("findings", "verdict"),
     [
-        ([FINE, FINE_LATER], "0 problems, 0 questions not answered, 2 fine (1 of these only after the incident)."),
+        ([FINE, NOTE], "Nothing is wrong, and all that matters for it was seen."),
         (
-            [FINE, UNKNOWN],
-            "Nothing wrong was seen, but not everything was seen. 0 problems, 1 question not answered, 1 fine.",
+            [FINE, FINE_LATER],
+            "Nothing wrong was seen, but 1 question could be answered only for the time after the incident.",
         ),
-        ([PROBLEM], "subject: because. 1 problem, 0 questions not answered, 0 fine."),
+        ([FINE, UNKNOWN], "Nothing wrong was seen, but not everything was seen."),
+        ([PROBLEM, HISTORY, UNKNOWN], "subject: because."),
     ],
 )
 def test_verdict(findings, verdict):
     assert Findings(findings).verdict() == verdict
+
+
+def test_counts():
+    counted = Findings([PROBLEM, HISTORY, UNKNOWN, FINE, FINE_LATER]).counts()
+    assert counted == "1 problem, 1 question not answered, 2 fine (1 of these only after the incident)"
 
 
 def test_findings_are_json_whatever_the_rows_hold():

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
 from nl_forensics import checks, sources
 from nl_forensics.case import Case
 from nl_forensics.finding import Status
 from nl_forensics.rounds import open_round
 from nl_forensics.sources import Partial, Proof
-
 from tests.record import specimens
 from tests.write_golden import STORIES
 
@@ -108,7 +108,10 @@ def _copy(case: Case) -> Case:
     return copy
 
 
-@pytest.mark.parametrize("worsen", [_refused, _empty, _partial, _altered, _holed], ids=lambda worsen: worsen.__name__[1:])
+WAYS = (_refused, _empty, _partial, _altered, _holed)
+
+
+@pytest.mark.parametrize("worsen", WAYS, ids=[worsen.__name__[1:] for worsen in WAYS])
 @pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
 def test_bad_evidence_is_never_health(healthy, check, worsen):
     for name in check.needs:

@@ -18,6 +18,7 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -34,7 +35,7 @@ from nl_forensics.charts.words import cut
 from nl_forensics.errors import ForensicsError
 
 MIME = "application/vnd.nl-forensics.chart+json"
-COLOURS = 64
+COLOURS = 128
 LONGEST_GAP = 160
 MOST_GAPS = 2  # told on the face of a chart; the coverage of the case tells them all
 
@@ -51,17 +52,19 @@ class Chart:
     words: str
     fingerprint: str
 
+    @cached_property
     def png(self) -> bytes:
-        """The picture, the same bytes for the same data. Few colours: a third of the size, in every notebook and report."""
+        """The picture, the same bytes for the same data. Few colours: less than half of the size, in every notebook and report."""
         canvas, picture = FigureCanvasAgg(self.figure), io.BytesIO()
         with style.context(STYLE):
             canvas.draw()
-        Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").quantize(COLOURS).save(picture, "png")
+        image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+        image.quantize(COLOURS, Image.Quantize.MAXCOVERAGE).save(picture, "png")
         return picture.getvalue()
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         return {
-            "image/png": base64.b64encode(self.png()).decode(),
+            "image/png": base64.b64encode(self.png).decode(),
             "text/plain": repr(self),
             MIME: {"words": self.words, "fingerprint": self.fingerprint},
         }

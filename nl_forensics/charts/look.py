@@ -6,7 +6,7 @@ from matplotlib.font_manager import findfont, get_font
 
 from nl_forensics.charts.words import cut
 
-LONGEST_NAME = 46
+LONGEST_NAME = 56
 INK, QUIET, WARNING, GROUND, GRID = "#1b2430", "#5a6672", "#7a3b00", "#eef1f4", "#dfe4e9"
 # Okabe and Ito: told apart by colour-blind people; lines differ in their dashes and bars in their hatches, too, for print in grey.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")

@@ -135,7 +135,9 @@ class Check:
         shown = "; ".join(list(where)[:3]) + (f"; and {len(where) - 3} more" if len(where) > 3 else "")
         closes = next((gap.closes for gap in gaps if gap.closes), "")
         bug = any(answer.error == "Bug" for name in self.needs for answer in case.answers.get(name, {}).values())
-        return self._finding(case, Status.UNKNOWN, f"not seen: {shown}", closes=closes, bug=bug, severity=self._note_or_none)
+        return self._finding(
+            case, Status.UNKNOWN, f"not seen: {shown}", closes=closes, bug=bug, severity=self._note_or_none
+        )
 
     @property
     def _note_or_none(self) -> str:

@@ -13,7 +13,6 @@ from nl_forensics.connect import measured_clock
 from nl_forensics.errors import BadAnswer, NotAllowed, NotConfigured, NotReachable, SourceError
 from nl_forensics.platform import Budget, Endpoint
 
-CONNECTING = frozenset({"info"})
 WITH_SUBCOMMAND = frozenset({"acl", "client", "cluster", "config", "latency", "memory", "object", "slowlog", "xinfo"})
 
 
@@ -21,7 +20,7 @@ WITH_SUBCOMMAND = frozenset({"acl", "client", "cluster", "config", "latency", "m
 def allowed() -> frozenset[str]:
     """Every command that a source declares, as in an ACL: `slowlog|get`."""
     rules = (rule for source in sources.load().values() for rule in source.needs.redis.split())
-    return CONNECTING | {rule.removeprefix("+") for rule in rules}
+    return frozenset(rule.removeprefix("+") for rule in rules)
 
 
 def connect(address: str, endpoint: Endpoint, budget: Budget) -> "RedisLink":

@@ -17,7 +17,7 @@ from nl_forensics.sources import UTC, Permission, source
     },
     nullable=("version", "role", "superuser", "clock_offset_s"),
     covers="now",
-    needs=Permission(redis="+ping +info +time"),
+    needs=Permission(redis="+info"),
 )
 def systems_reached(any_system):
     """One row per system that we tried to reach, whether it answered or not: an outage is an answer too.

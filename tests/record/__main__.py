@@ -7,11 +7,11 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from nl_forensics.case import DEMO
-
 from tests.record import specimens, stories
 from tests.stack.process import MissingServer
 
-AT_ONCE = {"stories": 1, "specimens": 4}  # a story has a machine's whole load to itself; a specimen mostly waits for its second reading
+# A story needs the machine for itself; a specimen mostly waits for its second reading.
+AT_ONCE = {"stories": 1, "specimens": 4}
 
 
 def main(arguments: list[str]) -> int:

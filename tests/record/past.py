@@ -80,7 +80,10 @@ def longest_transaction(state: str) -> str:
     return f'pg_stat_activity_max_tx_duration{{datname="{DATABASE}",state="{state}"}}'
 
 
-def past(minutes: float = 0, postgres: Mapping = {}, replica: Mapping = {}, redis: Mapping = {}, volumes: Mapping = {}):  # noqa: B006
+UNCHANGED: Mapping = {}
+
+
+def past(minutes: float = 0, postgres=UNCHANGED, replica=UNCHANGED, redis=UNCHANGED, volumes=UNCHANGED) -> str:
     """OpenMetrics text of the hours before now; the named series took another shape `minutes` ago, or when their own `Turn` says."""
     told = (
         (history.POSTGRES, history.POSTGRES_SERIES, postgres),
@@ -88,14 +91,15 @@ def past(minutes: float = 0, postgres: Mapping = {}, replica: Mapping = {}, redi
         (history.REDIS, history.REDIS_SERIES, redis),
         (VOLUMES, VOLUME_SERIES, volumes),
     )
-    return history.healthy(HOURS, instances=[(target, _turned(shapes, after, minutes)) for target, shapes, after in told])
+    instances = [(target, _turned(shapes, after, minutes)) for target, shapes, after in told]
+    return history.healthy(HOURS, instances=instances)
 
 
 def _turned(shapes: Mapping, after: Mapping, minutes: float) -> dict:
     if unknown := after.keys() - shapes.keys():
         raise KeyError(f"no series of a healthy past is called {unknown}")
-    turns = {name: shape if isinstance(shape, Turn) else Turn(shapes[name], shape, minutes) for name, shape in after.items()}
-    return dict(shapes) | turns
+    turns = {name: Turn(shapes[name], shape, minutes) for name, shape in after.items() if not isinstance(shape, Turn)}
+    return {**shapes, **after, **turns}
 
 
 def down(shapes: Mapping, up: str) -> dict:

