@@ -27,6 +27,7 @@ class Case:
         self.folder = Path(folder)
         self._upto = upto
         self._tables: dict[str, pd.DataFrame] = {}
+        self._whole_rows: dict[str, pd.DataFrame] = {}
         if not self.rounds:
             raise CaseError(f"{self.folder} holds no case: run `nl-forensics collect PARAMETERS` first")
 
@@ -106,7 +107,14 @@ class Case:
         """
         if name not in self._tables:
             self._tables[name] = self._table(sources.load()[name])
-        return self._tables[name].copy()
+        return self._tables[name].copy(deep=False)
+
+    def whole_rows(self, name: str) -> pd.DataFrame:
+        """The rows of a table that lack no value which a check may compare."""
+        if name not in self._whole_rows:
+            table = self.table(name)
+            self._whole_rows[name] = table[~sources.load()[name].holes(table)]
+        return self._whole_rows[name].copy(deep=False)
 
     def _table(self, source: sources.Source) -> pd.DataFrame:
         recorded = [answer for answer in self.answers.get(source.name, {}).values() if answer.file]

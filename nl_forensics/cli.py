@@ -293,7 +293,7 @@ class _Live:
         self.left = [one for one in self.left if one not in ready]
         for finding in (finding for one in ready for finding in one.run(case)):
             if finding.status is Status.PROBLEM and finding.is_of_the_incident:
-                _print_finding(finding)
+                _print_finding(finding, live=True)
 
 
 def _system_of(gap: Gap) -> str:
@@ -317,9 +317,10 @@ def _print_findings(findings: Findings) -> None:
     click.echo(f"{findings.counts()}." if findings.problems else f"{findings.verdict()} {findings.counts()}.")
 
 
-def _print_finding(finding: Finding) -> None:
+def _print_finding(finding: Finding, live: bool = False) -> None:
+    """Live, it is news, like the progress; the answer comes at the end, whole and in order."""
     mark = click.style(MARK[finding.status], fg=COLOUR[finding.status], bold=True)
-    click.echo(f"{mark} {finding.severity:8} {finding.subject}: {finding.because} [{finding.when}]")
+    click.echo(f"{mark} {finding.severity:8} {finding.subject}: {finding.because} [{finding.when}]", err=live)
 
 
 def _print_json(value) -> None:

@@ -158,7 +158,7 @@ class _Collection:
                 self._silent(worker)
             elif pipe in ready:
                 self._receive(pipe, worker)
-            elif time.monotonic() >= worker.silent_after:
+            elif time.monotonic() >= worker.silent_after and not pipe.poll():  # it may have spoken while we wrote
                 self._silent(worker)
 
     def _receive(self, pipe: Connection, worker: _Worker) -> None:

@@ -10,7 +10,7 @@ def postgres() -> str:
     needed = {s.needs.postgres for s in _asked("postgres", "database") if not s.needs.adds} - {""}
     adding = {s.needs.postgres: s.needs.adds for s in _asked("postgres", "database") if s.needs.adds}
     lines = [
-        f"CREATE ROLE {ROLE} LOGIN CONNECTION LIMIT 3 PASSWORD '…';",
+        f"CREATE ROLE {ROLE} LOGIN CONNECTION LIMIT 5 PASSWORD '…';",
         *(f"GRANT {grant} TO {ROLE};" for grant in sorted(needed)),
         *(f"-- GRANT {grant} TO {ROLE};  -- optional, adds {what}" for grant, what in sorted(adding.items())),
     ]

@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import resources
 from importlib.metadata import version
@@ -27,6 +28,7 @@ from nl_forensics.finding import Findings, Severity, When
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 NOTEBOOKS = (Path(__file__).parent.parent / "notebooks", Path(__file__).parent / "notebooks")
+KERNELS = 2
 NOT_IN_REPORT = "not-in-report"
 CHART = "application/vnd.nl-forensics.chart+json"
 TAGS = {
@@ -84,9 +86,14 @@ def report(case: Case, folder: Path, wanted: tuple[str, ...] = ()) -> Findings:
     A notebook that fails is told in the report and stops nothing.
     """
     chosen = chosen_notebooks(wanted)
-    findings = run_checks(case, chosen)
     (folder / "notebooks").mkdir(parents=True, exist_ok=True)
-    sections = [_executed(case, number, path, folder / "notebooks" / path.name) for number, path in chosen.items()]
+    with ThreadPoolExecutor(KERNELS) as pool:  # a thread waits for its kernel, a process; we judge meanwhile
+        running = [
+            pool.submit(_executed, case, number, path, folder / "notebooks" / path.name)
+            for number, path in chosen.items()
+        ]
+        findings = run_checks(case, chosen)
+        sections = [section.result() for section in running]
     custody.write_synced(
         folder / "findings.json", json.dumps(as_json(case, findings), indent=1, ensure_ascii=False) + "\n"
     )

@@ -15,7 +15,7 @@ import pytest
 import re2
 
 from nl_forensics import redact
-from nl_forensics.errors import CaseError
+from nl_forensics.errors import ParameterError
 from nl_forensics.redact import Redactor, Vault, normalise_sql, organisation_key
 
 KEY = b"k" * 32
@@ -783,11 +783,11 @@ def test_a_key_that_others_can_read_or_that_is_torn_is_refused(tmp_path):
     organisation_key(tmp_path)
     path = tmp_path / "pseudonym.key"
     path.chmod(0o640)
-    with pytest.raises(CaseError, match="chmod 600"):
+    with pytest.raises(ParameterError, match="chmod 600"):
         organisation_key(tmp_path)
     path.chmod(0o600)
     path.write_bytes(b"short")
-    with pytest.raises(CaseError, match="5 bytes"):
+    with pytest.raises(ParameterError, match="5 bytes"):
         organisation_key(tmp_path)
 
 
@@ -819,7 +819,7 @@ def test_a_vault_that_others_can_read_is_refused(tmp_path):
     path = tmp_path / "vault.jsonl"
     Vault(path).remember("email~aaaaaaaaaaaaa", "a@example.com")
     path.chmod(0o644)
-    with pytest.raises(CaseError, match="chmod 600"):
+    with pytest.raises(ParameterError, match="chmod 600"):
         Vault(path).reveal("email~aaaaaaaaaaaaa")
 
 

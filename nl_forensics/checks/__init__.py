@@ -61,9 +61,8 @@ class Check:
         if blind := [gap for name in self.needs if (gap := self._blind(case, name))]:
             return [self._unknown(case, blind)]
         tables = {name: case.table(name) for name in self.needs}
-        whole_rows = {name: table[~sources.load()[name].holes(table)] for name, table in tables.items()}
         limits = self.limits | case.parameters.limits.get(self.name, {})
-        offenders = self.offenders(**whole_rows, **limits)
+        offenders = self.offenders(**{name: case.whole_rows(name) for name in self.needs}, **limits)
         gaps = [gap for name, table in tables.items() for gap in self._gaps(case, name, table)]
         if len(offenders):
             return self._problems(case, offenders, limits, more=bool(gaps))
@@ -84,7 +83,7 @@ class Check:
     def _gaps(self, case: Case, name: str, table: pd.DataFrame) -> list[Gap]:
         """What the rule could not be held against."""
         told = [gap for gap in case.gaps(name) if gap.window == "incident" or self.baseline]
-        return told + _unproven(case, name, table) + _holes(name, table)
+        return told + _unproven(case, name, table) + _holes(case, name, table)
 
     def _problems(self, case: Case, offenders: pd.DataFrame, limits: dict, more: bool) -> list[Finding]:
         """One finding per subject, worded by its first row: a check sorts its worst row first."""
@@ -183,16 +182,15 @@ def _unproven(case: Case, name: str, table: pd.DataFrame) -> list[Gap]:
     ]
 
 
-def _holes(name: str, table: pd.DataFrame) -> list[Gap]:
+def _holes(case: Case, name: str, table: pd.DataFrame) -> list[Gap]:
     """Rows that lack a value which a check may compare: a null is never a healthy zero."""
-    source = sources.load()[name]
-    holed = source.holes(table)
-    if not holed.any():
+    source, holed = sources.load()[name], len(table) - len(case.whole_rows(name))
+    if not holed:
         return []
     lacking = table[[column for column in source.columns if column not in source.nullable]].isna().any()
     columns = ", ".join(lacking[lacking].index)
     closes = source.hole or source.needs.closes(source.system)
-    return [Gap(name, "", f"{holed.sum()} of {len(table)} rows lack {columns}", closes)]
+    return [Gap(name, "", f"{holed} of {len(table)} rows lack {columns}", closes)]
 
 
 CHECKS: dict[str, Check] = {}

@@ -16,6 +16,6 @@ def every_system_answers(systems_reached):
     """Every system answers.
 
     A refused connection, no free connection, or no answer within the time a client would wait is an outage, whatever the
-    dashboards say. "You may not log in" is an answer.
+    dashboards say; so is an answer that no client of this system can read. "You may not log in" is an answer.
     """
     return systems_reached[~systems_reached.answered]

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
-from nl_forensics.errors import CaseError
+from nl_forensics.errors import ParameterError
 from nl_forensics.redact.shapes import address_of
 
 KEY_BYTES = 32
@@ -43,7 +43,7 @@ def organisation_key(home: Path) -> bytes:
     _refuse_if_others_can_read(path)
     key = path.read_bytes()
     if len(key) != KEY_BYTES:
-        raise CaseError(
+        raise ParameterError(
             f"{path} holds {len(key)} bytes instead of {KEY_BYTES}: restore it, or move it away for a new key"
         )
     return key
@@ -66,7 +66,7 @@ def _create(path: Path, content: bytes) -> None:
 def _refuse_if_others_can_read(path: Path) -> None:
     mode = path.stat().st_mode
     if mode & 0o077:
-        raise CaseError(f"{path} can be read by others (mode {mode & 0o777:o}): chmod 600 {path}")
+        raise ParameterError(f"{path} can be read by others (mode {mode & 0o777:o}): chmod 600 {path}")
 
 
 class Vault:

@@ -22,7 +22,9 @@ from nl_forensics.sources import UTC, Permission, source
 def systems_reached(any_system):
     """One row per system that we tried to reach, whether it answered or not: an outage is an answer too.
 
-    answered        false: it refused, had no free connection, or gave no answer within `budget.connect_s`
+    answered        false: it refused, had no free connection, gave no answer within `budget.connect_s` (also when it was asked
+                    again after a question that hung), or answered as another system would, with a certificate that can't be
+                    trusted, or with a page to sign in
     why             what was said instead of an answer, "" when it answered
     took_ms         from the first packet to the first answer, milliseconds
     clock_offset_s  the server's clock minus ours, seconds

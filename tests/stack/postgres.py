@@ -36,9 +36,9 @@ PASSWORDS = {
 }
 ROLES = (
     "CREATE ROLE app LOGIN",
-    "CREATE ROLE nl_forensics LOGIN CONNECTION LIMIT 3",
+    "CREATE ROLE nl_forensics LOGIN CONNECTION LIMIT 5",
     "GRANT pg_monitor TO nl_forensics",
-    "CREATE ROLE exporter LOGIN CONNECTION LIMIT 3",
+    "CREATE ROLE exporter LOGIN CONNECTION LIMIT 5",
     "GRANT pg_monitor TO exporter",
     "CREATE ROLE replicator LOGIN REPLICATION",
 )

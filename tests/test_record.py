@@ -1,0 +1,62 @@
+"""What stories are recorded with: a clock to look at, and a past with the incident in it."""
+
+import random
+import shutil
+import time
+from datetime import timedelta
+
+import pytest
+
+from tests.record import stories
+from tests.record.clock import Clock
+from tests.record.past import Gone, Ramp, Turn, past
+from tests.stack import postgres, redis
+from tests.stack.history import Counter, Gauge
+
+
+def values(shape, steps=10, step_s=60):
+    return list(shape.values(random.Random(1), steps, step_s))
+
+
+def test_a_series_takes_another_shape_so_many_minutes_ago():
+    assert values(Turn(Gauge(1), Gauge(5), minutes=3)) == [1] * 7 + [5] * 3
+    assert values(Turn(Gauge(1), Ramp(0, 4), minutes=4)) == [1] * 6 + [1, 2, 3, 4]
+    assert values(Turn(Gauge(1), Gone(), minutes=2)) == [1] * 8 + [None] * 2
+
+
+def test_a_counter_goes_on_from_where_it_was():
+    assert values(Turn(Counter(1, 0, start=0), Counter(10, 0), minutes=2), steps=4) == [60, 120, 720, 1320]
+
+
+def test_a_past_without_a_value_has_no_line():
+    told = past(minutes=12, redis={"redis_up": Gone()})
+    assert len([line for line in told.splitlines() if line.startswith("redis_up{")]) == 6 * 120 - 24
+
+
+def test_a_misspelt_series_is_noticed():
+    with pytest.raises(KeyError, match="redis_upp"):
+        past(minutes=1, redis={"redis_upp": Gone()})
+
+
+@pytest.mark.skipif(
+    not shutil.which("cc"), reason="stories are recorded where there is a C compiler; this is for nothing else"
+)
+def test_servers_believe_the_clock():
+    clock = Clock(timedelta(days=9))
+    with postgres.start(environment=clock.environment) as database, redis.start(environment=clock.environment) as cache:
+        assert time.time() - database.execute("SELECT extract(epoch FROM now())::float8")[0][0] > 8 * 86_400
+        clock.set(timedelta(0))
+        up = database.execute("SELECT now() - pg_postmaster_start_time(), now()")[0]
+        assert up[0] > timedelta(days=8)
+        assert abs(up[1].timestamp() - time.time()) < 2
+        with cache.connect() as connection:
+            assert connection.info("server")["uptime_in_seconds"] > 8 * 86_400
+            assert abs(connection.time()[0] - time.time()) < 2
+
+
+def test_a_recorder_leaves_the_environment_as_it_was(monkeypatch):
+    monkeypatch.setenv("NL_REDIS_URL", "redis://production")
+    with stories._recorder({"NL_POSTGRES_DSN": "x"}):
+        assert "NL_REDIS_URL" not in stories.os.environ
+    assert stories.os.environ["NL_REDIS_URL"] == "redis://production"
+    assert "NL_POSTGRES_DSN" not in stories.os.environ
