@@ -96,7 +96,7 @@ def _collected(path: Path, environment: dict) -> tuple[float, float, float]:
         command,
         env=os.environ | environment,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,  # findings are told there as they come
         text=True,
         start_new_session=True,
     )

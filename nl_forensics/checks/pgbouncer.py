@@ -11,8 +11,8 @@ KEY = ["instance", "database", "role"]
 @check(
     severity="high",
     subject="{instance}: {role}@{database}",
-    because="clients waiting for a connection to PostgreSQL: {waiting_clients}, the first for {longest_wait_s:seconds} in "
-    "this try (limit {max_s:seconds}); connections in use: {active_servers}, free: {idle_servers}; clients waited at {waited} of {looks} looks",
+    because="clients waiting for a connection to PostgreSQL: {waiting_clients}, the first for {longest_wait_s:seconds} in this try "
+    "(limit {max_s:seconds}); connections in use: {active_servers}, free: {idle_servers}; clients waited at {waited} of {looks} looks",
     guide=("C067", "C069"),
 )
 def no_client_waits_for_a_pool(pgbouncer_pools, *, max_s=1, critical_s=60):
