@@ -20,6 +20,7 @@ $(STAMPS)-test: $(STAMPS)-run
 
 install-test: $(STAMPS)-test
 	@bash tests/stack/install.sh
+	@bash tests/stack/kubernetes/install.sh
 
 # The report of the demo case. It succeeds when the report was made, whatever the verdict.
 report: $(STAMPS)-run
@@ -51,9 +52,9 @@ golden: $(STAMPS)-test
 bench: install-test
 	@$(BIN)/python -m tests.bench
 
-# Everything up, with load, until Ctrl-C; prints the environment that nl-forensics needs.
+# Everything up on a real Kubernetes, under traffic, until Ctrl-C; prints the environment that nl-forensics needs.
 stack: install-test
-	@$(BIN)/python -m tests.stack
+	@$(BIN)/python -m tests.stack.neurallog
 
 clean:
 	rm -rf .venv build dist *.egg-info

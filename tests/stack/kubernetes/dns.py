@@ -1,0 +1,46 @@
+"""The cluster's DNS, in the little that pods need of it: `service.namespace.svc.cluster.local` gives IPv4 addresses."""
+
+import asyncio
+import struct
+
+DOMAIN = "svc.cluster.local"
+A, ANY = 1, 255
+NO_ERROR, NO_SUCH_NAME = 0, 3
+ANSWER, AUTHORITATIVE = 0x8000, 0x0400
+TTL_S = 5
+
+
+def answer(query, addresses):
+    """The answer to one question (RFC 1035, section 4); `addresses` are those of each name."""
+    number, flags = struct.unpack_from("!HH", query)
+    name, end = _read_name(query, 12)
+    (kind,) = struct.unpack_from("!H", query, end)
+    known = addresses.get(name.lower())
+    found = (known or []) if kind in (A, ANY) else []
+    flags = ANSWER | AUTHORITATIVE | (flags & 0x0100) | (NO_SUCH_NAME if known is None else NO_ERROR)
+    head = struct.pack("!HHHHHH", number, flags, 1, len(found), 0, 0)
+    # 0xC00C points to the name in the question, which starts at byte 12.
+    records = [struct.pack("!HHHIH", 0xC00C, A, 1, TTL_S, 4) + bytes(map(int, each.split("."))) for each in found]
+    return head + query[12 : end + 4] + b"".join(records)
+
+
+def _read_name(message, at):
+    """A name, and where it ends."""
+    labels = []
+    while length := message[at]:
+        labels.append(message[at + 1 : at + 1 + length].decode("ascii", "replace"))
+        at += 1 + length
+    return ".".join(labels), at + 1
+
+
+class Protocol(asyncio.DatagramProtocol):
+    """Answers from what `look()` gives: {name: [address, …]}."""
+
+    def __init__(self, look):
+        self.look = look
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def datagram_received(self, query, sender):
+        self.transport.sendto(answer(query, self.look()), sender)

@@ -1,0 +1,71 @@
+"""Tells Prometheus which pods there are. Debian's was built without its own discovery of them: it reads a file of ours."""
+
+import json
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+
+from tests.stack.kubernetes.api import Api, Refused
+from tests.stack.neurallog.manifests import PORT, TOP
+from tests.stack.process import Process, new_folder
+
+TARGETS = "targets.json"
+LOOK_EVERY_S = 1
+
+
+@dataclass(kw_only=True)
+class Discovery(Process):
+    """It counts as started once it has written its file."""
+
+    @property
+    def targets(self):
+        return self.folder / TARGETS
+
+    def answers(self):
+        return self.targets.exists()
+
+
+def start(cluster):
+    command = [sys.executable, "-m", __name__, cluster.kubeconfig()]
+    environment = {"PYTHONPATH": str(TOP)}
+    return Discovery(command=command, folder=new_folder("discovery"), port=0, environment=environment).start()
+
+
+def targets_of(pods):
+    """What is to be scraped: pods that have an address and ask for it, as Prometheus' file_sd wants it."""
+    return [
+        {
+            "targets": [f"{pod['status']['podIP']}:{PORT}"],
+            "labels": {
+                "namespace": pod["metadata"]["namespace"],
+                "pod": pod["metadata"]["name"],
+                "app": pod["metadata"].get("labels", {}).get("app", ""),
+            },
+        }
+        for pod in pods
+        if pod["status"].get("podIP")
+        and pod["status"]["phase"] == "Running"
+        and pod["metadata"].get("annotations", {}).get("prometheus.io/scrape") == "true"
+    ]
+
+
+def main(api):
+    written = None
+    while True:
+        # While the API server does not answer, the pods that were known are scraped on.
+        with suppress(requests.RequestException, Refused):
+            found = json.dumps(targets_of(api.get("Pod")))
+            if found != written:
+                unfinished = Path(f"{TARGETS}.new")
+                unfinished.write_text(found)
+                unfinished.rename(TARGETS)
+                written = found
+        time.sleep(LOOK_EVERY_S)
+
+
+if __name__ == "__main__":
+    main(Api.of_kubeconfig(Path(sys.argv[1])))

@@ -1,0 +1,214 @@
+"""What the small NeuralLog is in Kubernetes: pods that run our Python programs on the real node, and what belongs to them.
+
+The image is busybox under the name that a release would have. Interpreter, packages and programs are this machine's own,
+mounted read-only: nothing has to be packed or pulled. Used by the tests and, inside its pod, by the operator.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from tests.stack.kubernetes import real_node
+
+TOP = Path(__file__).parents[3]
+SYSTEM, OPERATOR_SYSTEM, DATA = "neurallog-system", "neurallog-operator-system", "neurallog-data"
+RELEASE = "1.4.0"
+PORT = 8080
+OPERATOR = "neurallog-operator-controller-manager"
+
+PROGRAMS = {  # application: module
+    "api-gateway": "api_gateway",
+    "auth-service": "auth_service",
+    "billing-service": "billing_service",
+    "log-server": "log_server",
+    OPERATOR: "operator",
+}
+SETTINGS = {
+    "api-gateway": {"database_connections": 0, "requests_per_minute": 6000},
+    "auth-service": {"database_connections": 3, "key_cache_s": 60},
+    "billing-service": {"database_connections": 3, "flush_every_s": 5, "payment_every_s": 1},
+    "log-server": {"database_connections": 3, "store_lines": 500, "store_every_s": 0.5},
+    OPERATOR: {"database_connections": 0, "look_every_s": 1},
+}
+RESOURCES = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"cpu": "500m", "memory": "160Mi"}}
+SECRET = "connections"
+
+
+def image(app, release=RELEASE):
+    return f"registry.neurallog.example/{app}:{release}"
+
+
+def thing(version, kind, name, namespace=None, **parts):
+    """An object."""
+    metadata = {"name": name, **({"namespace": namespace} if namespace else {})}
+    return {"apiVersion": version, "kind": kind, "metadata": metadata, **parts}
+
+
+def namespace(name, **labels):
+    made = thing("v1", "Namespace", name)
+    made["metadata"]["labels"] = labels
+    return made
+
+
+def application(app, namespace, replicas=1, environment=None, settings=None, release=RELEASE, account="default"):
+    """Settings, deployment and service of one program."""
+    labels = {"app": app, "app.kubernetes.io/part-of": "neurallog"}
+    return [
+        settings_of(app, namespace, settings),
+        thing(
+            "apps/v1",
+            "Deployment",
+            app,
+            namespace,
+            spec={
+                "replicas": replicas,
+                "selector": {"matchLabels": {"app": app}},
+                "template": {
+                    "metadata": {"labels": labels, "annotations": {"prometheus.io/scrape": "true"}},
+                    "spec": _pod(app, environment or {}, release, account),
+                },
+            },
+        ),
+        thing(
+            "v1",
+            "Service",
+            app,
+            namespace,
+            spec={"selector": {"app": app}, "ports": [{"name": "http", "port": PORT, "targetPort": "http"}]},
+        ),
+    ]
+
+
+def settings_of(app, namespace, changed=None):
+    """The config map that a program reads when it starts."""
+    content = json.dumps(SETTINGS[app] | (changed or {}), indent=1)
+    return thing("v1", "ConfigMap", f"{app}-settings", namespace, data={"settings.json": content})
+
+
+def _pod(app, environment, release, account):
+    folders = _host_folders()
+    return {
+        **real_node.ON_REAL_NODE,
+        "serviceAccountName": account,
+        "terminationGracePeriodSeconds": 2,
+        "containers": [
+            {
+                "name": app,
+                "image": image(app, release),
+                "imagePullPolicy": "IfNotPresent",
+                "command": [sys.executable, "-m", f"tests.stack.neurallog.programs.{PROGRAMS[app]}"],
+                "workingDir": str(TOP),
+                "env": _environment(app, environment, release),
+                "ports": [{"name": "http", "containerPort": PORT}],
+                "resources": RESOURCES,
+                "readinessProbe": _probe("/health", periodSeconds=2),
+                "livenessProbe": _probe("/health/live", initialDelaySeconds=5, periodSeconds=3),
+                "volumeMounts": [
+                    {"name": "settings", "mountPath": "/etc/neurallog"},
+                    *({"name": name, "mountPath": path, "readOnly": True} for name, path in folders.items()),
+                ],
+            }
+        ],
+        "volumes": [
+            {"name": "settings", "configMap": {"name": f"{app}-settings"}},
+            *({"name": name, "hostPath": {"path": path}} for name, path in folders.items()),
+        ],
+    }
+
+
+def _environment(app, environment, release):
+    values = {"NL_SERVICE": app, "NL_VERSION": release, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+    return [
+        *({"name": name, "value": value} for name, value in (values | environment).items()),
+        {"name": "NL_POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        *({"name": name, "valueFrom": {"secretKeyRef": {"name": SECRET, "key": name}}} for name in connections_of(app)),
+    ]
+
+
+def connections_of(app):
+    """The names of the addresses, with passwords, that a program gets from a secret."""
+    return {"api-gateway": ["NL_REDIS_URL"], OPERATOR: []}.get(app, ["NL_REDIS_URL", "NL_DATABASE_URL"])
+
+
+def _probe(path, **timing):
+    return {"httpGet": {"path": path, "port": "http"}, "timeoutSeconds": 2, "failureThreshold": 3, **timing}
+
+
+def _host_folders():
+    """What Python needs of this machine, by volume name: its libraries, interpreter, packages, and our programs."""
+    wanted = {"usr": "/usr", "lib": "/lib", "lib64": "/lib64"}
+    others = {"interpreter": sys.base_prefix, "packages": sys.prefix, "programs": str(TOP)}
+    for name, path in others.items():
+        inside = any(Path(path).is_relative_to(folder) for folder in {**wanted, **others}.values() if folder != path)
+        if not inside:
+            wanted[name] = path
+    return wanted
+
+
+# --- tenants ---------------------------------------------------------------------------------------------------------
+
+TENANT_GROUP = "neurallog.io"
+QUOTA = {"requests.cpu": "1", "requests.memory": "1Gi", "limits.memory": "2Gi", "pods": "10"}
+
+
+def tenant_definition():
+    """The kind Tenant. It has no namespace: it is what namespaces are made from."""
+    spec = {
+        "type": "object",
+        "required": ["id", "plan"],
+        "properties": {
+            "id": {"type": "integer"},
+            "plan": {"type": "string", "enum": ["free", "team", "enterprise"]},
+            "replicas": {"type": "integer", "minimum": 0, "default": 1},
+            "suspended": {"type": "boolean", "default": False},
+            "quota": {"type": "object", "additionalProperties": {"type": "string"}},
+        },
+    }
+    status = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {
+        "name": "v1",
+        "served": True,
+        "storage": True,
+        "subresources": {"status": {}},
+        "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec, "status": status}}},
+        "additionalPrinterColumns": [{"name": "Phase", "type": "string", "jsonPath": ".status.phase"}],
+    }
+    names = {"kind": "Tenant", "listKind": "TenantList", "plural": "tenants", "singular": "tenant"}
+    return thing(
+        "apiextensions.k8s.io/v1",
+        "CustomResourceDefinition",
+        f"tenants.{TENANT_GROUP}",
+        spec={"group": TENANT_GROUP, "scope": "Cluster", "names": names, "versions": [version]},
+    )
+
+
+def tenant(name, number, plan="team", **spec):
+    return thing(f"{TENANT_GROUP}/v1", "Tenant", name, spec={"id": number, "plan": plan, **spec})
+
+
+def tenant_namespace(name):
+    return f"tenant-{name}"
+
+
+def tenant_objects(tenant, connections):
+    """Everything that the operator makes for a tenant, in order; `connections` are the data of the secret."""
+    name, spec = tenant["metadata"]["name"], tenant["spec"]
+    where = tenant_namespace(name)
+    home = namespace(where, **{f"{TENANT_GROUP}/tenant": name, f"{TENANT_GROUP}/plan": spec["plan"]})
+    # When the tenant is deleted, so is all that it has.
+    owner = {"apiVersion": tenant["apiVersion"], "kind": "Tenant", "name": name, "uid": tenant["metadata"]["uid"]}
+    home["metadata"]["ownerReferences"] = [owner]
+    replicas = 0 if spec.get("suspended") else spec.get("replicas", 1)
+    environment = {"NL_TENANT": name, "NL_TENANT_ID": str(spec["id"])}
+    return [
+        home,
+        thing("v1", "ResourceQuota", "tenant", where, spec={"hard": QUOTA | spec.get("quota", {})}),
+        thing("networking.k8s.io/v1", "NetworkPolicy", "only-neurallog", where, spec=_only_from_the_system()),
+        thing("v1", "Secret", SECRET, where, data=connections),
+        *application("log-server", where, replicas, environment),
+    ]
+
+
+def _only_from_the_system():
+    system = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": SYSTEM}}}
+    return {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{"from": [system]}]}

@@ -1,0 +1,1 @@
+"""The programs of the small NeuralLog. They run inside pods, and do what they say: nothing here pretends."""
