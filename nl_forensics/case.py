@@ -44,8 +44,9 @@ class Case:
         return found
 
     def before(self) -> "Case | None":
-        """The same case as it stood one round ago."""
-        return Case(self.folder, len(self.rounds) - 1) if len(self.rounds) > 1 else None
+        """The same case as it stood before its newest round that asked anything; None when there is no earlier one."""
+        asking = [number for number, step in enumerate(self.rounds) if any(step.answers())]
+        return Case(self.folder, asking[-1]) if len(asking) > 1 else None
 
     @cached_property
     def parameters(self) -> Parameters:

@@ -19,7 +19,7 @@ import click
 from nl_forensics import notebook, permissions
 from nl_forensics import parameters as parameter_files
 from nl_forensics.case import Case
-from nl_forensics.checks import check_limits, check_sections, run_checks
+from nl_forensics.checks import changes_since_last_round, check_limits, check_sections, run_checks
 from nl_forensics.checks import load as load_checks
 from nl_forensics.collect import REACHED, collect
 from nl_forensics.errors import CaseError, ForensicsError, ParameterError
@@ -85,6 +85,8 @@ def findings_command(what: str, sections: str, as_json: bool) -> int:
         _print_json(whole(case, findings))
     else:
         _print_findings(findings)
+        for change in changes_since_last_round(case, findings):
+            click.echo(f"  since the last round, {change.what}: {change.finding.subject}: {change.finding.because}")
     return findings.exit_code()
 
 

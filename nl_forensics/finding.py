@@ -194,6 +194,23 @@ class Findings(list):
         return f"{self.verdict()} {self.counts()}.\n{self.frame().to_string(index=False)}"
 
 
+class Change(NamedTuple):
+    """What became of a problem between two rounds: `solved`, `new`, or `not seen any more`, which is no good news."""
+
+    what: str
+    finding: Finding
+
+
+def changes(before: Findings, now: Findings) -> list[Change]:
+    """Every problem that came or went. Only a check that is `ok` now has solved its problems: whole evidence, as always."""
+    were, are = ({(f.check, f.subject): f for f in findings.problems} for findings in (before, now))
+    unseen = {f.check for f in now.unknowns}
+    gone = [finding for key, finding in were.items() if key not in are]
+    return [Change("new", finding) for key, finding in are.items() if key not in were] + [
+        Change("not seen any more" if finding.check in unseen else "solved", finding) for finding in gone
+    ]
+
+
 def _rank(finding: Finding) -> tuple:
     severity = list(Severity).index(Severity(finding.severity)) if finding.severity else 0
     history = finding.when == When.BEFORE

@@ -18,8 +18,8 @@ from markupsafe import Markup
 
 from nl_forensics import custody, sources
 from nl_forensics.case import Case
+from nl_forensics.checks import changes_since_last_round, run_checks
 from nl_forensics.checks import load as load_checks
-from nl_forensics.checks import run_checks
 from nl_forensics.checks.wording import Wording
 from nl_forensics.errors import ParameterError
 from nl_forensics.finding import Findings, Severity, When
@@ -118,6 +118,10 @@ def as_json(case: Case, findings: Findings) -> dict:
         },
         "coverage": coverage(case),
         "findings": [finding.as_json() for finding in findings],
+        "changes": [
+            {"what": change.what, "check": change.finding.check, "subject": change.finding.subject}
+            for change in changes_since_last_round(case, findings)
+        ],
         "case": {
             "rounds": len(case.rounds),
             "seal": case.rounds[-1].seal,
@@ -260,6 +264,7 @@ def _page(case: Case, findings: Findings, sections: list[Section]) -> str:
         findings=findings,
         severities=list(Severity),
         silent=_silent(case),
+        changes=changes_since_last_round(case, findings),
         sections=sections,
         checks=load_checks(),
         sources=sources.load(),

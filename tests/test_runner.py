@@ -11,7 +11,7 @@ from nl_forensics.case import Case
 from nl_forensics.checks import check, check_limits, check_sections, run_checks
 from nl_forensics.checks.wording import Wording
 from nl_forensics.errors import ParameterError
-from nl_forensics.finding import Finding, Findings, Severity, Status, When
+from nl_forensics.finding import Finding, Findings, Severity, Status, When, changes
 from nl_forensics.parameters import resolve
 from nl_forensics.rounds import open_round
 from nl_forensics.sources import Partial, Permission, Proof, Source, as_rows
@@ -384,6 +384,21 @@ BUG = told(Status.UNKNOWN, bug=True)
 )
 def test_exit_code(findings, code):
     assert Findings(findings).exit_code() == code
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "what"),
+    [
+        ([PROBLEM], [FINE], ["solved"]),
+        ([FINE], [PROBLEM], ["new"]),
+        ([UNKNOWN], [PROBLEM], ["new"]),
+        ([PROBLEM], [UNKNOWN], ["not seen any more"]),  # whoever stops looking has solved nothing
+        ([PROBLEM], [PROBLEM], []),
+        ([NOTE, HISTORY], [FINE], []),
+    ],
+)
+def test_what_became_of_a_problem(before, now, what):
+    assert [change.what for change in changes(Findings(before), Findings(now))] == what
 
 
 def test_worst_first():

@@ -48,6 +48,15 @@ def test_a_check_finds_its_fault(path, tmp_path):
     assert [finding.status for finding in found] == [Status.PROBLEM] * len(found), [f.because for f in found]
 
 
+def test_what_is_new_since_the_round_before_is_told(tmp_path):
+    recorded = json.loads((specimens.FOLDER / "forgotten_slot.json").read_text(encoding="utf-8"))
+    case = with_specimen(recorded, tmp_path)
+    Case(case.folder).note("a note asks nothing, so it is no round to compare with")
+    case = Case(case.folder)
+    new = checks.changes_since_last_round(case, checks.run_checks(case))
+    assert {(change.what, change.finding.check) for change in new} == {("new", recorded["check"])}
+
+
 def test_every_specimen_is_recorded_as_it_is_registered():
     registered = {one.name: one.check for one in specimens.load().values()}
     assert {path.stem: json.loads(path.read_text(encoding="utf-8"))["check"] for path in RECORDED} == registered

@@ -15,7 +15,7 @@ from nl_forensics import sources
 from nl_forensics.case import Case
 from nl_forensics.checks.wording import Wording, in_seconds
 from nl_forensics.errors import ForensicsError, ParameterError
-from nl_forensics.finding import Evidence, Finding, Findings, Severity, Status, When
+from nl_forensics.finding import Change, Evidence, Finding, Findings, Severity, Status, When, changes
 from nl_forensics.rounds import Gap
 
 GRACE = pd.Timedelta(minutes=2)  # an answer given this soon after the window still shows the window
@@ -261,6 +261,12 @@ def check_sections(sections: Iterable[str]) -> None:
     known = sorted({one.section for one in load().values()})
     if unknown := sorted(set(sections) - set(known)):
         raise ParameterError(f"there is no section {unknown[0]}: choose from {', '.join(known)}")
+
+
+def changes_since_last_round(case: Case, findings: Findings) -> list[Change]:
+    """What came and went since the round before, judged by the same checks; nothing where there was none."""
+    before = case.before()
+    return changes(run_checks(before, {f.section for f in findings}), findings) if before else []
 
 
 def run_checks(case: Case, sections: Iterable[str] = ()) -> Findings:
