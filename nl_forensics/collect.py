@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
@@ -62,6 +63,7 @@ def _scope(step: OpenRound, again: tuple[str, ...]) -> set[str]:
 @contextmanager
 def _no_interrupt() -> Iterator[None]:
     """Ctrl-C waits; and who is started meanwhile never sees it: the collector ends its workers itself."""
+    resource_tracker.ensure_running()  # of multiprocessing: when it starts, it unblocks the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -94,9 +96,11 @@ class _Worker:
         return f"{self.system}-{self.instance}" if name == REACHED else self.instance
 
     def stop(self) -> None:
-        if self.process and self.pipe:
+        """End the process. One that an interrupt caught while it was being started ends by itself when its pipe closes."""
+        if self.process:
             self.process.kill()
             self.process.join()
+        if self.pipe:
             self.pipe.close()
         self.process = self.pipe = None
 
@@ -142,10 +146,11 @@ class _Collection:
         with _no_interrupt():
             worker.pipe, theirs = self._context.Pipe()
             asked = (worker.system, worker.address, worker.endpoint, list(worker.questions))
-            worker.process = self._context.Process(
+            process = self._context.Process(
                 target=work, args=(theirs, *asked, self.parameters.incident, self.parameters.platform), daemon=True
             )
-            worker.process.start()
+            process.start()
+            worker.process = process
             theirs.close()
         worker.silent_after = self.deadline  # until it says that it connects: a busy machine of ours is no outage
 

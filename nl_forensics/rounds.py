@@ -197,9 +197,9 @@ class OpenRound(Round):
         (folder / "data").mkdir(parents=True, exist_ok=True)
         self._lock = lock
         self.redactor = redactor
-        self.resumed = (folder / custody.CHAIN).exists()
         self.chain = custody.Chain(folder, after)
         self.chain.mend_torn_tail()
+        self.resumed = any(self.chain.events())  # a file alone is no round: its writer may have been killed before the first line
 
     def record(self, source: str, instance: str) -> Recording:
         """Begin to record an answer. Never overwrites: a second attempt has a file of its own."""

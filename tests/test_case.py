@@ -457,6 +457,14 @@ def test_ctrl_c_is_quiet_and_can_be_resumed(tmp_path, redis_server, lines):
     assert asked.collect().verify() == []
 
 
+@pytest.mark.parametrize("begun", [b"", b'{"seq":0,"at":"20'])
+def test_killed_before_the_first_line_of_custody(tmp_path, redis_server, begun):
+    asked = Investigation(tmp_path, {"redis": {"main": redis_server.url()}})
+    (asked.case_folder / "1").mkdir(parents=True)
+    (asked.case_folder / "1/custody.jsonl").write_bytes(begun)
+    assert asked.collect().verify() == []
+
+
 def test_a_torn_tail_of_custody_and_a_torn_answer_are_mended(tmp_path, redis_server):
     """As a power cut leaves them."""
     asked = interrupted(tmp_path, redis_server)

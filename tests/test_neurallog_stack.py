@@ -21,7 +21,7 @@ def platform():
         yield running
 
 
-def eventually(condition, within_s=30):
+def eventually(condition, within_s=90):
     deadline = time.monotonic() + within_s
     while not (result := condition()):
         assert time.monotonic() < deadline, f"not within {within_s} s"

@@ -13,8 +13,7 @@ from nl_forensics.platform import Budget, PostgresEndpoint
 from nl_forensics.sources import Partial, Proof
 from nl_forensics.sources.postgres import bloat, indexes, replication, sequences, tables, vacuum, wal
 from nl_forensics.worker import readings
-from tests.record import postgres_tables
-from tests.record.specimens import FOLDER
+from tests.record import postgres_tables, specimens
 from tests.stack import postgres
 
 MODULES = (tables, indexes, bloat, vacuum, replication, wal, sequences)
@@ -279,12 +278,8 @@ def test_a_standby_says_that_it_is_one(standby):
 # --- Rules ------------------------------------------------------------------------------------------------------------
 
 RULES = {f"nl_forensics.checks.postgres.{name}" for name in ("tables", "indexes", "vacuum", "replication", "wal")}
-SPECIMENS = [
-    one
-    for one in postgres_tables.SPECIMENS.values()
-    if postgres_tables.__name__ in (one.fault.__module__, one.edit.__module__)
-]
 CHECKS = {name: one for name, one in checks.load().items() if one.offenders.__module__ in RULES}
+SPECIMENS = [one for one in specimens.load().values() if one.check in CHECKS]
 
 
 def judged(check, *tables):
@@ -310,7 +305,7 @@ def ago(**age):
 
 @pytest.mark.parametrize("one", SPECIMENS, ids=lambda one: one.name)
 def test_a_recorded_fault_is_seen(one):
-    answers = json.loads((FOLDER / f"{one.name}.json").read_text())["answers"]
+    answers = json.loads((specimens.FOLDER / f"{one.name}.json").read_text())["answers"]
     tables = []
     for name in CHECKS[one.check].needs:
         table = SOURCES[name].table(answers[name]["records"])
