@@ -199,7 +199,8 @@ class OpenRound(Round):
         self.redactor = redactor
         self.chain = custody.Chain(folder, after)
         self.chain.mend_torn_tail()
-        self.resumed = any(self.chain.events())  # a file alone is no round: its writer may have been killed before the first line
+        # A file alone is no round: its writer may have been killed before the first line.
+        self.resumed = any(self.chain.events())
 
     def record(self, source: str, instance: str) -> Recording:
         """Begin to record an answer. Never overwrites: a second attempt has a file of its own."""
