@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMPS := .venv/installed
+CLUSTER_TESTS := tests/test_kubernetes_stack.py tests/test_neurallog_stack.py
 
-.PHONY: report test lint unit nbval notebooks record golden bench stack install-test clean
+.PHONY: report test cluster-test lint nbval notebooks record golden bench stack install-test install-cluster clean
 .DEFAULT_GOAL := report
 
 $(STAMPS)-run: pyproject.toml
@@ -20,6 +21,8 @@ $(STAMPS)-test: $(STAMPS)-run
 
 install-test: $(STAMPS)-test
 	@bash tests/stack/install.sh
+
+install-cluster: install-test
 	@bash tests/stack/kubernetes/install.sh
 
 # The report of the demo case. It succeeds when the report was made, whatever the verdict.
@@ -27,8 +30,12 @@ report: $(STAMPS)-run
 	@$(BIN)/nl-forensics report parameters/demo.yaml; code=$$?; test $$code -eq 0 -o $$code -eq 1 -o $$code -eq 3
 
 test: lint install-test
-	@$(BIN)/python -m pytest tests
+	@$(BIN)/python -m pytest tests $(addprefix --ignore=,$(CLUSTER_TESTS))
 	@$(MAKE) --no-print-directory nbval
+
+# A whole Kubernetes is built once, from Go modules: 7 minutes and more. No source asks one yet, so `test` does without.
+cluster-test: install-cluster
+	@$(BIN)/python -m pytest $(CLUSTER_TESTS)
 
 lint: $(STAMPS)-test
 	@$(BIN)/ruff check .
@@ -53,7 +60,7 @@ bench: install-test
 	@$(BIN)/python -m tests.bench
 
 # Everything up on a real Kubernetes, under traffic, until Ctrl-C; prints the environment that nl-forensics needs.
-stack: install-test
+stack: install-cluster
 	@$(BIN)/python -m tests.stack.neurallog
 
 clean:
