@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMPS := .venv/installed
-CLUSTER_TESTS := tests/test_kubernetes_stack.py tests/test_neurallog_stack.py
+CLUSTER_TESTS := tests/test_kubernetes.py tests/test_kubernetes_stack.py tests/test_neurallog_stack.py
 
 .PHONY: report test cluster-test lint nbval notebooks record golden bench stack install-test install-cluster clean
 .DEFAULT_GOAL := report
@@ -33,7 +33,7 @@ test: lint install-test
 	@$(BIN)/python -m pytest tests $(addprefix --ignore=,$(CLUSTER_TESTS))
 	@$(MAKE) --no-print-directory nbval
 
-# A whole Kubernetes is built once, from Go modules: 7 minutes and more. No source asks one yet, so `test` does without.
+# A whole Kubernetes is built once, from Go modules: 7 minutes and more. No check judges one yet, so `test` does without.
 cluster-test: install-cluster
 	@$(BIN)/python -m pytest $(CLUSTER_TESTS)
 

@@ -6,7 +6,6 @@ one system, and the collector kills it when it is silent for too long. What it h
 
 import difflib
 import multiprocessing
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -124,7 +123,7 @@ class _Collection:
             asked = [s.name for s in sources.load().values() if sources.ASKED_THROUGH.get(s.system, s.system) == system]
             for instance, endpoint in systems.instances(system).items():
                 left = [name for name in asked if name in names and (name, instance) not in done]
-                yield _Worker(system, instance, endpoint, os.environ.get(endpoint.endpoint, ""), left)
+                yield _Worker(system, instance, endpoint, endpoint.address, left)
 
     def run(self) -> None:
         try:
@@ -209,6 +208,8 @@ class _Collection:
 
     def _on_records(self, worker: _Worker, name: str, items: list) -> None:
         worker.open[name].write(items)
+        if items:
+            self._grant(worker, self.budget.question_s)  # many small answers, such as logs: it is not silent
 
     def _on_answered(self, worker: _Worker, name: str, asked_at: str, took_ms: float) -> None:
         worker.timeouts = 0

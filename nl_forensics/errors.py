@@ -7,6 +7,7 @@
     + NotReachable      no answer: refused, timed out, no route, no free connection; an outage
     + NotAllowed        it answered: you may not see this; names the missing permission
     + BadAnswer         it answered something that can't be read
+      - NotServed       it has no such thing at all
   x CaseError           the case is missing, altered or incomplete: says which file and where
 """
 
@@ -41,6 +42,10 @@ class NotAllowed(SourceError):
 
 class BadAnswer(SourceError):
     """The system answered something that can't be read."""
+
+
+class NotServed(BadAnswer):
+    """The system has no such thing at all."""
 
 
 class CaseError(ForensicsError):

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, FiniteFloat, Valida
 
 from nl_forensics.errors import ParameterError
 from nl_forensics.incident import Incident
-from nl_forensics.platform import Budget, Platform, PostgresEndpoint, Queue, RedisNames, Systems
+from nl_forensics.platform import Budget, KubernetesEndpoint, Platform, PostgresEndpoint, Queue, RedisNames, Systems
 from nl_forensics.redact import Redactor
 
 PACKAGED = Path(__file__).parent / "parameters_shipped"
@@ -144,7 +144,8 @@ def _one_line(error: ValidationError) -> str:
 
 
 def _nearest(key: str) -> str:
-    models = (Parameters, Narrative, Incident, Platform, Systems, PostgresEndpoint, RedisNames, Queue, Budget)
+    endpoints = (PostgresEndpoint, KubernetesEndpoint)
+    models = (Parameters, Narrative, Incident, Platform, Systems, *endpoints, RedisNames, Queue, Budget)
     known = sorted({name for model in models for name in model.model_fields})
     close = difflib.get_close_matches(key, known, n=1)
     return f": did you mean {close[0]}?" if close else ": parameters/example.yaml explains every key"

@@ -1,5 +1,7 @@
 """What the asking role needs, generated from what the sources declare, so that it can't drift from what is asked."""
 
+import yaml
+
 from nl_forensics import sources
 
 ROLE = "nl_forensics"
@@ -40,6 +42,35 @@ def prometheus() -> str:
     )
 
 
+def kubernetes_rules() -> list[dict]:
+    """The rules of the ClusterRole: the same verbs for several resources of a group are one rule."""
+    wanted = {pair for source in _asked("kubernetes") for pair in source.needs.of_kubernetes()}
+    verbs: dict[tuple[str, str], set[str]] = {}
+    for verb, resource in wanted:
+        plural, _, group = resource.partition(".")
+        verbs.setdefault(("", resource) if resource.startswith("/") else (group, plural), set()).add(verb)
+    rules: dict[tuple, list[str]] = {}
+    for (group, resource), allowed in sorted(verbs.items()):
+        rules.setdefault((resource.startswith("/"), group, tuple(sorted(allowed))), []).append(resource)
+    return [
+        {"nonResourceURLs": resources, "verbs": list(allowed)}
+        if is_url
+        else {"apiGroups": [group], "resources": resources, "verbs": list(allowed)}
+        for (is_url, group, allowed), resources in rules.items()
+    ]
+
+
+def kubernetes() -> str:
+    """The ClusterRole, as YAML for `kubectl apply -f -`; what it lacks is a ClusterRoleBinding to whoever asks."""
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": ROLE.replace("_", "-")},
+        "rules": kubernetes_rules(),
+    }
+    return yaml.safe_dump(role, sort_keys=False, default_flow_style=None, width=120).rstrip()
+
+
 def everything() -> str:
     """All of it, as text to be read and pasted."""
     parts = {
@@ -48,6 +79,7 @@ def everything() -> str:
         "Redis 7.0 and newer, Valkey": redis(),
         "Redis 6.2": redis("6.2"),
         "Prometheus": prometheus(),
+        "Kubernetes (kubectl apply -f -)": kubernetes(),
     }
     return "\n\n".join(f"# {system}\n{text}" for system, text in parts.items())
 

@@ -19,7 +19,7 @@ from nl_forensics.connect import load_client, open_link
 from nl_forensics.errors import NotReachable, SourceError
 from nl_forensics.sources import Partial, Proof, Source
 
-BATCH = 200
+BATCH, BATCH_S = 200, 1.0  # a slow answer is sent on in parts: what came is kept, and it is seen to be alive
 REPORT = "report this, with the case"
 
 
@@ -115,12 +115,12 @@ class _Asking:
             yield item
 
     def _send(self, source: Source, items: Iterator) -> None:
-        batch = []
+        batch, sent = [], time.monotonic()
         for item in items:
             batch.append(item)
-            if len(batch) == BATCH:
+            if len(batch) == BATCH or time.monotonic() - sent > BATCH_S:
                 self.pipe.send(("records", source.name, batch))
-                batch = []
+                batch, sent = [], time.monotonic()
         self.pipe.send(("records", source.name, batch))
 
 

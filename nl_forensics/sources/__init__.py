@@ -40,13 +40,21 @@ class Permission(NamedTuple):
     redis       ACL rules, separated by blanks (`+slowlog|get +slowlog|len`)
     prometheus  the part of the HTTP API (`/api/v1/rules`)
     pgbouncer   a list of its configuration that the user must be in (`stats_users`)
+    kubernetes  verbs and what they are allowed for, as `kubectl auth can-i` writes it, separated by `;`
+                (`list pods; get pods/log; list deployments.apps; get /readyz`)
     """
 
     postgres: str = ""
     redis: str = ""
     prometheus: str = ""
     pgbouncer: str = ""
+    kubernetes: str = ""
     adds: str = ""
+
+    def of_kubernetes(self) -> list[tuple[str, str]]:
+        """Each verb with each resource: [("get", "pods/log"), …]."""
+        rules = [rule.split() for rule in self.kubernetes.split(";") if rule.strip()]
+        return [(verb, resource) for verbs, *resources in rules for verb in verbs.split(",") for resource in resources]
 
     def closes(self, system: str) -> str:
         """What to grant where the answer was refused."""
@@ -57,6 +65,7 @@ class Permission(NamedTuple):
             "redis": f"allow the user {wanted}",
             "prometheus": f"let us read {wanted}",
             "pgbouncer": f"add the user to {wanted}",
+            "kubernetes": f"allow us to {wanted}",
         }
         return words[system] if wanted else ""
 
@@ -189,6 +198,6 @@ def source(
 
 def load() -> dict[str, Source]:
     """Every source, in the order in which they are asked: first what is lost soonest."""
-    from nl_forensics.sources import pgbouncer, postgres, prometheus, redis, systems  # noqa: F401
+    from nl_forensics.sources import kubernetes, pgbouncer, postgres, prometheus, redis, systems  # noqa: F401
 
     return SOURCES

@@ -1,0 +1,143 @@
+"""The API server itself: its own checks, the parts that others serve, leases, and current use by pods and nodes."""
+
+import re
+
+from nl_forensics.errors import SourceError
+from nl_forensics.sources import UTC, Partial, Permission, Proof, source
+from nl_forensics.sources.kubernetes.kinds import API_SERVICES, LEASES, NODE_METRICS, POD_METRICS, is_inside
+from nl_forensics.sources.kubernetes.reading import condition_columns, conditions_of, listed, quantity, scope, whole
+from nl_forensics.sources.kubernetes.workloads import NAMED
+
+READYZ_LINE = re.compile(r"\[(?P<mark>[+-])\](?P<check>\S+) (?P<said>.*)")
+FAILING = (200, 500)  # 500: some check fails; the list of checks is in the body all the same
+OF_NODES, OF_SYSTEM = "kube-node-lease", "kube-system"
+METRICS = "metrics.k8s.io"
+
+
+@source(
+    columns={"check": "str", "passed": "boolean", "said": "str"},
+    covers="now",
+    needs=Permission(kubernetes="get /readyz"),
+    guide=("C017",),
+)
+def k8s_api_checks(kubernetes):
+    """One row per check that the API server makes of itself: etcd, its informers, its start-up.
+
+    said   `ok`, or why not; most servers withhold the reason
+    """
+    text = kubernetes.text("/readyz", FAILING, verbose="")
+    for line in filter(None, map(READYZ_LINE.match, text.splitlines())):
+        yield {"check": line["check"], "passed": line["mark"] == "+", "said": line["said"]}
+
+
+@source(
+    columns={"name": "str", "created_at": UTC, "service": "str", **condition_columns("available")},
+    nullable=("available", "available_at"),
+    covers="now",
+    needs=Permission(kubernetes="list apiservices.apiregistration.k8s.io"),
+    guide=("C017",),
+)
+def k8s_api_services(kubernetes, incident, platform):
+    """One row per group and version of the API.
+
+    service     `namespace/name` of the server behind it, "" for what the API server answers itself
+    available   with _reason, _message, _at
+    """
+    found = yield from listed(kubernetes, API_SERVICES, incident, platform)
+    for one in found:
+        service = one["spec"].get("service") or {}
+        yield {
+            "name": one["metadata"]["name"],
+            "created_at": one["metadata"]["creationTimestamp"],
+            "service": f"{service.get('namespace', '')}/{service.get('name', '')}" if service else "",
+            **conditions_of(one, "Available", "available"),
+        }
+
+
+@source(
+    columns={**NAMED, "holder": "str", "renewed_at": UTC, "duration_s": "Int64", "transitions": "Int64"},
+    nullable=("renewed_at", "duration_s"),
+    covers="now",
+    needs=Permission(kubernetes="list leases.coordination.k8s.io"),
+    guide=("C016", "C017"),
+)
+def k8s_leases(kubernetes, incident, platform):
+    """One row per lease of a node (namespace kube-node-lease), of the control plane (kube-system), or in scope.
+
+    holder       who has it, "" when nobody
+    renewed_at   older than duration_s ago: its holder is gone, or hangs
+    transitions  how often it changed hands
+    """
+    wanted = scope(incident, platform)
+    everywhere = (*wanted, OF_NODES, OF_SYSTEM) if wanted else ()
+    listing = kubernetes.objects(LEASES, everywhere)
+    yield from listing.unseen
+    for one in listing.items:
+        if not is_inside(one["metadata"]["namespace"], everywhere):
+            continue
+        spec = one.get("spec") or {}
+        yield {
+            "namespace": one["metadata"]["namespace"],
+            "name": one["metadata"]["name"],
+            "created_at": one["metadata"]["creationTimestamp"],
+            "holder": spec.get("holderIdentity") or "",
+            "renewed_at": spec.get("renewTime"),
+            "duration_s": spec.get("leaseDurationSeconds"),
+            "transitions": spec.get("leaseTransitions") or 0,
+        }
+    yield Proof(f"the list of leases was answered: {len(listing.items)}")
+
+
+def _measured(kubernetes, kind, within=()):
+    """(objects, what was not seen): there may be no metrics server, or it may be down."""
+    if METRICS not in kubernetes.groups():
+        return [], [
+            Partial("current use: this cluster has no metrics API", "install metrics-server, or use Prometheus")
+        ]
+    try:
+        listing = kubernetes.objects(kind, within)
+    except SourceError as refused:
+        return [], [Partial(f"current use: {refused}", refused.closes)]
+    return listing.items, listing.unseen
+
+
+@source(
+    columns={"name": "str", "at": UTC, "cpu_cores": "float64", "memory_bytes": "Int64"},
+    covers="now",
+    needs=Permission(kubernetes="get /apis; list nodes.metrics.k8s.io"),
+    guide=("C023",),
+)
+def k8s_node_metrics(kubernetes):
+    """One row per node: cores and bytes that it used at the last measurement, as `kubectl top nodes` shows."""
+    items, unseen = _measured(kubernetes, NODE_METRICS)
+    yield from unseen
+    for one in items:
+        yield {"name": one["metadata"]["name"], "at": one["timestamp"], **_used(one)}
+
+
+@source(
+    columns={
+        "namespace": "str",
+        "pod": "str",
+        "container": "str",
+        "at": UTC,
+        "cpu_cores": "float64",
+        "memory_bytes": "Int64",
+    },
+    covers="now",
+    needs=Permission(kubernetes="get /apis; list pods.metrics.k8s.io"),
+    guide=("C024",),
+)
+def k8s_pod_metrics(kubernetes, incident, platform):
+    """One row per container in scope: cores and bytes (the working set) that it used at the last measurement."""
+    items, unseen = _measured(kubernetes, POD_METRICS, scope(incident, platform))
+    yield from unseen
+    for one in items:
+        place = {"namespace": one["metadata"]["namespace"], "pod": one["metadata"]["name"], "at": one["timestamp"]}
+        for container in one.get("containers") or []:
+            yield place | {"container": container["name"]} | _used(container)
+
+
+def _used(one: dict) -> dict:
+    usage = one.get("usage") or {}
+    return {"cpu_cores": quantity(usage.get("cpu")), "memory_bytes": whole(usage.get("memory"))}

@@ -1,0 +1,126 @@
+"""Who changed what, and when: every object remembers the last write of each program that wrote to it."""
+
+import json
+from collections.abc import Iterator
+
+from nl_forensics.errors import SourceError
+from nl_forensics.sources import UTC, Partial, Permission, Proof, source
+from nl_forensics.sources.kubernetes import kinds
+from nl_forensics.sources.kubernetes.reading import joined, scope
+
+LOOKED_INTO = (
+    kinds.DEPLOYMENTS,
+    kinds.STATEFUL_SETS,
+    kinds.DAEMON_SETS,
+    kinds.CRON_JOBS,
+    kinds.CONFIG_MAPS,
+    kinds.SERVICES,
+    kinds.INGRESSES,
+    kinds.NETWORK_POLICIES,
+    kinds.AUTOSCALERS,
+    kinds.DISRUPTION_BUDGETS,
+    kinds.QUOTAS,
+    kinds.LIMIT_RANGES,
+    kinds.CLAIMS,
+    kinds.STORAGE_CLASSES,
+    kinds.ROLE_BINDINGS,
+    kinds.CLUSTER_ROLE_BINDINGS,
+    kinds.NODES,
+    kinds.NAMESPACES,
+)
+MOST_FIELDS = 12
+DEPTH = 6
+
+
+@source(
+    columns={
+        "at": UTC,
+        "namespace": "str",
+        "kind": "str",
+        "name": "str",
+        "manager": "str",
+        "operation": "str",
+        "subresource": "str",
+        "fields": "str",
+        "is_creation": "boolean",
+    },
+    covers="since",
+    needs=Permission(kubernetes=f"list {' '.join(kind.resource for kind in LOOKED_INTO)}"),
+    guide=("C004",),
+)
+def k8s_changes(kubernetes, incident, platform):
+    """One row per program and object: its last write to it, newest first. Kinds: workloads, config maps, services, quotas, rights, nodes.
+
+    kind        as in an address: `deployments`, `configmaps`
+    manager     the program (`kubectl-edit`, `helm`, `argocd-controller`); which person used it, only the audit log of the API server knows
+    operation   `Apply` or `Update`; subresource: `scale` for a change of replicas alone, "" for most
+    fields      what belongs to that program since: `spec.replicas, spec.template.spec.containers[api].image`
+    is_creation the write that made the object
+
+    Only the last write of each program is known, and what it took over; writes of the status are left out. Deleted objects are unknown.
+    """
+    found = []
+    for kind in LOOKED_INTO:
+        try:
+            listing = kubernetes.objects(kind, scope(incident, platform))
+        except SourceError as refused:
+            yield Partial(f"changes of {kind.plural}: {refused}", refused.closes)
+            continue
+        yield from listing.unseen
+        found += [change for one in listing.items for change in _changes(kind.plural, one)]
+    yield Proof(f"{len(LOOKED_INTO)} kinds of objects were asked who wrote to them: {len(found)} writes")
+    yield from sorted(found, key=lambda change: change["at"], reverse=True)
+
+
+def _changes(plural: str, one: dict) -> Iterator[dict]:
+    metadata = one["metadata"]
+    for write in _writes(one):
+        yield {
+            "at": write["time"],
+            "namespace": metadata.get("namespace", ""),
+            "kind": plural,
+            "name": metadata["name"],
+            "manager": write.get("manager", ""),
+            "operation": write.get("operation", ""),
+            "subresource": write.get("subresource", ""),
+            "fields": _shown(sorted(set(_paths(write.get("fieldsV1") or {}, DEPTH)))),
+            "is_creation": write["time"] == metadata.get("creationTimestamp"),
+        }
+
+
+def _writes(one: dict) -> list[dict]:
+    written = one["metadata"].get("managedFields") or []
+    return [write for write in written if write.get("subresource", "") != "status" and write.get("time")]
+
+
+def last_change(one: dict) -> dict:
+    """The newest write to an object: {"manager": …, "time": …}; {} when none is noted."""
+    return max(_writes(one), key=lambda write: write["time"], default={})
+
+
+def _shown(paths: list[str]) -> str:
+    more = len(paths) - MOST_FIELDS
+    return joined(paths[:MOST_FIELDS]) + (f", and {more} more" if more > 0 else "")
+
+
+def _paths(fields: dict, depth: int, before: str = "") -> Iterator[str]:
+    """{"f:spec": {"f:template": …}} as `spec.template…`; an item of a list is named by its key."""
+    for key, inner in fields.items():
+        if key == ".":
+            continue
+        mark, _, name = key.partition(":")
+        path = f"{before}[{_item(name)}]" if mark in ("k", "v", "i") else f"{before}.{name}".lstrip(".")
+        deeper = {inside: value for inside, value in inner.items() if inside != "."} if isinstance(inner, dict) else {}
+        if deeper and depth:
+            yield from _paths(deeper, depth - 1, path)
+        else:
+            yield path
+
+
+def _item(key: str) -> str:
+    """{"name":"api"} → api; {"containerPort":8080,"protocol":"TCP"} → 8080 TCP."""
+    try:
+        value = json.loads(key)
+    except ValueError:
+        return key
+    return joined(value.values(), " ") if isinstance(value, dict) else str(value)

@@ -1,0 +1,111 @@
+"""What Kubernetes noticed, kept for an hour unless the API server was told otherwise."""
+
+from datetime import UTC as utc
+from datetime import datetime, timedelta
+
+from nl_forensics.errors import SourceError
+from nl_forensics.sources import UTC, Partial, Permission, Proof, source
+from nl_forensics.sources.kubernetes.kinds import EVENTS, PODS, is_inside
+from nl_forensics.sources.kubernetes.reading import scope
+
+KEPT = timedelta(hours=1)  # --event-ttl of the API server, unless somebody changed it
+SETTLED = timedelta(minutes=1)
+NAMESPACE_OF_NODES = "default"  # where events about things without a namespace are kept
+
+
+@source(
+    columns={
+        "at": UTC,
+        "first_at": UTC,
+        "namespace": "str",
+        "kind": "str",
+        "name": "str",
+        "uid": "str",
+        "container": "str",
+        "type": "str",
+        "reason": "str",
+        "message": "str",
+        "repeats": "Int64",
+        "component": "str",
+        "node": "str",
+    },
+    covers="ring",
+    needs=Permission(kubernetes="list events"),
+    guide=("C025", "C081"),
+)
+def k8s_events(kubernetes, incident, platform):
+    """One row per event, newest first; one that was repeated is one row.
+
+    at         when it happened last, UTC; first_at: the first time
+    kind, name, uid   the object that it is about; namespace: where that is
+    container  of a pod, "" where the event is about the whole pod
+    type       `Normal` or `Warning`
+    repeats    how often it happened, 1 for once
+    component  who noticed: `kubelet`, `default-scheduler`, …
+    node       where, "" where it is about no node
+
+    Events are best effort: the API server forgets them (after an hour unless --event-ttl says otherwise), and drops them in a flood.
+    That there is none is no proof that nothing happened.
+    """
+    wanted = scope(incident, platform)
+    listing = kubernetes.objects(EVENTS, (*wanted, NAMESPACE_OF_NODES) if wanted else ())
+    yield from listing.unseen
+    records = [
+        record for record in map(_record, listing.items) if is_inside(record["namespace"], wanted) or _of_all(record)
+    ]
+    yield from sorted(records, key=lambda record: record["at"], reverse=True)
+    yield Proof(f"the list of events was answered: {len(records)} in scope")
+    oldest = min((_moment(record["at"]) for record in records), default=now(kubernetes))
+    if oldest > incident.start and (
+        incident.start < now(kubernetes) - KEPT or _forgot(kubernetes, oldest, incident, wanted)
+    ):
+        closes = "keep events elsewhere (an exporter to the logs), or for longer (--event-ttl)"
+        yield Partial(f"events before {oldest:%Y-%m-%d %H:%M:%S} UTC: none is kept", closes)
+
+
+def now(kubernetes) -> datetime:
+    """By the clock of the API server."""
+    return datetime.now(utc) + timedelta(seconds=kubernetes.clock.offset_s)
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _forgot(kubernetes, oldest: datetime, incident, wanted: tuple[str, ...]) -> bool:
+    """Whether a pod was made in the window, but before the oldest event: that it was scheduled has been forgotten."""
+    try:
+        pods = kubernetes.objects(PODS, wanted).items
+    except SourceError:
+        return False
+    made = (_moment(pod["metadata"]["creationTimestamp"]) for pod in pods)
+    return any(incident.start <= at < oldest - SETTLED for at in made)
+
+
+def _of_all(record: dict) -> bool:
+    """About a node, a volume, …: something that has no namespace."""
+    return not record["namespace"]
+
+
+def _record(one: dict) -> dict:
+    """Of the old kind (firstTimestamp, lastTimestamp, count) or of the new one (eventTime, series): any may be null."""
+    about, series = one.get("involvedObject") or {}, one.get("series") or {}
+    created = one["metadata"]["creationTimestamp"]
+    first = one.get("firstTimestamp") or one.get("eventTime") or created
+    field = about.get("fieldPath", "")
+    source_ = one.get("source") or {}
+    return {
+        "at": series.get("lastObservedTime") or one.get("lastTimestamp") or one.get("eventTime") or created,
+        "first_at": first,
+        "namespace": about.get("namespace") or "",
+        "kind": about.get("kind", ""),
+        "name": about.get("name", ""),
+        "uid": about.get("uid", ""),
+        "container": field.partition("{")[2].rstrip("}"),
+        "type": one.get("type") or "",
+        "reason": one.get("reason") or "",
+        "message": one.get("message") or "",
+        "repeats": series.get("count") or one.get("count") or 1,
+        "component": source_.get("component") or one.get("reportingComponent") or "",
+        "node": source_.get("host") or (about.get("name", "") if about.get("kind") == "Node" else ""),
+    }

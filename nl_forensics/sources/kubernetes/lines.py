@@ -1,0 +1,100 @@
+"""Lines of a log: JSON, logfmt or plain text as level, message and template."""
+
+import json
+import re
+from typing import NamedTuple
+
+MOST_TEXT = 2_000
+LEVELS = {
+    "trace": "debug",
+    "debug": "debug",
+    "info": "info",
+    "information": "info",
+    "notice": "info",
+    "warn": "warning",
+    "warning": "warning",
+    "err": "error",
+    "error": "error",
+    "severe": "error",
+    "fatal": "fatal",
+    "critical": "fatal",
+    "crit": "fatal",
+    "alert": "fatal",
+    "emerg": "fatal",
+    "panic": "fatal",
+}
+NUMBERED = {10: "debug", 20: "debug", 30: "info", 40: "warning", 50: "error", 60: "fatal"}  # pino and bunyan
+LEVEL_KEYS = ("level", "severity", "lvl", "log.level", "levelname")
+MESSAGE_KEYS = ("message", "msg", "event", "text", "error")
+
+LOGFMT = re.compile(r'([A-Za-z_][\w.-]*)=("(?:[^"\\]|\\.)*"|\S*)')
+KLOG = re.compile(r"([IWEF])\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ (\S+:\d+\] .*)")
+KLOG_LEVELS = {"I": "info", "W": "warning", "E": "error", "F": "fatal"}
+WORD = re.compile(rf"(?i)(?:^|[\s\[<|(])({'|'.join(LEVELS)})(?=[\s\]>|):,]|$)")
+START = 80  # where in a line its level stands
+
+VARIABLE = re.compile(
+    r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"  # uuid
+    r"|\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?"  # time
+    r"|\b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?\b"  # address
+    r"|\b0x[0-9a-fA-F]+\b|\b(?=[0-9a-f]*\d)[0-9a-f]{7,}\b"  # hash
+    r"|\"[^\"]*\"|'[^']*'"  # quoted
+    r"|(?<![A-Za-z])\d+(?:\.\d+)?"
+)
+
+
+class Line(NamedTuple):
+    """level: one of debug, info, warning, error, fatal, or "" when none is given. template: the message without what varies."""
+
+    format: str
+    level: str
+    message: str
+    template: str
+
+
+def parse(text: str) -> Line:
+    """One line without its time stamp."""
+    for read in (_json, _logfmt, _klog):
+        if found := read(text):
+            kind, level, message = found
+            return Line(kind, level, message[:MOST_TEXT], template(message))
+    word = WORD.search(text[:START])
+    return Line("plain", LEVELS[word[1].lower()] if word else "", text[:MOST_TEXT], template(text))
+
+
+def template(message: str) -> str:
+    """What stays the same when the same thing happens again: numbers, times, addresses, hashes, quoted words as `*`."""
+    return VARIABLE.sub("*", message[:MOST_TEXT])[:300]
+
+
+def _json(text: str) -> tuple[str, str, str] | None:
+    if not text.startswith("{"):
+        return None
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return ("json", *_from_fields(fields, text))
+
+
+def _logfmt(text: str) -> tuple[str, str, str] | None:
+    if "=" not in text or not (fields := dict(LOGFMT.findall(text))):
+        return None
+    fields = {key: value[1:-1].replace('\\"', '"') if value.startswith('"') else value for key, value in fields.items()}
+    if not any(key in fields for key in ("level", "lvl", "msg")):
+        return None
+    return ("logfmt", *_from_fields(fields, text))
+
+
+def _from_fields(fields: dict, text: str) -> tuple[str, str]:
+    level = next((fields[key] for key in LEVEL_KEYS if key in fields), "")
+    message = next((fields[key] for key in MESSAGE_KEYS if isinstance(fields.get(key), str)), text)
+    if isinstance(level, int):
+        return NUMBERED.get(level, ""), message
+    return LEVELS.get(str(level).lower(), ""), message
+
+
+def _klog(text: str) -> tuple[str, str, str] | None:
+    """Kubernetes' own programs: `E1123 22:10:01.123456       1 file.go:12] message`."""
+    found = KLOG.match(text)
+    return ("klog", KLOG_LEVELS[found[1]], found[2]) if found else None

@@ -1,0 +1,201 @@
+"""Logs of containers: of every unhealthy one, and of one pod of each workload."""
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from typing import NamedTuple
+
+from nl_forensics.errors import BadAnswer, NotAllowed, NotReachable
+from nl_forensics.sources import UTC, Partial, Permission, Proof, source
+from nl_forensics.sources.kubernetes.kinds import PODS
+from nl_forensics.sources.kubernetes.lines import parse
+from nl_forensics.sources.kubernetes.pods import containers_of
+from nl_forensics.sources.kubernetes.reading import joined, scope
+
+COLUMNS = {
+    "namespace": "str",
+    "pod": "str",
+    "container": "str",
+    "workload_kind": "str",
+    "workload": "str",
+    "previous": "boolean",
+    "line": "Int64",
+    "at": UTC,
+    "level": "str",
+    "message": "str",
+    "template": "str",
+    "format": "str",
+}
+STARTING = frozenset({"ContainerCreating", "PodInitializing", ""})
+STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)) ?(.*)", re.DOTALL)
+MOST_NAMED = 5
+NARROWER = 0.7  # a log that is cut by its bytes has lost its end: asked again for so much fewer lines
+
+
+class Log(NamedTuple):
+    """One log that there should be. `previous`: of the run before the last restart."""
+
+    container: dict
+    previous: bool
+
+    @property
+    def name(self) -> str:
+        one = self.container
+        return f"{one['namespace']}/{one['pod']}/{one['container']}" + (" (previous)" if self.previous else "")
+
+
+@source(
+    columns=COLUMNS,
+    nullable=("at",),
+    covers="ring",
+    needs=Permission(kubernetes="list pods; get pods/log"),
+    guide=("C080",),
+)
+def k8s_unhealthy_logs(kubernetes, incident, platform):
+    """One row per line of the logs of every container that is not well or has restarted since the incident began, oldest first.
+
+    previous  of the run that ended last; when the container waits to be started again, there is no other
+    line      number within its log, from 0; at: when it was written, UTC
+    level     `debug`, `info`, `warning`, `error`, `fatal`, or "" when the line does not say
+    message   of a JSON or logfmt line its message, else the line, 2000 letters at most
+    template  the message with `*` for what varies: numbers, times, addresses, quoted words
+    format    `json`, `logfmt`, `klog`, `plain`
+
+    Only the newest lines are read (`budget.kubernetes_log_lines`), and the kubelet keeps the log of one run before the current one.
+    """
+    wanted = [log for one in _containers(kubernetes, incident, platform) for log in _unhealthy(one, incident)]
+    yield Proof(f"{len(wanted)} logs of containers that are not well")
+    yield from _read_all(kubernetes, wanted[: platform.budget.kubernetes_logs], platform.budget, "")
+    yield from _not_read(wanted[platform.budget.kubernetes_logs :], "unhealthy, but more than the budget allows")
+
+
+@source(
+    columns=COLUMNS,
+    nullable=("at",),
+    covers="window",
+    needs=Permission(kubernetes="list pods; get pods/log"),
+    guide=("C029", "C032"),
+)
+def k8s_logs(kubernetes, incident, platform):
+    """One row per line of the logs of one running pod of each workload since the incident began; columns as in k8s_unhealthy_logs.
+
+    Pods beside that one are not read, and named as unseen, unless `budget.kubernetes_all_logs` is true.
+    """
+    running = [one for one in _containers(kubernetes, incident, platform) if one["state"] in ("running", "terminated")]
+    unhealthy = {log for one in running for log in _keys(_unhealthy(one, incident))}
+    healthy = [log for log in (Log(one, False) for one in running) if _key(log) not in unhealthy]
+    left = max(0, platform.budget.kubernetes_logs - len(unhealthy))
+    chosen = healthy if platform.budget.kubernetes_all_logs else _one_of_each(healthy)[:left]
+    yield Proof(f"{len(chosen)} logs of {len(healthy)} healthy containers are read")
+    since = incident.start.strftime("%Y-%m-%dT%H:%M:%SZ")
+    yield from _read_all(kubernetes, chosen, platform.budget, since)
+    read = {_key(log) for log in chosen}
+    yield from _not_read([log for log in healthy if _key(log) not in read], "healthy")
+
+
+def _containers(kubernetes, incident, platform) -> list[dict]:
+    """Those in scope; pods that are over or on their way out by somebody's wish are no news."""
+    listing = kubernetes.objects(PODS, scope(incident, platform))
+    return [
+        container
+        for pod in listing.items
+        if not pod["metadata"].get("deletionTimestamp")
+        for container in containers_of(pod)
+    ]
+
+
+def _unhealthy(one: dict, incident) -> list[Log]:
+    """The logs that tell why a container is not well; none for one that is well, or never ran."""
+    restarted = _is_since(one["last_finished_at"], incident.start)
+    failed = one["state"] == "terminated" and one["state_exit_code"] != 0
+    waits = one["state"] == "waiting" and one["state_reason"] not in STARTING
+    not_ready = one["state"] == "running" and one["kind"] != "init" and not one["ready"]
+    if not (restarted or failed or waits or not_ready):
+        return []
+    previous = [Log(one, True)] if one["last_finished_at"] else []
+    return previous + ([Log(one, False)] if one["state"] in ("running", "terminated") else [])
+
+
+def _is_since(moment: str | None, start: datetime) -> bool:
+    return moment is not None and datetime.fromisoformat(moment) >= start
+
+
+def _key(log: Log) -> tuple:
+    return (*(log.container[name] for name in ("namespace", "pod", "container")), log.previous)
+
+
+def _keys(logs: list[Log]) -> list[tuple]:
+    return [_key(log) for log in logs]
+
+
+def _one_of_each(logs: list[Log]) -> list[Log]:
+    """The log of one container of each workload; the first in alphabetical order, so that it is the same one again."""
+    chosen: dict[tuple, Log] = {}
+    for log in sorted(logs, key=_key):
+        one = log.container
+        if one["kind"] != "init":
+            chosen.setdefault((one["namespace"], one["workload_kind"], one["workload"], one["container"]), log)
+    return list(chosen.values())
+
+
+def _not_read(logs: list[Log], why: str) -> Iterator[Partial]:
+    if logs:
+        names = joined(log.name for log in logs[:MOST_NAMED]) + (", …" if len(logs) > MOST_NAMED else "")
+        closes = "budget.kubernetes_all_logs: true" if why == "healthy" else "raise budget.kubernetes_logs"
+        yield Partial(f"{len(logs)} logs were not read ({why}): {names}", closes)
+
+
+def _read_all(kubernetes, logs: list[Log], budget, since: str) -> Iterator:
+    """Every line of the logs; one that can't be read is a gap, and the others are read all the same."""
+    closed: dict[str, NotAllowed] = {}
+    silent: dict[str, NotReachable] = {}
+    for log in logs:
+        namespace, node = log.container["namespace"], log.container["node"]
+        if namespace in closed or node in silent:
+            continue
+        try:
+            yield from _lines(log, *_read(kubernetes, log, budget, since), budget)
+        except NotAllowed as error:
+            closed[namespace] = error
+        except NotReachable as error:
+            silent[node] = error
+        except BadAnswer as error:
+            yield Partial(f"log of {log.name}: {error}", error.closes)
+    for namespace, refused in closed.items():
+        yield Partial(f"logs of {namespace}: {refused}", refused.closes or "allow us to get pods/log")
+    for node, unreached in silent.items():
+        yield Partial(f"logs on node {node}: {unreached}", "see whether its kubelet runs")
+
+
+def _read(kubernetes, log: Log, budget, since: str) -> tuple[bytes, int]:
+    """(text, lines asked for). limitBytes keeps the oldest of the lines, and we want the newest."""
+    lines, most = budget.kubernetes_log_lines, budget.kubernetes_log_bytes
+    where = log.container["namespace"], log.container["pod"]
+    query = {"container": log.container["container"], "timestamps": "true", "limitBytes": str(most)}
+    query |= {"previous": "true"} if log.previous else {}
+    query |= {"sinceTime": since} if since else {}
+    text = kubernetes.logs(*where, **query, tailLines=str(lines))
+    if len(text) < most:
+        return text, lines
+    fewer = max(1, int(text.count(b"\n") * NARROWER))
+    return kubernetes.logs(*where, **query, tailLines=str(fewer)), fewer
+
+
+def _lines(log: Log, text: bytes, asked_for: int, budget) -> Iterator:
+    """A line without a time stamp is no line of the log, but what the kubelet says instead of one."""
+    place = {name: log.container[name] for name in ("namespace", "pod", "container", "workload_kind", "workload")}
+    lines = text.decode(errors="replace").split("\n")
+    lines = lines[:-1] if lines[-1] == "" or len(text) >= budget.kubernetes_log_bytes else lines
+    oldest = ""
+    for number, line in enumerate(lines):
+        stamped = STAMP.match(line)
+        if not stamped:
+            yield Partial(f"log of {log.name}: {line[:200]}", "read it on the node, or where logs are kept")
+            continue
+        oldest = oldest or stamped[1]
+        yield place | {"previous": log.previous, "line": number, "at": stamped[1]} | parse(stamped[2])._asdict()
+    if len(lines) >= asked_for:
+        closes = "raise budget.kubernetes_log_lines and kubernetes_log_bytes"
+        yield Partial(f"lines of {log.name} before {oldest[:19]}Z: the newest {asked_for} were read", closes)
+    elif len(text) >= budget.kubernetes_log_bytes:
+        yield Partial(f"the newest lines of {log.name}: they are longer than its budget", "raise kubernetes_log_bytes")

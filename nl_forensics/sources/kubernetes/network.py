@@ -1,0 +1,284 @@
+"""How requests get to pods: services with their endpoints, ingresses, network policies."""
+
+from collections import defaultdict
+
+from nl_forensics.errors import SourceError
+from nl_forensics.sources import UTC, Partial, Permission, source
+from nl_forensics.sources.kubernetes.kinds import (
+    ENDPOINT_SLICES,
+    INGRESS_CLASSES,
+    INGRESSES,
+    NETWORK_POLICIES,
+    PODS,
+    SERVICES,
+)
+from nl_forensics.sources.kubernetes.reading import joined, listed, matches, named, pairs, scope
+from nl_forensics.sources.kubernetes.workloads import NAMED
+
+OF_SERVICE = "kubernetes.io/service-name"
+
+
+@source(
+    columns={
+        **NAMED,
+        "type": "str",
+        "cluster_ip": "str",
+        "external_name": "str",
+        "load_balancer": "str",
+        "selector": "str",
+        "ports": "str",
+        "slices": "Int64",
+        "endpoints": "Int64",
+        "endpoints_ready": "Int64",
+        "endpoints_terminating": "Int64",
+        "pods_selected": "Int64",
+        "named_ports_missing": "str",
+        "container_ports_unlike": "str",
+    },
+    nullable=("pods_selected",),
+    covers="now",
+    needs=Permission(kubernetes="list services endpointslices.discovery.k8s.io pods"),
+    guide=("C019", "C022"),
+)
+def k8s_services(kubernetes, incident, platform):
+    """One row per service in scope.
+
+    type          `ClusterIP`, `NodePort`, `LoadBalancer`, `ExternalName`; cluster_ip: `None` for a headless one
+    load_balancer addresses that it was given, "" while it has none
+    selector      "" for a service whose endpoints somebody else writes
+    ports         `http:80→8080/TCP`
+    slices        endpoint slices; endpoints: addresses in them; endpoints_ready: that get requests; endpoints_terminating: on their way out
+    pods_selected pods that its selector matches, in whatever state; null when pods could not be listed
+    named_ports_missing      names of target ports that no selected pod has; container_ports_unlike: numbers of target ports that no
+                  selected pod declares, no fault in itself: a container may listen on what it doesn't declare
+    """
+    found = yield from listed(kubernetes, SERVICES, incident, platform)
+    slices = yield from listed(kubernetes, ENDPOINT_SLICES, incident, platform)
+    try:
+        pods = kubernetes.objects(PODS, scope(incident, platform)).items
+    except SourceError as refused:
+        pods = None
+        yield Partial(f"pods that services select: {refused}", refused.closes)
+    by_service = defaultdict(list)
+    for one in slices:
+        by_service[_service_of(one)].append(one)
+    for one in found:
+        counts = _endpoint_counts(by_service[one["metadata"]["namespace"], one["metadata"]["name"]])
+        yield named(one) | _service(one) | counts | _selected(one, pods)
+
+
+def _service_of(one: dict) -> tuple[str, str]:
+    labels = one["metadata"].get("labels") or {}
+    return one["metadata"]["namespace"], labels.get(OF_SERVICE, "")
+
+
+def _service(one: dict) -> dict:
+    spec, status = one["spec"], one.get("status") or {}
+    given = (status.get("loadBalancer") or {}).get("ingress") or []
+    return {
+        "type": spec.get("type", ""),
+        "cluster_ip": spec.get("clusterIP", ""),
+        "external_name": spec.get("externalName", ""),
+        "load_balancer": joined(each.get("ip") or each.get("hostname", "") for each in given),
+        "selector": pairs(spec.get("selector")),
+        "ports": joined(
+            f"{port.get('name', '')}:{port['port']}→{port.get('targetPort', port['port'])}/{port.get('protocol', 'TCP')}"
+            for port in spec.get("ports") or []
+        ),
+    }
+
+
+def _endpoint_counts(slices: list[dict]) -> dict:
+    conditions = [each.get("conditions") or {} for one in slices for each in one.get("endpoints") or []]
+    return {
+        "slices": len(slices),
+        "endpoints": len(conditions),
+        "endpoints_ready": sum(one.get("ready") is not False for one in conditions),  # null: to be taken as ready
+        "endpoints_terminating": sum(bool(one.get("terminating")) for one in conditions),
+    }
+
+
+def _selected(service: dict, pods: list[dict] | None) -> dict:
+    """Which pods the service is for, and whether they have the ports that it leads to."""
+    selector, ports = service["spec"].get("selector"), service["spec"].get("ports") or []
+    if pods is None or not selector:
+        return {"pods_selected": None if pods is None else 0, "named_ports_missing": "", "container_ports_unlike": ""}
+    namespace = service["metadata"]["namespace"]
+    mine = [
+        pod
+        for pod in pods
+        if pod["metadata"]["namespace"] == namespace
+        and matches({"matchLabels": selector}, pod["metadata"].get("labels"))
+    ]
+    declared = {
+        known
+        for pod in mine
+        for container in [*pod["spec"]["containers"], *(pod["spec"].get("initContainers") or [])]
+        for port in container.get("ports") or []
+        for known in (port.get("name"), port["containerPort"])
+    }
+    missing = (
+        [target for port in ports if (target := port.get("targetPort", port["port"])) not in declared] if mine else []
+    )
+    return {
+        "pods_selected": len(mine),
+        "named_ports_missing": joined(target for target in missing if isinstance(target, str)),
+        "container_ports_unlike": joined(target for target in missing if isinstance(target, int)),
+    }
+
+
+@source(
+    columns={
+        "namespace": "str",
+        "service": "str",
+        "address": "str",
+        "ready": "boolean",
+        "serving": "boolean",
+        "terminating": "boolean",
+        "pod": "str",
+        "node": "str",
+        "zone": "str",
+        "ports": "str",
+    },
+    covers="now",
+    needs=Permission(kubernetes="list endpointslices.discovery.k8s.io"),
+    guide=("C019",),
+)
+def k8s_endpoints(kubernetes, incident, platform):
+    """One row per address behind a service in scope.
+
+    ready        it gets requests; serving: it is ready, though it may be terminating
+    pod          "" where the address is none of a pod
+    """
+    found = yield from listed(kubernetes, ENDPOINT_SLICES, incident, platform)
+    for one in found:
+        namespace, service = _service_of(one)
+        ports = joined(f"{port.get('name') or ''}:{port.get('port') or ''}" for port in one.get("ports") or [])
+        for each in one.get("endpoints") or []:
+            conditions, target = each.get("conditions") or {}, each.get("targetRef") or {}
+            ready = conditions.get("ready") is not False
+            yield {
+                "namespace": namespace,
+                "service": service,
+                "address": joined(each.get("addresses") or []),
+                "ready": ready,
+                "serving": conditions["serving"] if conditions.get("serving") is not None else ready,
+                "terminating": bool(conditions.get("terminating")),
+                "pod": target.get("name", "") if target.get("kind") == "Pod" else "",
+                "node": each.get("nodeName") or "",
+                "zone": each.get("zone") or "",
+                "ports": ports,
+            }
+
+
+@source(
+    columns={
+        **NAMED,
+        "class_name": "str",
+        "host": "str",
+        "path": "str",
+        "service": "str",
+        "port": "str",
+        "certificate": "str",
+        "address": "str",
+    },
+    covers="now",
+    needs=Permission(kubernetes="list ingresses.networking.k8s.io"),
+)
+def k8s_ingresses(kubernetes, incident, platform):
+    """One row per rule (host and path) of each ingress in scope; its default backend has host and path "".
+
+    class_name    which controller it is for, "" for the default one
+    service, port where requests go; certificate: name of the secret that holds the certificate of the host, "" for none
+    address       what the controller gave it, "" while it has none
+    """
+    found = yield from listed(kubernetes, INGRESSES, incident, platform)
+    for one in found:
+        spec = one["spec"]
+        given = ((one.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
+        common = named(one) | {
+            "class_name": spec.get("ingressClassName")
+            or (one["metadata"].get("annotations") or {}).get("kubernetes.io/ingress.class", ""),
+            "address": joined(each.get("ip") or each.get("hostname", "") for each in given),
+        }
+        certificates = {
+            host: each.get("secretName", "") for each in spec.get("tls") or [] for host in each.get("hosts") or []
+        }
+        if spec.get("defaultBackend"):
+            yield common | {"host": "", "path": "", "certificate": ""} | _backend(spec["defaultBackend"])
+        for rule in spec.get("rules") or []:
+            host = rule.get("host", "")
+            for path in (rule.get("http") or {}).get("paths") or []:
+                place = {"host": host, "path": path.get("path", ""), "certificate": certificates.get(host, "")}
+                yield common | place | _backend(path["backend"])
+
+
+def _backend(backend: dict) -> dict:
+    service = backend.get("service") or {}
+    port = service.get("port") or {}
+    return {"service": service.get("name", ""), "port": str(port.get("name") or port.get("number") or "")}
+
+
+@source(
+    columns={"name": "str", "created_at": UTC, "controller": "str", "is_default": "boolean"},
+    covers="now",
+    needs=Permission(kubernetes="list ingressclasses.networking.k8s.io"),
+)
+def k8s_ingress_classes(kubernetes, incident, platform):
+    """One row per ingress class of the cluster: the names that k8s_ingresses.class_name may have."""
+    found = yield from listed(kubernetes, INGRESS_CLASSES, incident, platform)
+    for one in found:
+        annotations = one["metadata"].get("annotations") or {}
+        yield {
+            "name": one["metadata"]["name"],
+            "created_at": one["metadata"]["creationTimestamp"],
+            "controller": one["spec"].get("controller", ""),
+            "is_default": annotations.get("ingressclass.kubernetes.io/is-default-class") == "true",
+        }
+
+
+@source(
+    columns={
+        **NAMED,
+        "selector": "str",
+        "pods_selected": "Int64",
+        "limits_ingress": "boolean",
+        "limits_egress": "boolean",
+        "ingress_rules": "Int64",
+        "egress_rules": "Int64",
+        "egress_ports": "str",
+    },
+    nullable=("pods_selected",),
+    covers="now",
+    needs=Permission(kubernetes="list networkpolicies.networking.k8s.io pods"),
+)
+def k8s_network_policies(kubernetes, incident, platform):
+    """One row per network policy in scope.
+
+    selector       "" takes every pod of the namespace; pods_selected: how many there are, null when pods could not be listed
+    limits_ingress, limits_egress   whether it is about what comes in, what goes out; with 0 rules nothing may
+    egress_ports   of all its rules, `53/UDP, 5432/TCP`; "" where a rule names none, which allows all
+
+    Whether it is enforced depends on the network plugin, which can't be seen here.
+    """
+    found = yield from listed(kubernetes, NETWORK_POLICIES, incident, platform)
+    try:
+        pods = kubernetes.objects(PODS, scope(incident, platform)).items
+    except SourceError as refused:
+        pods = None
+        yield Partial(f"pods that policies select: {refused}", refused.closes)
+    for one in found:
+        spec = one["spec"]
+        namespace, types = one["metadata"]["namespace"], spec.get("policyTypes") or ["Ingress"]
+        mine = (pod for pod in pods or [] if pod["metadata"]["namespace"] == namespace)
+        taken = sum(matches(spec.get("podSelector") or {}, pod["metadata"].get("labels")) for pod in mine)
+        ports = [port for rule in spec.get("egress") or [] for port in rule.get("ports") or []]
+        yield named(one) | {
+            "selector": pairs((spec.get("podSelector") or {}).get("matchLabels")),
+            "pods_selected": None if pods is None else taken,
+            "limits_ingress": "Ingress" in types,
+            "limits_egress": "Egress" in types,
+            "ingress_rules": len(spec.get("ingress") or []),
+            "egress_rules": len(spec.get("egress") or []),
+            "egress_ports": joined(f"{port.get('port', '*')}/{port.get('protocol', 'TCP')}" for port in ports),
+        }
