@@ -28,6 +28,7 @@ class Check:
     needs      tables, by argument name; the first one dates the finding
     limits     keyword-only arguments with their defaults
     at         column with the time at which the row's fault began; "" when the table has none
+    until      column with the time at which it was over, null where it lasts; "" when the rule's rows tell no such thing
     baseline   whether the rule compares with the baseline, so that a gap there is a gap
     """
 
@@ -39,6 +40,7 @@ class Check:
     subject: str
     because: str
     at: str
+    until: str
     offenders: Callable[..., pd.DataFrame]
     needs: tuple[str, ...]
     limits: dict[str, float]
@@ -116,7 +118,8 @@ class Check:
     def _placed(self, case: Case, rows: pd.DataFrame) -> list[When]:
         """Where each row's fault lies against the incident window.
 
-        A row of a table that shows only *now* lasts until it was asked; others happened at one moment.
+        A row of a table that shows only *now* lasts until it was asked, unless it says that it is over; others happened at
+        one moment.
         """
         start, end = case.incident.start, case.incident.end + GRACE
         now = sources.load()[self.needs[0]].shows_only_now
@@ -124,7 +127,11 @@ class Check:
             began = rows[self.at].fillna(rows.asked_at) if now else rows[self.at]
         else:
             began = rows.asked_at if now else pd.Series(pd.NaT, index=rows.index)
-        return [_when(at, asked if now else None, start, end) for at, asked in zip(began, rows.asked_at, strict=True)]
+        over = rows[self.until] if self.until else pd.Series(pd.NaT, index=rows.index)
+        return [
+            _when(at, asked if now and pd.isna(ended) else None, start, end)
+            for at, asked, ended in zip(began, rows.asked_at, over, strict=True)
+        ]
 
     def _unknown(self, case: Case, gaps: list[Gap]) -> Finding:
         """Nothing wrong was seen, but not everything was seen."""
@@ -202,6 +209,7 @@ def check(
     subject: str,
     because: str,
     at: str = "",
+    until: str = "",
     baseline: bool = False,
     guide: tuple[str, ...] = (),
     plans: tuple[str, ...] = (),
@@ -226,6 +234,7 @@ def check(
             subject,
             because,
             at,
+            until,
             offenders,
             needs,
             limits,
@@ -240,7 +249,7 @@ def check(
 
 def load() -> dict[str, Check]:
     """Every check, by name."""
-    from nl_forensics.checks import pgbouncer, postgres, prometheus, redis, systems  # noqa: F401
+    from nl_forensics.checks import kubernetes, pgbouncer, postgres, prometheus, redis, systems  # noqa: F401
 
     return CHECKS
 

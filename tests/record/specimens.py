@@ -11,6 +11,10 @@
         '''No server can be brought near wraparound in minutes: the age of a real answer is raised.'''
         return record | {"xid_age": 1_900_000_000}
 
+    @specimen("every_pod_is_ready", sources=("k8s_pods",), later=timedelta(minutes=20))
+
+records what is there after seconds as what would still be there 20 minutes later: the answer is dated so.
+
 Each becomes `tests/specimens/<name>.json`. The tests lay it over the story `healthy`, as a later round of the same case, and the named
 check must then find a problem.
 """
@@ -32,14 +36,20 @@ from nl_forensics.redact import Redactor
 from nl_forensics.sources import Partial, Proof
 from nl_forensics.worker import readings
 from tests.stack import pgbouncer, postgres, prometheus, redis
+from tests.stack.kubernetes.cluster import cluster
 
 FOLDER = Path(__file__).parent.parent / "specimens"
-MODULES = ("postgres_sessions", "postgres_tables", "redis", "prometheus", "pgbouncer")
+MODULES = ("postgres_sessions", "postgres_tables", "redis", "prometheus", "pgbouncer", "kubernetes")
+AT_ONCE = timedelta(0)
 
 
 @dataclass(frozen=True)
 class Specimen:
-    """How to bring about one fault, and the check that must see it. `edit` changes each record of a real answer."""
+    """How to bring about one fault, and the check that must see it.
+
+    edit    changes each record of a real answer
+    later   how long the fault is made to last, by the date of the answer
+    """
 
     name: str
     check: str
@@ -47,16 +57,17 @@ class Specimen:
     why: str
     fault: Callable[..., AbstractContextManager]
     edit: Callable[[str, dict], dict]
+    later: timedelta = AT_ONCE
 
 
 SPECIMENS: dict[str, Specimen] = {}
 
 
-def specimen(check: str, sources: tuple[str, ...]):
+def specimen(check: str, sources: tuple[str, ...], later: timedelta = AT_ONCE):
     """Register a context manager that makes the fault on a server of `tests.stack`."""
 
     def register(fault):
-        _add(Specimen(fault.__name__, check, sources, (fault.__doc__ or "").strip(), fault, _unedited))
+        _add(Specimen(fault.__name__, check, sources, (fault.__doc__ or "").strip(), fault, _unedited, later))
         return fault
 
     return register
@@ -126,7 +137,19 @@ def _prometheus() -> Iterator[tuple]:
         yield server, server.url
 
 
-SERVERS = {"postgres": _postgres, "pgbouncer": _pgbouncer, "redis": _redis, "prometheus": _prometheus}
+@contextmanager
+def _kubernetes() -> Iterator[tuple]:
+    with cluster(nodes=1, real_node=True) as server:
+        yield server, str(server.kubeconfig())
+
+
+SERVERS = {
+    "postgres": _postgres,
+    "pgbouncer": _pgbouncer,
+    "redis": _redis,
+    "prometheus": _prometheus,
+    "kubernetes": _kubernetes,
+}
 
 
 def record(one: Specimen, server, system: str, address: str) -> Path:
@@ -157,4 +180,5 @@ def _answer(one: Specimen, name: str, link, incident, platform) -> dict:
             proof = item.shown_by
         else:
             records.append(one.edit(name, redactor.record(json.loads(json.dumps(item, default=str)))))
-    return {"asked_at": datetime.now(UTC).isoformat(), "records": records, "partial": partial, "proof": proof}
+    asked_at = datetime.now(UTC) + one.later
+    return {"asked_at": asked_at.isoformat(), "records": records, "partial": partial, "proof": proof}

@@ -1,0 +1,19 @@
+"""Every rule about Kubernetes, and about what runs in it. One module per subject."""
+
+from nl_forensics.checks.kubernetes import (  # noqa: F401
+    api,
+    containers,
+    custom,
+    events,
+    jobs,
+    logs,
+    nodes,
+    pods,
+    probes,
+    quotas,
+    rollouts,
+    services,
+    storage,
+    usage,
+    workloads,
+)

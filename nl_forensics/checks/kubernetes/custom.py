@@ -1,0 +1,49 @@
+"""Rules about what operators look after: tenants, certificates, gateways, backups. And about namespaces."""
+
+from nl_forensics.checks import check
+from nl_forensics.checks.kubernetes.words import one_line, seconds_since
+
+SECTION = "06"
+
+
+@check(
+    severity="high",
+    subject="{instance}: {kind} {where}",
+    because="not ready since {since_at:%Y-%m-%d %H:%M:%S} UTC ({unready_s:seconds}, limit {max_s:seconds}; {reasons}): {said}",
+    at="since_at",
+)
+def every_object_of_an_operator_is_ready(k8s_custom, *, max_s=300):
+    """No tenant, certificate, gateway, monitor or backup that an operator looks after is without being ready for {max_s:seconds}.
+
+    The operator says why. Judged are objects that have a condition Ready (else Available or Programmed) and are neither
+    suspended nor being deleted. 5 minutes: a choice of ours.
+    """
+    rows = k8s_custom[~k8s_custom.ready.fillna(True) & k8s_custom.deletion_requested_at.isna()]
+    rows = rows[rows.phase != "Suspended"]
+    rows = rows.assign(
+        since_at=rows.ready_at.fillna(rows.created_at),
+        where=(rows.namespace + "/").where(rows.namespace != "", "") + rows.name,
+        reasons=rows.failing.where(rows.failing != "", rows.ready_reason),
+        said=one_line(rows.ready_message).replace("", "no message"),
+    )
+    rows = rows.assign(unready_s=seconds_since(rows.since_at, rows))
+    return rows[rows.unready_s >= max_s].sort_values("unready_s", ascending=False)
+
+
+@check(
+    severity="medium",
+    subject="{instance}: {name}",
+    because="to be deleted since {deletion_requested_at:%Y-%m-%d %H:%M:%S} UTC ({waits_s:seconds}, limit {max_s:seconds}): {said}",
+    at="deletion_requested_at",
+    guide=("C126",),
+)
+def no_namespace_hangs_in_deletion(k8s_namespaces, *, max_s=300):
+    """Every namespace that is deleted is gone within {max_s:seconds}.
+
+    A finalizer waits for an operator that is gone, or a part of the API is not served, so that nobody knows what is still in it. A tenant
+    of that name can't be made again. 5 minutes: a choice of ours.
+    """
+    rows = k8s_namespaces[k8s_namespaces.deletion_requested_at.notna()]
+    said = one_line(rows.why).replace("", "it doesn't say why")
+    rows = rows.assign(waits_s=seconds_since(rows.deletion_requested_at, rows), said=said)
+    return rows[rows.waits_s >= max_s].sort_values("waits_s", ascending=False)

@@ -1,0 +1,35 @@
+"""Rules about what Kubernetes itself complains of."""
+
+from nl_forensics.checks import check
+from nl_forensics.checks.kubernetes.words import one_line
+
+SECTION = "02"
+# Judged by rules of their own, with what the events don't say.
+ELSEWHERE = (
+    "BackOff",
+    "Failed",
+    "FailedAttachVolume",
+    "FailedCreate",
+    "FailedMapVolume",
+    "FailedMount",
+    "FailedScheduling",
+    "Unhealthy",
+)
+
+
+@check(
+    severity="medium",
+    subject="{instance}: {kind} {namespace}/{name}: {reason}",
+    because="{repeats} times from {first_at:%H:%M:%S} to {at:%H:%M:%S} UTC (limit {min_repeats:number}), by {component}: {said}",
+    at="first_at",
+    guide=("C025", "C081"),
+)
+def no_warning_is_repeated(k8s_events, *, min_repeats=5):
+    """No warning event of Kubernetes was repeated {min_repeats:number} times.
+
+    Those that have rules of their own (scheduling, images, probes, volumes, refused pods) are left out. 5 times: the guide's review.
+    Events are kept for an hour, so that none proves nothing about the time before.
+    """
+    rows = k8s_events[(k8s_events.type == "Warning") & ~k8s_events.reason.isin(ELSEWHERE)]
+    rows = rows[rows.repeats >= min_repeats]
+    return rows.assign(said=one_line(rows.message)).sort_values("repeats", ascending=False)

@@ -1,0 +1,76 @@
+"""Rules about probes: they succeed, and leave a container the time that it needs."""
+
+from nl_forensics.checks import check
+from nl_forensics.checks.kubernetes.ends import kept, with_last_end
+from nl_forensics.checks.kubernetes.words import graded, one_line, worst_first
+
+SECTION = "06"
+SIGNALLED = (137, 143)  # what a liveness probe ends a container with, if it does not end by itself
+
+
+@check(
+    severity="medium",
+    subject="{instance}: {namespace}/{name}/{container}",
+    because="{probe} probe failed {repeats} times from {first_at:%H:%M:%S} to {at:%H:%M:%S} UTC (limit {min_failures:number}): {said}",
+    at="first_at",
+    guide=("C025", "C079", "C081"),
+)
+def probes_succeed(k8s_events, k8s_pods, *, min_failures=5):
+    """No probe of a pod failed {min_failures:number} times.
+
+    A readiness probe takes the pod out of its services, a liveness or startup probe kills the container, which is high. A few
+    failures while a pod starts are usual; those of a pod that is deleted are meant. 5 times: the guide's review. Events are kept for an
+    hour.
+    """
+    leaving = k8s_pods[k8s_pods.deletion_requested_at.notna()].uid
+    rows = k8s_events[(k8s_events.reason == "Unhealthy") & ~k8s_events.uid.isin(leaving)]
+    words = rows.message.str.extract(r"^(?P<probe>Readiness|Liveness|Startup) probe \w+: ?(?P<said>(?s:.*))$")
+    said = one_line(words.said.fillna(rows.message)).replace("", "it gave no reason")
+    rows = rows.assign(probe=words.probe.fillna("A"), said=said)
+    often = rows.repeats >= min_failures
+    rows = graded(rows, high=often & rows.probe.isin(("Liveness", "Startup")), medium=often)
+    return worst_first(rows, "repeats")
+
+
+@check(
+    severity="high",
+    subject="{instance}: {namespace}/{name}/{container}",
+    because="killed at {at:%Y-%m-%d %H:%M:%S} UTC (times: {repeats}): {said}",
+    at="first_at",
+    guide=("C079", "C081", "C084"),
+)
+def no_container_is_killed_by_its_probe(k8s_events):
+    """No container was killed because its liveness or startup probe failed.
+
+    It hangs, or the probe is more eager than the container is fast; one that asks a dependency turns an outage of that into a restart of
+    everything. Events are kept for an hour.
+    """
+    rows = k8s_events[
+        (k8s_events.reason == "Killing") & k8s_events.message.str.contains(r"failed (?:liveness|startup) probe")
+    ]
+    return rows.assign(said=one_line(rows.message)).sort_values("repeats", ascending=False)
+
+
+@check(
+    severity="high",
+    subject="{instance}: {namespace}/{pod}/{container}",
+    because="ended by signal after {ran_s:seconds}, never ready; its liveness probe ({liveness}) begins after "
+    "{liveness_initial_delay_s} s, asks every {liveness_period_s} s, and may fail {liveness_failures_allowed} times; no startup probe, "
+    "restarts: {restarts}",
+    at="pod_created_at",
+    guide=("C079",),
+)
+def liveness_probes_leave_time_to_start(k8s_containers, *, min_restarts=1):
+    """No container is killed by its liveness probe each time before it has come up.
+
+    It was never ready, was ended by a signal, and lived for as long as the probe may fail from the start. It needs a startup probe, or
+    a longer initial delay.
+    """
+    rows = with_last_end(kept(k8s_containers))
+    rows = rows[(rows.liveness != "") & (rows.startup == "") & ~rows.ready & (rows.restarts >= min_restarts)]
+    allowed_s = rows.liveness_initial_delay_s + rows.liveness_period_s * rows.liveness_failures_allowed
+    longest_s = allowed_s + rows.liveness_timeout_s + rows.termination_grace_s.fillna(30)
+    shortest_s = allowed_s - 2 * rows.liveness_period_s
+    as_long = (rows.ran_s <= longest_s.astype("float64")) & (rows.ran_s >= shortest_s.astype("float64"))
+    rows = rows[as_long & rows.end_code.isin(SIGNALLED) & (rows.end_reason != "OOMKilled")]
+    return rows.sort_values("restarts", ascending=False)

@@ -1,0 +1,57 @@
+"""Rules about what a namespace may have."""
+
+from nl_forensics.checks import check
+from nl_forensics.checks.kubernetes.words import graded, one_line, worst_first
+from nl_forensics.units import in_bytes
+
+SECTION = "06"
+
+
+@check(
+    severity="high",
+    subject="{instance}: {namespace}/{name}",
+    because="{used_ratio:percent} of {resource} is used: {used_in_words} of {hard_in_words} (limit {max_ratio:percent})",
+    guide=("C009", "C090"),
+)
+def every_quota_leaves_room(k8s_quotas, *, max_ratio=0.9):
+    """Less than {max_ratio:percent} of every quota is used.
+
+    At its end no new pod is made: no replacement, and no rollout, which needs room for one more. 90 % is medium, all of it high:
+    kubernetes-mixin (KubeQuotaAlmostFull, KubeQuotaFullyUsed). A quota of 0 forbids on purpose.
+    """
+    rows = k8s_quotas[k8s_quotas.hard > 0]
+    rows = rows.assign(used_ratio=rows.used / rows.hard)
+    for column in ("used", "hard"):
+        amounts = zip(rows.resource, rows[column], strict=True)
+        rows[f"{column}_in_words"] = [_amount(resource, value) for resource, value in amounts]
+    rows = graded(rows, high=rows.used_ratio >= 1, medium=rows.used_ratio >= max_ratio)
+    return worst_first(rows, "used_ratio")
+
+
+def _amount(resource: str, value: float) -> str:
+    is_of_bytes = any(word in resource for word in ("memory", "storage", "hugepages"))
+    return in_bytes(value) if is_of_bytes else f"{value:g}"
+
+
+@check(
+    severity="high",
+    subject="{instance}: {namespace}/{name}",
+    because="{kind} {name} could not make a pod (times: {repeats}), last at {last_at:%Y-%m-%d %H:%M:%S} UTC: {said}",
+    at="first_at",
+    guide=("C081", "C090"),
+)
+def no_pod_is_refused(k8s_events):
+    """No pod was refused when it was to be made.
+
+    By a quota, a limit range, a webhook or a policy: there is no pod to look at, only the event FailedCreate of what wanted it. Events
+    are kept for an hour.
+    """
+    rows = k8s_events[(k8s_events.reason == "FailedCreate") & (k8s_events.type == "Warning")]
+    rows = rows.groupby(["instance", "namespace", "kind", "name"], as_index=False).agg(
+        repeats=("repeats", "sum"),
+        said=("message", "first"),
+        first_at=("first_at", "min"),
+        last_at=("at", "max"),
+        asked_at=("asked_at", "max"),
+    )
+    return rows.assign(said=one_line(rows.said)).sort_values("repeats", ascending=False)

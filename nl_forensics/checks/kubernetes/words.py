@@ -1,0 +1,32 @@
+"""What several rules need: messages that fit into a sentence, ages, and grades."""
+
+import pandas as pd
+
+MOST_CHARACTERS = 200  # of a message inside a sentence
+RANK = {"critical": 0, "high": 1, "medium": 2, "note": 3}
+
+
+def one_line(message: pd.Series, most: int = MOST_CHARACTERS) -> pd.Series:
+    """A message that is short enough to stand in a sentence. Of a long one the end says most: it wraps what others said before."""
+    line = message.str.replace(r"\s+", " ", regex=True).str.strip().str.rstrip(".:")
+    head = most // 3
+    return line.where(line.str.len() <= most, line.str.slice(0, head) + "…" + line.str.slice(head + 1 - most))
+
+
+def seconds_since(began: pd.Series, rows: pd.DataFrame) -> pd.Series:
+    """By the API server's clock, at the moment of its answer."""
+    return (rows.asked_at - began).dt.total_seconds()
+
+
+def graded(rows: pd.DataFrame, **worse: pd.Series) -> pd.DataFrame:
+    """Rows with the severity of the first condition that holds (`critical=…, high=…`); rows without one are dropped."""
+    severity = pd.Series(None, index=rows.index, dtype="str")
+    for name, holds in worse.items():
+        severity = severity.mask(severity.isna() & holds.fillna(False).astype(bool), name)
+    return rows.assign(severity=severity)[severity.notna()]
+
+
+def worst_first(rows: pd.DataFrame, by: str) -> pd.DataFrame:
+    """By severity, then by a quantity, the largest first."""
+    ranked = rows.assign(_rank=rows.severity.map(RANK))
+    return ranked.sort_values(["_rank", by], ascending=[True, False]).drop(columns="_rank")

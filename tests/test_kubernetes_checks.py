@@ -1,0 +1,531 @@
+"""The rules about Kubernetes: each fires on its fault as a real cluster shows it, and on none of the known false alarms."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from string import Formatter
+
+import pandas as pd
+import pytest
+
+from nl_forensics import checks, sources
+from nl_forensics.case import Case
+from nl_forensics.checks.kubernetes.ends import exit_in_words
+from nl_forensics.checks.kubernetes.pods import _cause
+from nl_forensics.checks.kubernetes.signatures import SIGNATURES
+from nl_forensics.checks.wording import Wording
+from nl_forensics.finding import Status, When
+from nl_forensics.parameters import resolve
+from nl_forensics.rounds import open_round
+from nl_forensics.sources import Proof
+from tests.asking import empty_table, offenders, specimen_tables
+from tests.record import specimens
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+RECORDED = [
+    specimens.FOLDER / f"{one.name}.json"
+    for one in specimens.load().values()
+    if one.fault.__module__.startswith("tests.record.kubernetes.")
+]
+USUAL = {"Int64": 0, "float64": 0.0, "boolean": False, "str": ""}
+
+
+def ago(**how_long) -> str:
+    return (NOW - timedelta(**how_long)).isoformat()
+
+
+def rows(source, *records) -> pd.DataFrame:
+    """A table of a source; what a record doesn't say is "", 0 or false, and null where the source says that it may be."""
+    one = sources.load()[source]
+    usual = {
+        name: None if name in one.nullable else USUAL.get(dtype, ago(days=9)) for name, dtype in one.columns.items()
+    }
+    return one.table([usual | record for record in records]) if records else empty_table(source)
+
+
+def container(**changes) -> dict:
+    """A container that runs since 9 days."""
+    healthy = {"namespace": "tenant-acme", "pod": "api-1", "uid": "u1", "container": "api", "kind": "container"}
+    healthy |= {
+        "workload_kind": "Deployment",
+        "workload": "api",
+        "node": "n1",
+        "pod_phase": "Running",
+        "state": "running",
+    }
+    return healthy | {"ready": True, "started": True, "restarts": 0} | changes
+
+
+def pod(**changes) -> dict:
+    healthy = {
+        "namespace": "tenant-acme",
+        "pod": "api-1",
+        "uid": "u1",
+        "workload_kind": "Deployment",
+        "workload": "api",
+    }
+    healthy |= {"phase": "Running", "ready": True, "ready_changed_at": ago(days=9), "scheduled": True, "node": "n1"}
+    return healthy | {"containers": 1, "containers_ready": 1, "started_at": ago(days=9)} | changes
+
+
+def event(**changes) -> dict:
+    usual = {
+        "at": ago(minutes=1),
+        "first_at": ago(minutes=9),
+        "namespace": "tenant-acme",
+        "kind": "Pod",
+        "name": "api-1",
+    }
+    return usual | {"uid": "u1", "type": "Warning", "repeats": 9, "component": "kubelet"} | changes
+
+
+CRASHED = {
+    "last_reason": "Error",
+    "last_exit_code": 1,
+    "last_started_at": ago(minutes=2),
+    "last_finished_at": ago(minutes=1),
+}
+LOOPING = CRASHED | {"state": "waiting", "state_reason": "CrashLoopBackOff", "restarts": 7, "ready": False}
+OOM = CRASHED | {"last_reason": "OOMKilled", "last_exit_code": 137, "restarts": 1}
+
+
+# --- Every rule sees its fault ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
+def test_rule_fires_on_its_specimen(path):
+    name, tables = specimen_tables(path)
+    one = checks.load()[name]
+    found = one.offenders(**{needed: tables[needed] for needed in one.needs}, **one.limits)
+    assert len(found)
+    for row in found.to_dict("records"):
+        told = row | one.limits
+        assert Wording(one.subject).of(told) and Wording(one.because).of(told)
+        used = {name for _, name, *_ in Formatter().parse(one.subject + one.because) if name}
+        assert not [name for name in used if pd.isna(told[name])]
+
+
+def test_every_rule_has_a_specimen():
+    own = {
+        one.name
+        for one in checks.load().values()
+        if one.offenders.__module__.startswith("nl_forensics.checks.kubernetes")
+    }
+    assert own == {specimens.load()[path.stem].check for path in RECORDED}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        one.name
+        for one in checks.load().values()
+        if one.offenders.__module__.startswith("nl_forensics.checks.kubernetes")
+    ],
+)
+def test_rule_finds_nothing_in_nothing(name):
+    one = checks.load()[name]
+    assert offenders(name, *(empty_table(needed) for needed in one.needs)).empty
+
+
+# --- Known false alarms -----------------------------------------------------------------------------------------------
+
+
+def quiet(check, *tables, **limits):
+    assert offenders(check, *tables, **limits).empty
+
+
+def test_young_pod_may_start():
+    # It was made seconds ago: no node yet, images are pulled, its readiness probe has not passed.
+    young = {"created_at": ago(seconds=5), "ready": False, "ready_changed_at": ago(seconds=5)}
+    homeless = pod(**young, phase="Pending", scheduled=False, node="", scheduling_reason="Unschedulable")
+    quiet("every_pod_is_scheduled", rows("k8s_pods", homeless))
+    quiet("every_pod_is_ready", rows("k8s_pods", pod(**young)))
+    creating = container(state="waiting", state_reason="ContainerCreating", pod_created_at=ago(seconds=20))
+    quiet("no_container_waits_long", rows("k8s_containers", creating))
+    quiet("no_container_crash_loops", rows("k8s_containers", creating))
+    deployment = {"namespace": "tenant-acme", "name": "api", "created_at": ago(seconds=20), "replicas": 2}
+    none = (empty_table("k8s_stateful_sets"), empty_table("k8s_daemon_sets"))
+    quiet("every_workload_has_its_replicas", rows("k8s_deployments", deployment), *none)
+    service = {
+        "namespace": "tenant-acme",
+        "name": "api",
+        "type": "ClusterIP",
+        "selector": "app=api",
+        "pods_selected": 1,
+    }
+    service |= {"created_at": ago(seconds=20)}
+    quiet("every_service_has_a_ready_endpoint", rows("k8s_services", service), empty_table("k8s_deployments"))
+
+
+def test_completed_pod_is_not_to_be_ready():
+    done = pod(phase="Succeeded", ready=False, workload_kind="Job", containers_ready=0)
+    quiet("every_pod_is_ready", rows("k8s_pods", done))
+    quiet("no_pod_has_failed", rows("k8s_pods", done))
+    ended = container(
+        state="terminated", state_reason="Completed", state_exit_code=0, state_finished_at=ago(days=1), ready=False
+    )
+    for name in (
+        "no_container_crash_loops",
+        "containers_seldom_restart",
+        "every_container_can_be_started",
+        "no_container_waits_long",
+    ):
+        quiet(name, rows("k8s_containers", ended))
+
+
+def test_pod_that_is_deleted_on_purpose_raises_nothing():
+    # Its containers get SIGTERM, then SIGKILL, and its probes fail meanwhile.
+    leaving = pod(
+        ready=False, ready_changed_at=ago(minutes=30), deletion_requested_at=ago(seconds=20), deletion_grace_s=30
+    )
+    for name in ("every_pod_is_ready", "every_pod_is_scheduled", "no_pod_hangs_in_deletion", "no_pod_has_failed"):
+        quiet(name, rows("k8s_pods", leaving))
+    killed = container(**LOOPING | {"last_exit_code": 137}, pod_deletion_requested_at=ago(seconds=20))
+    for name in ("no_container_crash_loops", "no_container_runs_out_of_memory", "liveness_probes_leave_time_to_start"):
+        quiet(name, rows("k8s_containers", killed))
+    unhealthy = event(reason="Unhealthy", message="Readiness probe failed: connection refused")
+    quiet("probes_succeed", rows("k8s_events", unhealthy), rows("k8s_pods", leaving))
+
+
+def test_pod_that_had_long_to_go_is_not_hanging():
+    # A database is given half an hour to write its data.
+    slow = pod(deletion_requested_at=ago(minutes=20), deletion_grace_s=1800)
+    quiet("no_pod_hangs_in_deletion", rows("k8s_pods", slow))
+
+
+def test_job_of_a_cron_job_that_retried_fine():
+    # A pod failed and the next one succeeded; or a run failed and the next run succeeded.
+    failed_pod = pod(phase="Failed", ready=False, workload_kind="Job", workload="clean-up-1")
+    quiet("no_pod_has_failed", rows("k8s_pods", failed_pod))
+    retried = {"namespace": "tenant-acme", "name": "clean-up-1", "workload": "clean-up", "failed": 1, "succeeded": 1}
+    retried |= {"completed_at": ago(minutes=5), "started_at": ago(minutes=9)}
+    failed = {"namespace": "tenant-acme", "name": "clean-up-0", "workload": "clean-up", "failed": 1, "failure": True}
+    failed |= {"failure_at": ago(minutes=30), "started_at": ago(minutes=40)}
+    quiet("no_job_has_failed", rows("k8s_jobs", retried))
+    quiet("no_job_has_failed", rows("k8s_jobs", failed, retried))
+    # The success of another tenant's job of the same name is none of it.
+    assert len(offenders("no_job_has_failed", rows("k8s_jobs", failed, retried | {"namespace": "tenant-globex"}))) == 1
+
+
+def test_suspended_cron_job_misses_nothing():
+    cron = {"namespace": "tenant-acme", "name": "clean-up", "schedule": "* * * * *", "suspended": True}
+    cron |= {"last_scheduled_at": ago(days=8), "last_succeeded_at": ago(days=8)}
+    quiet("every_cron_job_keeps_its_schedule", rows("k8s_cron_jobs", cron))
+    quiet("every_cron_job_succeeds", rows("k8s_cron_jobs", cron))
+    [severity] = [checks.load()["no_cron_job_is_suspended"].severity]
+    assert severity == "note"
+
+
+def test_cron_job_that_is_at_work_has_not_failed():
+    cron = {"namespace": "tenant-acme", "name": "clean-up", "schedule": "0 * * * *", "active": 1}
+    cron |= {"last_scheduled_at": ago(minutes=10), "last_succeeded_at": ago(minutes=69)}
+    quiet("every_cron_job_succeeds", rows("k8s_cron_jobs", cron))
+
+
+def test_schedule_that_is_not_plain_is_not_judged():
+    # On the first of every month: 9 days without a run are right.
+    cron = {"namespace": "tenant-acme", "name": "invoices", "schedule": "0 3 1 * *", "last_scheduled_at": ago(days=9)}
+    quiet("every_cron_job_keeps_its_schedule", rows("k8s_cron_jobs", cron))
+
+
+def test_restarts_of_a_year_are_few():
+    old = container(**CRASHED | {"restarts": 40}, pod_created_at=ago(days=365))
+    quiet("containers_seldom_restart", rows("k8s_containers", old))
+
+
+def test_deployment_scaled_to_zero_wants_nothing():
+    zero = {"namespace": "tenant-acme", "name": "api", "replicas": 0}
+    none = (empty_table("k8s_stateful_sets"), empty_table("k8s_daemon_sets"))
+    quiet("every_workload_has_its_replicas", rows("k8s_deployments", zero), *none)
+    service = {
+        "namespace": "tenant-acme",
+        "name": "api",
+        "type": "ClusterIP",
+        "selector": "app=api",
+        "pods_selected": 0,
+    }
+    found = offenders(
+        "every_service_has_a_ready_endpoint", rows("k8s_services", service), rows("k8s_deployments", zero)
+    )
+    assert list(found.severity) == ["note"]
+
+
+def test_deployment_that_lost_a_pod_is_not_rolling_out():
+    lost = {"namespace": "tenant-acme", "name": "api", "replicas": 2, "updated_replicas": 2, "available_replicas": 1}
+    lost |= {"progressing": True, "progressing_reason": "NewReplicaSetAvailable", "progressing_updated_at": ago(days=3)}
+    quiet("every_rollout_completes", rows("k8s_deployments", lost))
+
+
+def test_claim_that_waits_for_its_pod_is_no_fault():
+    claim = {"namespace": "tenant-acme", "name": "data", "phase": "Pending", "storage_class": "local"}
+    local = {"name": "local", "provisioner": "local", "binding": "WaitForFirstConsumer"}
+    quiet("every_volume_claim_is_bound", rows("k8s_claims", claim), rows("k8s_storage_classes", local))
+
+
+def test_volume_on_its_way_to_another_node_is_given_time():
+    old = {"name": "a", "volume": "pv-1", "node": "n1", "attached": True}
+    new = {"name": "b", "volume": "pv-1", "node": "n2", "created_at": ago(seconds=10)}
+    volume = {"name": "pv-1", "access_modes": "ReadWriteOnce"}
+    quiet("no_volume_is_attached_elsewhere", rows("k8s_attachments", old, new), rows("k8s_volumes", volume))
+
+
+def test_volume_for_many_nodes_may_be_attached_to_many():
+    old = {"name": "a", "volume": "pv-1", "node": "n1", "attached": True}
+    new = {"name": "b", "volume": "pv-1", "node": "n2"}
+    volume = {"name": "pv-1", "access_modes": "ReadWriteMany"}
+    quiet("no_volume_is_attached_elsewhere", rows("k8s_attachments", old, new), rows("k8s_volumes", volume))
+
+
+def test_mounted_in_the_end():
+    # The config map came a moment after the pod: it failed a few times, and runs.
+    failed = event(reason="FailedMount", message='configmap "settings" not found')
+    quiet("every_volume_can_be_mounted", rows("k8s_events", failed), rows("k8s_pods", pod()))
+
+
+def test_suspended_tenant_is_not_to_be_ready():
+    suspended = {"kind": "tenants", "name": "acme", "phase": "Suspended", "ready": False, "ready_at": ago(days=3)}
+    quiet("every_object_of_an_operator_is_ready", rows("k8s_custom", suspended))
+
+
+def test_quota_of_zero_forbids_on_purpose():
+    quiet(
+        "every_quota_leaves_room",
+        rows("k8s_quotas", {"namespace": "tenant-acme", "name": "q", "resource": "pods", "used": 0}),
+    )
+
+
+def test_log_that_always_has_errors_bursts_not():
+    lines = [
+        {"namespace": "n", "pod": "p", "container": "c", "line": n, "at": ago(seconds=600 - 4 * n), "level": "error"}
+        for n in range(150)
+    ]
+    quiet("no_log_bursts_into_errors", empty_table("k8s_unhealthy_logs"), rows("k8s_logs", *lines))
+
+
+def test_failure_that_was_handled_is_information():
+    line = {"at": ago(minutes=1), "level": "info", "message": "connection refused, trying the next one"}
+    quiet("no_log_tells_a_known_failure", empty_table("k8s_unhealthy_logs"), rows("k8s_logs", line))
+
+
+def test_first_revision_of_a_workload_changes_nothing():
+    first = {
+        "namespace": "tenant-acme",
+        "workload_kind": "Deployment",
+        "workload": "api",
+        "revision": 1,
+        "template_hash": "h1",
+    }
+    tables = rows("k8s_replica_sets", first), empty_table("k8s_controller_revisions")
+    quiet(
+        "no_rollout_precedes_a_symptom",
+        *tables,
+        rows("k8s_containers", container(**LOOPING)),
+        rows("k8s_pods", pod(revision="h1")),
+    )
+
+
+def test_pod_of_the_old_revision_is_not_the_new_one_s_fault():
+    assert rolled_out(pod(revision="h2"))
+    assert not rolled_out(pod(revision="h1"))
+
+
+def test_container_that_crashed_before_the_edit_is_not_its_fault():
+    edited = {"namespace": "tenant-acme", "name": "settings", "created_at": ago(days=30), "changed_at": ago(seconds=90)}
+    reader = rows("k8s_pods", pod(config_maps="settings"))
+    since = container(**LOOPING | {"restarts": 2})
+    before = container(**LOOPING | {"restarts": 500})
+    maps = rows("k8s_config_maps", edited)
+    assert len(offenders("no_config_change_precedes_a_symptom", maps, rows("k8s_containers", since), reader)) == 1
+    quiet("no_config_change_precedes_a_symptom", maps, rows("k8s_containers", before), reader)
+
+
+def rolled_out(*pods) -> list[str]:
+    """What a rollout of two revisions, 2 minutes ago, is said to have changed."""
+    common = {"namespace": "tenant-acme", "workload_kind": "Deployment", "workload": "api"}
+    old = common | {
+        "revision": 1,
+        "template_hash": "h1",
+        "images": "api:1",
+        "created_at": ago(days=9),
+        "env_digest": "a",
+    }
+    new = common | {
+        "revision": 2,
+        "template_hash": "h2",
+        "images": "api:2",
+        "created_at": ago(minutes=2),
+        "env_digest": "b",
+    }
+    tables = rows("k8s_replica_sets", new, old), empty_table("k8s_controller_revisions")
+    containers = [
+        container(**LOOPING | {"pod_created_at": ago(minutes=2)}, namespace=one["namespace"], uid=one["uid"])
+        for one in pods
+    ]
+    found = offenders(
+        "no_rollout_precedes_a_symptom", *tables, rows("k8s_containers", *containers), rows("k8s_pods", *pods)
+    )
+    return list(found.changed)
+
+
+def test_new_pod_that_is_starting_is_no_symptom_of_its_rollout():
+    common = {"namespace": "tenant-acme", "workload_kind": "Deployment", "workload": "api"}
+    old = common | {"revision": 1, "template_hash": "h1"}
+    new = common | {"revision": 2, "template_hash": "h2", "created_at": ago(seconds=9)}
+    starting = pod(revision="h2", ready=False, ready_changed_at=ago(seconds=8), created_at=ago(seconds=8))
+    tables = rows("k8s_replica_sets", old, new), empty_table("k8s_controller_revisions"), empty_table("k8s_containers")
+    quiet("no_rollout_precedes_a_symptom", *tables, rows("k8s_pods", starting))
+
+
+def test_what_a_rollout_changed():
+    [changed] = rolled_out(pod(revision="h2"))
+    assert changed == "image: api:1 → api:2; values of the environment, the command or its arguments (not recorded)"
+
+
+# --- Never mixed ------------------------------------------------------------------------------------------------------
+
+
+def test_same_pod_name_in_two_namespaces_is_two_pods():
+    tables = rows(
+        "k8s_containers",
+        container(**LOOPING),
+        container(**LOOPING, namespace="tenant-globex", uid="u2"),
+        container(pod="api-2", uid="u3"),
+    )
+    found = offenders("no_container_crash_loops", tables)
+    assert sorted(found.namespace) == ["tenant-acme", "tenant-globex"]
+    # Use is measured by name: each is held against the limit of its own namespace.
+    used = {"pod": "api-1", "container": "api", "memory_bytes": 95}
+    metrics = rows("k8s_pod_metrics", used | {"namespace": "tenant-acme"}, used | {"namespace": "tenant-globex"})
+    limits = rows(
+        "k8s_containers",
+        container(memory_limit_bytes=1000),
+        container(namespace="tenant-globex", memory_limit_bytes=100),
+    )
+    assert list(offenders("no_container_nears_its_memory_limit", metrics, limits).namespace) == ["tenant-globex"]
+
+
+def test_rollout_in_one_namespace_does_not_explain_the_other():
+    assert not rolled_out(pod(revision="h2", namespace="tenant-globex"))
+
+
+def test_ingress_leads_to_services_of_its_own_namespace():
+    ingress = {"namespace": "tenant-acme", "name": "api", "service": "api", "port": "80"}
+    service = {"namespace": "tenant-globex", "name": "api", "ports": "http:80→80/TCP", "endpoints_ready": 1}
+    found = offenders("every_ingress_leads_to_a_service", rows("k8s_ingresses", ingress), rows("k8s_services", service))
+    assert list(found.why) == ["there is no such service"]
+
+
+# --- When -------------------------------------------------------------------------------------------------------------
+
+ASKED = NOW - timedelta(seconds=10)
+
+
+def case_of(folder, records) -> Case:
+    """A case of the last hour, with an answer about containers."""
+    systems = dict.fromkeys(("postgres", "pgbouncer", "redis", "prometheus"), "absent")
+    platform = {"name": "test", "systems": systems | {"kubernetes": {"main": {"endpoint": "KUBECONFIG"}}}}
+    incident = {"id": "test", "start": ago(hours=1), "end": NOW.isoformat()}
+    step = open_round(folder / "case", resolve({"incident": incident, "platform": platform}))
+    recording = step.record("k8s_containers", "main")
+    recording.write([*records, Proof("answered")])
+    recording.close(ASKED.isoformat())
+    step.finish()
+    step.close()
+    return Case(folder / "case")
+
+
+def recorded_oom(**changes) -> list[dict]:
+    path = specimens.FOLDER / "killed_for_memory.json"
+    records = json.loads(path.read_text(encoding="utf-8"))["answers"]["k8s_containers"]["records"]
+    return [
+        record | {"pod_created_at": ago(days=30), "state": "running", "state_reason": ""} | changes
+        for record in records
+    ]
+
+
+@pytest.mark.parametrize(
+    ("killed", "restarts", "when"),
+    [
+        ({"days": 7}, 1, When.BEFORE),  # of last week: history
+        ({"minutes": 20}, 1, When.DURING),
+        ({"minutes": 2}, 5, When.ONGOING),  # again and again
+    ],
+)
+def test_when_a_container_ran_out_of_memory(tmp_path, killed, restarts, when):
+    at = {"last_started_at": ago(days=8), "last_finished_at": ago(**killed)}
+    case = case_of(tmp_path, recorded_oom(**at, last_reason="OOMKilled", last_exit_code=137, restarts=restarts))
+    [finding] = checks.load()["no_container_runs_out_of_memory"].run(case)
+    assert (finding.status, finding.when) == (Status.PROBLEM, when)
+    assert finding.is_of_the_incident == (when != When.BEFORE)
+
+
+def test_case_without_offenders_is_ok(tmp_path):
+    case = case_of(tmp_path, recorded_oom(last_reason="", last_exit_code=None, last_finished_at=None, restarts=0))
+    [finding] = checks.load()["no_container_runs_out_of_memory"].run(case)
+    assert finding.status is Status.OK
+
+
+# --- Words ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("reason", "code", "words"),
+    [
+        ("OOMKilled", 137, "OOMKilled, exit code 137: killed, SIGKILL"),
+        ("Error", 139, "Error, exit code 139: segmentation fault, SIGSEGV"),
+        ("Error", 143, "Error, exit code 143: terminated, SIGTERM"),
+        ("Error", 1, "Error, exit code 1: an error of the program"),
+        ("Error", 127, "Error, exit code 127: its command was not found"),
+        ("Error", 42, "Error, exit code 42: an error of the program"),
+    ],
+)
+def test_exit_code_in_words(reason, code, words):
+    assert exit_in_words(pd.Series([reason]), pd.Series([code], dtype="Int64"))[0] == words
+
+
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        ("0/5 nodes are available: 2 Insufficient cpu, 3 node(s) had untolerated taint(s)", "request"),
+        ("0/1 nodes are available: 1 Too many pods", "request"),
+        ("0/3 nodes are available: 3 node(s) had untolerated taint {dedicated: database}", "taint"),
+        (
+            "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 node(s) didn't match Pod's node affinity/selector",
+            "affinity",
+        ),
+        ("0/3 nodes are available: 3 node(s) didn't match pod anti-affinity rules", "affinity"),
+        ("0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims", "volume"),
+        ("0/3 nodes are available: 3 node(s) had volume node affinity conflict", "volume"),
+        ("0/3 nodes are available: 3 node(s) were unschedulable", "cordon"),
+        ("", "other"),
+    ],
+)
+def test_cause_of_a_pod_without_node(said, cause):
+    assert _cause(said) == cause
+
+
+LINES = {
+    "FATAL:  sorry, too many clients already": "the database has no free connection",
+    "OSError: [Errno 28] No space left on device": "a volume is full",
+    "dial tcp 10.0.0.7:6379: connect: connection refused": "somebody does not take connections",
+    "lookup redis on 10.0.0.10:53: no such host": "a name can't be resolved",
+    "tls: failed to verify certificate: x509: certificate has expired": "a certificate is not valid",
+    "OOM command not allowed when used memory > 'maxmemory'.": "Redis is full",
+    "java.lang.OutOfMemoryError: Java heap space": "the process ran out of memory",
+    "POST /v1/logs: status=429": "somebody sends, or gets, too many requests",
+}
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_known_failure_in_a_log(line):
+    logged = {"namespace": "n", "pod": "p", "container": "c", "workload": "w", "at": ago(minutes=1), "message": line}
+    found = offenders("no_log_tells_a_known_failure", empty_table("k8s_unhealthy_logs"), rows("k8s_logs", logged))
+    assert list(found.means) == [LINES[line]]
+
+
+def test_number_of_a_failure_is_no_failure():
+    line = {"at": ago(minutes=1), "level": "warning", "message": "stored 429 lines, 28 were too long"}
+    quiet("no_log_tells_a_known_failure", empty_table("k8s_unhealthy_logs"), rows("k8s_logs", line))
+
+
+def test_signatures_name_a_section_of_the_guide():
+    assert {one.section for one in SIGNATURES} <= {f"{number:02}" for number in range(1, 11)}
