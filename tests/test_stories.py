@@ -28,7 +28,7 @@ def findings_of(name: str) -> Findings:
 
 
 def test_every_story_is_recorded_and_has_a_cause():
-    assert set(names()) == set(stories.load()) == set(CAUSES)
+    assert set(names()) == set(stories.registered()) == set(CAUSES)
 
 
 @pytest.mark.parametrize("name", names())

@@ -29,7 +29,7 @@ def _works(kind: str) -> dict[str, Callable]:
     """What there is to record, by name. The demo is a story that is recorded under another name."""
     if kind == "specimens":
         return {one.name: lambda one=one: specimens.make(one) for one in specimens.load().values()}
-    told = stories.load().values()
+    told = stories.registered().values()
     works = {one.name: lambda one=one: stories.record(one, stories.FOLDER / one.name) for one in told}
     return works | {"demo": lambda: stories.record_demo(DEMO)}
 

@@ -2,10 +2,14 @@
 
 import time
 
+from nl_forensics import permissions
 from tests.record.postgres_stories import SETTLED_S
-from tests.record.stories import story
+from tests.record.stories import KUBERNETES, story
 from tests.stack import postgres, redis
+from tests.stack.kubernetes.cluster import cluster
 from tests.stack.load import load
+
+TOKEN_CACHE_S = 11  # of the API server
 
 
 @story("Nothing is wrong, as far as can be seen")
@@ -22,7 +26,11 @@ def partial(stage):
 
 @story("Nobody can tell")
 def blind(stage):
-    """The passwords are those of last year, and nobody told us the other addresses."""
-    with postgres.start() as database, redis.start() as cache:
+    """The passwords are those of last year, the account was removed, and nobody told us the other addresses."""
+    with postgres.start() as database, redis.start() as cache, cluster() as nodes:
         old = "of-last-year"
-        stage.record({"NL_POSTGRES_DSN": database.dsn(password=old), "NL_REDIS_URL": cache.url(password=old)})
+        kubeconfig = nodes.kubeconfig("left", permissions.kubernetes_rules())
+        nodes.revoke("left")
+        time.sleep(TOKEN_CACHE_S)
+        addresses = {"NL_POSTGRES_DSN": database.dsn(password=old), "NL_REDIS_URL": cache.url(password=old)}
+        stage.record(addresses | {KUBERNETES: str(kubeconfig)})

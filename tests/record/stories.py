@@ -7,6 +7,13 @@
             …the fault…
             stage.record(servers.environment())
 
+    @story("The bill is not written")
+    def out_of_memory(stage):
+        with stage.platform() as platform:
+            since = now()
+            …the fault…
+            stage.record(platform.environment(), since)
+
 What is to be found in it stands in `tests/stories/causes.yaml`; all that is found in it, in `tests/golden`.
 """
 
@@ -16,7 +23,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,15 +32,23 @@ from nl_forensics import collect
 from nl_forensics.parameters import Parameters, read_yaml, shipped
 from tests.record.clock import Clock
 from tests.record.past import past as healthy_past
+from tests.stack.kubernetes.api import Refused
+from tests.stack.kubernetes.cluster import cluster
+from tests.stack.kubernetes.real_node import NAME
+from tests.stack.load import load
+from tests.stack.neurallog.neurallog import NeuralLog, neurallog
 from tests.stack.stack import Stack, stack
 
 FOLDER = Path(__file__).parent.parent / "stories"
 DEMO = "lock_chain"  # the story that ships as `nl_forensics/demo`
 MODULES = ("postgres_stories", "redis_stories", "blind_stories")
 WINDOW = timedelta(minutes=30)
+LASTING_S = 3600  # of the load, at most
+METRICS_WITHIN_S = 90
 UP = timedelta(days=9)
 OPTIONAL_GRANT = "GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO nl_forensics"
-ENDPOINTS = ("NL_POSTGRES_DSN", "NL_PGBOUNCER_DSN", "NL_REDIS_URL", "NL_PROMETHEUS_URL")
+KUBERNETES = "KUBECONFIG"
+ENDPOINTS = (KUBERNETES, "NL_POSTGRES_DSN", "NL_PGBOUNCER_DSN", "NL_REDIS_URL", "NL_PROMETHEUS_URL")
 # The same pseudonyms at each recording, whoever records.
 KEY = b"the key of the recorded stories\n"
 
@@ -58,7 +73,7 @@ def story(title: str):
     return register
 
 
-def load() -> dict[str, Story]:
+def registered() -> dict[str, Story]:
     """Every story."""
     for module in MODULES:
         importlib.import_module(f"tests.record.{module}")
@@ -67,6 +82,10 @@ def load() -> dict[str, Story]:
 
 def _nothing(clock, primary, replica, cache) -> None:
     """What happened before, in most stories."""
+
+
+def now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
 
 
 @dataclass
@@ -100,13 +119,40 @@ class Stage:
         with stack(past=past, environment=clock.environment, unwatched=unwatched, **options) as servers:
             yield servers
 
-    def record(self, environment: Mapping[str, str], standbys: Mapping[str, str] | None = None, **incident) -> None:
-        """Collect the case of the last half hour; what was two hours before is the baseline.
+    @contextmanager
+    def platform(
+        self, past: str | None = None, before=_nothing, customers=True, **cluster_options
+    ) -> Iterator[NeuralLog]:
+        """The whole stack, and a small NeuralLog with its customers on a real Kubernetes, which is minutes old."""
+        options = {"nodes": 2, "real_node": True, "metrics": True} | cluster_options
+        with (
+            self.servers(past, before) as servers,
+            load(servers.pgbouncer, servers.redis, lasting_s=LASTING_S),
+            cluster(**options) as nodes,
+            neurallog(servers, nodes) as running,
+            running.traffic(lasting_s=LASTING_S) if customers else nullcontext(),
+        ):
+            if options["metrics"]:
+                _wait_until(lambda: _is_measured(nodes), METRICS_WITHIN_S)
+            yield running
+
+    def record(
+        self,
+        environment: Mapping[str, str],
+        since: datetime | None = None,
+        standbys: Mapping[str, str] | None = None,
+        budget: Mapping | None = None,
+        **incident,
+    ) -> None:
+        """Collect the case of the incident, which goes on since half an hour by default; two hours before is the baseline.
 
         standbys   more instances of PostgreSQL by name, with the environment variables of their addresses
+        budget     what differs from the platform's
+
+        Where the environment has no cluster, the platform has none.
         """
-        end = datetime.now(UTC).replace(microsecond=0)
-        start, before = end - WINDOW, timedelta(hours=2)
+        end = now()
+        start, before = since or end - WINDOW, timedelta(hours=2)
         question = {
             "id": self.name,
             "title": self.title,
@@ -116,6 +162,9 @@ class Stage:
         }
         platform = read_yaml(shipped("platforms/neurallog.yaml"))
         platform["systems"]["postgres"] |= {name: {"endpoint": variable} for name, variable in (standbys or {}).items()}
+        platform["budget"] |= budget or {}
+        if KUBERNETES not in environment:
+            platform["systems"]["kubernetes"] = "absent"
         parameters = Parameters.model_validate({"incident": question | incident, "platform": platform})
         with _recorder(environment):
             recorded = collect.collect(self.folder, parameters)
@@ -157,14 +206,21 @@ def _received(primary) -> bool:
     return primary.execute("SELECT bool_and(flush_lsn = pg_current_wal_lsn()) FROM pg_stat_replication")[0][0] is True
 
 
+def _is_measured(nodes) -> bool:
+    try:
+        return bool(nodes.api.request("GET", f"/apis/metrics.k8s.io/v1beta1/nodes/{NAME}"))
+    except Refused:
+        return False
+
+
 def _wait_until(holds: Callable[[], bool], within_s: float = 30) -> None:
     deadline = time.monotonic() + within_s
     while not holds():
         if time.monotonic() > deadline:
-            raise TimeoutError("the replica did not come back")
+            raise TimeoutError(f"not within {within_s:g} s: {holds}")
         time.sleep(0.1)
 
 
 def record_demo(target: Path) -> None:
     """The case that ships, recorded for itself: its incident is called `demo`."""
-    record(load()[DEMO], target, name="demo")
+    record(registered()[DEMO], target, name="demo")

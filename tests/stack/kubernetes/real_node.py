@@ -8,6 +8,8 @@ import json
 import os
 import shutil
 import socket
+import sys
+import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,14 @@ from tests.stack.process import HOST, MissingServer, Process, free_port, new_fol
 NAME = "worker-1"
 CNI_PLUGINS = Path("/usr/lib/cni")
 REMEDY = "run tests/stack/kubernetes/install.sh"
+
+# What this machine has for pods that mount it, under paths that are the same on every machine.
+SHARED = Path("/var/lib/shared")
+SHARED_FOLDERS = {
+    "python": Path(sys.base_prefix),
+    "packages": Path(sysconfig.get_path("purelib")),
+    "programs": Path(__file__).parents[3],
+}
 
 # For the spec of a pod of a cluster that has fake nodes, too.
 ON_REAL_NODE = {"nodeSelector": {"kubernetes.io/hostname": NAME}}
@@ -38,6 +48,7 @@ KERNEL_SETTINGS = {
 # The kubelet's cAdvisor looks for containerd at one such path only, and knows no container without it.
 FIRST_PROCESS = """
 for hidden in /run /var/lib /var/log; do mount -t tmpfs -o mode=755 tmpfs "$hidden" || exit; done
+{shared}
 mkdir /run/containerd && ln -s "{folder}/containerd.sock" /run/containerd/containerd.sock || exit
 for setting in {settings}; do mount --bind "{folder}/kernel/$setting" "/proc/sys/$setting" || exit; done
 {containerd} --config "{folder}/containerd.toml" &
@@ -130,13 +141,21 @@ def start_containerd(network: Network):
     for setting, value in KERNEL_SETTINGS.items():
         _write(folder / "kernel" / setting, value)
     names = " ".join(KERNEL_SETTINGS)
-    first = FIRST_PROCESS.format(settings=names, folder=folder, containerd=program("containerd"))
+    first = FIRST_PROCESS.format(settings=names, folder=folder, containerd=program("containerd"), shared=_share())
     command = [program("unshare"), "--pid", "--mount", "--fork", "--mount-proc", "--kill-child", "sh", "-c", first]
     cgroup = cgroups.create(network.addresses.interface)
     runtime = Containerd(command=command, folder=folder, port=0, cgroup=cgroup).start()
     runtime.add_image(images.PAUSE, images.HOLD)
     runtime.add_image(images.BUSYBOX)
     return runtime
+
+
+def _share():
+    """Shell commands that make the shared folders."""
+    return "\n".join(
+        f'mkdir -p "{SHARED / name}" && mount --bind "{folder}" "{SHARED / name}" || exit'
+        for name, folder in SHARED_FOLDERS.items()
+    )
 
 
 def start_kubelet(runtime, api, keys, network, settings=None):

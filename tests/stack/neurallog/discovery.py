@@ -10,9 +10,10 @@ from pathlib import Path
 import requests
 
 from tests.stack.kubernetes.api import Api, Refused
-from tests.stack.neurallog.manifests import PORT, TOP
+from tests.stack.neurallog.manifests import PORT
 from tests.stack.process import Process, new_folder
 
+TOP = Path(__file__).parents[3]
 TARGETS = "targets.json"
 LOOK_EVERY_S = 1
 

@@ -6,11 +6,16 @@ mounted read-only: nothing has to be packed or pulled. Used by the tests and, in
 
 import json
 import sys
-from pathlib import Path
 
 from tests.stack.kubernetes import real_node
 
-TOP = Path(__file__).parents[3]
+# What Python needs of this machine: {volume: (folder of the node, folder in the container)}.
+MOUNTED = {
+    **{name: (f"/{name}", f"/{name}") for name in ("usr", "lib", "lib64")},
+    **{name: (str(real_node.SHARED / name), f"/opt/{name}") for name in real_node.SHARED_FOLDERS},
+}
+PYTHON = {"PYTHONHOME": "/opt/python", "PYTHONPATH": "/opt/packages", "LD_LIBRARY_PATH": "/opt/python/lib"}
+INTERPRETER = f"/opt/python/bin/python3.{sys.version_info.minor}"
 SYSTEM, OPERATOR_SYSTEM, DATA = "neurallog-system", "neurallog-operator-system", "neurallog-data"
 RELEASE = "1.4.0"
 PORT = 8080
@@ -86,7 +91,6 @@ def settings_of(app, namespace, changed=None):
 
 
 def _pod(app, environment, release, account):
-    folders = _host_folders()
     return {
         **real_node.ON_REAL_NODE,
         "serviceAccountName": account,
@@ -96,8 +100,8 @@ def _pod(app, environment, release, account):
                 "name": app,
                 "image": image(app, release),
                 "imagePullPolicy": "IfNotPresent",
-                "command": [sys.executable, "-m", f"tests.stack.neurallog.programs.{PROGRAMS[app]}"],
-                "workingDir": str(TOP),
+                "command": [INTERPRETER, "-m", f"tests.stack.neurallog.programs.{PROGRAMS[app]}"],
+                "workingDir": "/opt/programs",
                 "env": _environment(app, environment, release),
                 "ports": [{"name": "http", "containerPort": PORT}],
                 "resources": RESOURCES,
@@ -105,19 +109,24 @@ def _pod(app, environment, release, account):
                 "livenessProbe": _probe("/health/live", initialDelaySeconds=5, periodSeconds=3),
                 "volumeMounts": [
                     {"name": "settings", "mountPath": "/etc/neurallog"},
-                    *({"name": name, "mountPath": path, "readOnly": True} for name, path in folders.items()),
+                    *({"name": name, "mountPath": path, "readOnly": True} for name, (_, path) in MOUNTED.items()),
                 ],
             }
         ],
         "volumes": [
             {"name": "settings", "configMap": {"name": f"{app}-settings"}},
-            *({"name": name, "hostPath": {"path": path}} for name, path in folders.items()),
+            *({"name": name, "hostPath": {"path": folder}} for name, (folder, _) in MOUNTED.items()),
         ],
     }
 
 
 def _environment(app, environment, release):
-    values = {"NL_SERVICE": app, "NL_VERSION": release, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+    values = {
+        "NL_SERVICE": app,
+        "NL_VERSION": release,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUNBUFFERED": "1",
+    } | PYTHON
     return [
         *({"name": name, "value": value} for name, value in (values | environment).items()),
         {"name": "NL_POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
@@ -132,17 +141,6 @@ def connections_of(app):
 
 def _probe(path, **timing):
     return {"httpGet": {"path": path, "port": "http"}, "timeoutSeconds": 2, "failureThreshold": 3, **timing}
-
-
-def _host_folders():
-    """What Python needs of this machine, by volume name: its libraries, interpreter, packages, and our programs."""
-    wanted = {"usr": "/usr", "lib": "/lib", "lib64": "/lib64"}
-    others = {"interpreter": sys.base_prefix, "packages": sys.prefix, "programs": str(TOP)}
-    for name, path in others.items():
-        inside = any(Path(path).is_relative_to(folder) for folder in {**wanted, **others}.values() if folder != path)
-        if not inside:
-            wanted[name] = path
-    return wanted
 
 
 # --- tenants ---------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import requests
 
+from nl_forensics import permissions
 from tests.stack import postgres, redis
 from tests.stack.kubernetes import real_node, services
 from tests.stack.kubernetes.api import is_true, rolled_out
@@ -38,13 +39,6 @@ OPERATOR_RULES = [
         "verbs": ["get", "list", "create", "patch"],
     },
 ]
-# Beyond Kubernetes' own ClusterRole `view`: what belongs to no namespace.
-LOOK_AROUND = [
-    {"apiGroups": [""], "resources": ["nodes", "persistentvolumes"], "verbs": ["get", "list"]},
-    {"apiGroups": [manifests.TENANT_GROUP], "resources": ["tenants"], "verbs": ["get", "list"]},
-    {"apiGroups": ["metrics.k8s.io"], "resources": ["pods", "nodes"], "verbs": ["get", "list"]},
-    {"nonResourceURLs": ["/readyz", "/readyz/*", "/livez", "/version"], "verbs": ["get"]},
-]
 
 
 @dataclass
@@ -55,8 +49,7 @@ class NeuralLog:
 
     def environment(self):
         """The environment variables that nl-forensics needs; they hold passwords."""
-        rules = [*LOOK_AROUND, *self.cluster.get("ClusterRole", "view")["rules"]]
-        kubeconfig = self.cluster.kubeconfig("nl-forensics", rules)
+        kubeconfig = self.cluster.kubeconfig("nl-forensics", permissions.kubernetes_rules())
         return {**self.servers.environment(), "KUBECONFIG": str(kubeconfig)}
 
     def traffic(self, **how):
