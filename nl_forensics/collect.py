@@ -31,11 +31,32 @@ GRACE_S = 1.0  # for a busy machine, on top of what a worker was granted
 Landed = Callable[[str, str], None]
 
 
-def collect(folder: Path, parameters: Parameters, again: tuple[str, ...] = (), landed: Landed | None = None) -> Case:
+@dataclass(frozen=True)
+class FirstLook:
+    """A few questions before all others, from whose answers follows which window and scope the others are about.
+
+    names      of the sources that are asked
+    within_s   when to go on with what has come by then, seconds
+    question   reads the case as it is then, and returns the parameters to go on with, and why these
+    """
+
+    names: tuple[str, ...]
+    within_s: float
+    question: Callable[[Case], tuple[Parameters, str]]
+
+
+def collect(
+    folder: Path,
+    parameters: Parameters,
+    again: tuple[str, ...] = (),
+    landed: Landed | None = None,
+    look: FirstLook | None = None,
+) -> Case:
     """Ask every source that the open round has no answer of, record what comes, and seal the round.
 
     again    names of sources: a new round is opened that asks only these, and inherits the rest
     landed   called with (source, instance) whenever an answer or a refusal was recorded
+    look     what a new round begins with; `landed` is not told of it
 
     Raises ParameterError for an unknown source, for another question than the case is about, and when another process writes to
     the case. When interrupted, the round stays open and can be resumed.
@@ -46,11 +67,18 @@ def collect(folder: Path, parameters: Parameters, again: tuple[str, ...] = (), l
         raise ParameterError(f"no source is called {unknown[0]}: {near}(`nl-forensics sources` lists them)")
     step = open_round(folder, parameters, again)
     try:
-        _Collection(step, _scope(step, again) or set(known), landed or (lambda source, instance: None)).run()
+        if look:
+            _Collection(step, set(look.names), _nobody, look.within_s).run()
+            step.change_question(*look.question(Case(folder)))
+        _Collection(step, _scope(step, again) or set(known), landed or _nobody).run()
         step.finish()
     finally:
         step.close()
     return Case(folder)
+
+
+def _nobody(source: str, instance: str) -> None:
+    """Nobody wants to hear what has landed."""
 
 
 def _scope(step: OpenRound, again: tuple[str, ...]) -> set[str]:
@@ -107,10 +135,11 @@ class _Worker:
 class _Collection:
     """One run over all systems. Only this process writes to the case."""
 
-    def __init__(self, step: OpenRound, names: set[str], landed: Landed):
+    def __init__(self, step: OpenRound, names: set[str], landed: Landed, within_s: float | None = None):
         self.step, self.parameters, self.landed = step, step.parameters, landed
         self.budget = self.parameters.platform.budget
-        self.deadline = time.monotonic() + self.budget.deadline_s
+        self.within_s = within_s or self.budget.deadline_s
+        self.deadline = time.monotonic() + self.within_s
         self.workers = [worker for worker in self._planned(names) if worker.questions]
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["nl_forensics.worker"])
@@ -232,7 +261,7 @@ class _Collection:
         worker.stop()
         waited = time.monotonic() - worker.began
         if time.monotonic() >= self.deadline:
-            why = f"the deadline of {self.budget.deadline_s:g} s for the whole collection was over"
+            why = f"the deadline of {self.within_s:g} s for the whole collection was over"
             self._give_up(worker, "NotReachable", why, "raise budget.deadline_s in the platform file, or collect again")
         elif not worker.reached:
             why = f"no answer within {self.budget.connect_s:g} s ({waited:.1f} s waited)"

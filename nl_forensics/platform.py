@@ -106,6 +106,8 @@ class Platform(_Model):
     namespaces  the Kubernetes namespaces of the platform, `*` stands for any letters; empty: all of the cluster
     selectors   PromQL label matchers of each exporter, put into the queries of the sources (`job="postgres"`)
     promql      PromQL that replaces the default of a Prometheus source, by source name
+    left_out    {system: environment variables}: what `nl-forensics now` did not ask, since the variables of its addresses are not
+                set. It counts as absent, and yet it is a gap
     """
 
     name: str
@@ -114,4 +116,23 @@ class Platform(_Model):
     redis: RedisNames = RedisNames()
     selectors: dict[str, str] = {}
     promql: dict[str, str] = {}
+    left_out: dict[str, tuple[Variable, ...]] = {}
     budget: Budget = Budget()
+
+    def with_addresses(self) -> "Platform":
+        """The same platform with the instances whose address is known; the others are left out."""
+        declared = {system: self.systems.instances(system) for system in type(self.systems).model_fields}
+        known = {
+            system: {name: endpoint for name, endpoint in instances.items() if endpoint.address} or "absent"
+            for system, instances in declared.items()
+        }
+        left_out = {
+            system: tuple(endpoint.endpoint for endpoint in instances.values() if not endpoint.address)
+            for system, instances in declared.items()
+        }
+        return self.model_copy(
+            update={
+                "systems": self.systems.model_copy(update=known),
+                "left_out": {system: variables for system, variables in left_out.items() if variables},
+            }
+        )

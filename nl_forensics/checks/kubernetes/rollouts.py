@@ -62,7 +62,7 @@ def _what_changed(row) -> str:
     return "; ".join(found) or ("nothing: it was restarted" if restarted else "other parts of the pod template")
 
 
-def _symptoms(k8s_containers: pd.DataFrame, k8s_pods: pd.DataFrame) -> pd.DataFrame:
+def symptoms(k8s_containers: pd.DataFrame, k8s_pods: pd.DataFrame) -> pd.DataFrame:
     """What is or was wrong with each pod that is to last, in words.
 
     symptom_at   since when at the earliest; last_at: when last; over_at: null while it lasts
@@ -115,9 +115,9 @@ def no_rollout_precedes_a_symptom(
     """
     revisions = _revisions(k8s_replica_sets, k8s_controller_revisions)
     revisions = revisions[revisions.before_revision.notna()]
-    symptoms = _symptoms(k8s_containers, k8s_pods).drop(columns="config_maps")
-    symptoms = symptoms.rename(columns={"revision": "template_hash"})
-    pairs = revisions.merge(symptoms, on=[*WORKLOAD, "template_hash"])
+    ill = symptoms(k8s_containers, k8s_pods).drop(columns="config_maps")
+    ill = ill.rename(columns={"revision": "template_hash"})
+    pairs = revisions.merge(ill, on=[*WORKLOAD, "template_hash"])
     pairs["after_s"] = (pairs.symptom_at - pairs.created_at).dt.total_seconds()
     pairs = pairs[pairs.after_s <= within_s].sort_values(["revision", "after_s"], ascending=[False, True])
     pairs = pairs.drop_duplicates(WORKLOAD)
@@ -141,8 +141,8 @@ def no_config_change_precedes_a_symptom(
     recorded, only that they changed. A container that crashed more often than is possible since then, as the kubelet waits 10 s at
     least, had crashed before. 30 minutes: the guide's review.
     """
-    symptoms = _symptoms(k8s_containers, k8s_pods)
-    readers = symptoms.assign(name=symptoms.config_maps.str.split(", ")).explode("name")
+    ill = symptoms(k8s_containers, k8s_pods)
+    readers = ill.assign(name=ill.config_maps.str.split(", ")).explode("name")
     edited = k8s_config_maps[k8s_config_maps.changed_at > k8s_config_maps.created_at]
     pairs = edited.merge(readers, on=["instance", "namespace", "name"])
     pairs["symptom_at"] = pairs.symptom_at.where(pairs.symptom_at > pairs.changed_at, pairs.changed_at)

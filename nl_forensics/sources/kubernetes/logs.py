@@ -1,4 +1,4 @@
-"""Logs of containers: of every unhealthy one, and of one pod of each workload."""
+"""Logs of containers that are not well, and how any log is read."""
 
 import re
 from collections.abc import Iterator
@@ -63,37 +63,13 @@ def k8s_unhealthy_logs(kubernetes, incident, platform):
 
     Only the newest lines are read (`budget.kubernetes_log_lines`), and the kubelet keeps the log of one run before the current one.
     """
-    wanted = [log for one in _containers(kubernetes, incident, platform) for log in _unhealthy(one, incident)]
+    wanted = [log for one in live_containers(kubernetes, incident, platform) for log in telling_logs(one, incident)]
     yield Proof(f"{len(wanted)} logs of containers that are not well")
-    yield from _read_all(kubernetes, wanted[: platform.budget.kubernetes_logs], platform.budget, "")
-    yield from _not_read(wanted[platform.budget.kubernetes_logs :], "unhealthy, but more than the budget allows")
+    yield from read_all(kubernetes, wanted[: platform.budget.kubernetes_logs], platform.budget, "")
+    yield from not_read(wanted[platform.budget.kubernetes_logs :], "unhealthy, but more than the budget allows")
 
 
-@source(
-    columns=COLUMNS,
-    nullable=("at",),
-    covers="window",
-    needs=Permission(kubernetes="list pods; get pods/log"),
-    guide=("C029", "C032"),
-)
-def k8s_logs(kubernetes, incident, platform):
-    """One row per line of the logs of one running pod of each workload since the incident began; columns as in k8s_unhealthy_logs.
-
-    Pods beside that one are not read, and named as unseen, unless `budget.kubernetes_all_logs` is true.
-    """
-    running = [one for one in _containers(kubernetes, incident, platform) if one["state"] in ("running", "terminated")]
-    unhealthy = {log for one in running for log in _keys(_unhealthy(one, incident))}
-    healthy = [log for log in (Log(one, False) for one in running) if _key(log) not in unhealthy]
-    left = max(0, platform.budget.kubernetes_logs - len(unhealthy))
-    chosen = healthy if platform.budget.kubernetes_all_logs else _one_of_each(healthy)[:left]
-    yield Proof(f"{len(chosen)} logs of {len(healthy)} healthy containers are read")
-    since = incident.start.strftime("%Y-%m-%dT%H:%M:%SZ")
-    yield from _read_all(kubernetes, chosen, platform.budget, since)
-    read = {_key(log) for log in chosen}
-    yield from _not_read([log for log in healthy if _key(log) not in read], "healthy")
-
-
-def _containers(kubernetes, incident, platform) -> list[dict]:
+def live_containers(kubernetes, incident, platform) -> list[dict]:
     """Those in scope; pods that are over or on their way out by somebody's wish are no news."""
     listing = kubernetes.objects(PODS, scope(incident, platform))
     return [
@@ -104,7 +80,7 @@ def _containers(kubernetes, incident, platform) -> list[dict]:
     ]
 
 
-def _unhealthy(one: dict, incident) -> list[Log]:
+def telling_logs(one: dict, incident) -> list[Log]:
     """The logs that tell why a container is not well; none for one that is well, or never ran."""
     restarted = _is_since(one["last_finished_at"], incident.start)
     failed = one["state"] == "terminated" and one["state_exit_code"] != 0
@@ -120,32 +96,18 @@ def _is_since(moment: str | None, start: datetime) -> bool:
     return moment is not None and datetime.fromisoformat(moment) >= start
 
 
-def _key(log: Log) -> tuple:
+def key_of(log: Log) -> tuple:
     return (*(log.container[name] for name in ("namespace", "pod", "container")), log.previous)
 
 
-def _keys(logs: list[Log]) -> list[tuple]:
-    return [_key(log) for log in logs]
-
-
-def _one_of_each(logs: list[Log]) -> list[Log]:
-    """The log of one container of each workload; the first in alphabetical order, so that it is the same one again."""
-    chosen: dict[tuple, Log] = {}
-    for log in sorted(logs, key=_key):
-        one = log.container
-        if one["kind"] != "init":
-            chosen.setdefault((one["namespace"], one["workload_kind"], one["workload"], one["container"]), log)
-    return list(chosen.values())
-
-
-def _not_read(logs: list[Log], why: str) -> Iterator[Partial]:
+def not_read(logs: list[Log], why: str) -> Iterator[Partial]:
     if logs:
         names = joined(log.name for log in logs[:MOST_NAMED]) + (", …" if len(logs) > MOST_NAMED else "")
         closes = "budget.kubernetes_all_logs: true" if why == "healthy" else "raise budget.kubernetes_logs"
         yield Partial(f"{len(logs)} logs were not read ({why}): {names}", closes)
 
 
-def _read_all(kubernetes, logs: list[Log], budget, since: str) -> Iterator:
+def read_all(kubernetes, logs: list[Log], budget, since: str) -> Iterator:
     """Every line of the logs; one that can't be read is a gap, and the others are read all the same."""
     closed: dict[str, NotAllowed] = {}
     silent: dict[str, NotReachable] = {}
