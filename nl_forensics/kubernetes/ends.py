@@ -2,8 +2,6 @@
 
 import pandas as pd
 
-from nl_forensics.checks.kubernetes.words import seconds_since
-
 EXIT_CODES = {
     0: "it ended by itself",
     1: "an error of the program",
@@ -53,7 +51,7 @@ def with_last_end(rows: pd.DataFrame) -> pd.DataFrame:
 
 def loops(rows: pd.DataFrame, min_restarts: int) -> pd.Series:
     """Whether a container crashes again and again: between two crashes it looks as if it ran."""
-    crashed = (rows.end_reason != "Completed") & (seconds_since(rows.ended_at, rows) <= FORGOTTEN_S)
+    crashed = (rows.end_reason != "Completed") & ((rows.asked_at - rows.ended_at).dt.total_seconds() <= FORGOTTEN_S)
     return (rows.state_reason == "CrashLoopBackOff") | ((rows.restarts >= min_restarts) & crashed)
 
 
