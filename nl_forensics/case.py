@@ -68,7 +68,10 @@ class Case:
 
     def instances(self, source: str) -> list[str]:
         """Whom a source is to be asked of; nobody when the platform declares that system absent."""
-        systems, system = self.parameters.platform.systems, sources.load()[source].system
+        platform, one = self.parameters.platform, sources.load()[source]
+        systems, system = platform.systems, one.system
+        if not one.applies(platform):
+            return []
         if system == "any_system":
             return [f"{name}-{instance}" for name in type(systems).model_fields for instance in systems.instances(name)]
         return list(systems.instances(sources.ASKED_THROUGH.get(system, system)))

@@ -147,9 +147,10 @@ class _Collection:
     def _planned(self, names: set[str]) -> Iterator[_Worker]:
         """A worker per instance, with the questions that have no whole answer in this round yet."""
         done = {key for key, answer in self.step.best_answers().items() if not answer.error}
-        systems = self.parameters.platform.systems
+        platform, systems = self.parameters.platform, self.parameters.platform.systems
+        applying = [one for one in sources.load().values() if one.applies(platform)]
         for system in type(systems).model_fields:
-            asked = [s.name for s in sources.load().values() if sources.ASKED_THROUGH.get(s.system, s.system) == system]
+            asked = [s.name for s in applying if sources.ASKED_THROUGH.get(s.system, s.system) == system]
             for instance, endpoint in systems.instances(system).items():
                 left = [name for name in asked if name in names and (name, instance) not in done]
                 yield _Worker(system, instance, endpoint, endpoint.address, left)

@@ -249,7 +249,15 @@ def check(
 
 def load() -> dict[str, Check]:
     """Every check, by name."""
-    from nl_forensics.checks import kubernetes, pgbouncer, postgres, prometheus, redis, systems  # noqa: F401
+    from nl_forensics.checks import (  # noqa: F401
+        container_memory,
+        kubernetes,
+        pgbouncer,
+        postgres,
+        prometheus,
+        redis,
+        systems,
+    )
 
     return CHECKS
 

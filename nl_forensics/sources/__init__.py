@@ -81,6 +81,7 @@ class Source:
     covers    `window`: events or series over the incident; `ring`: as far back as a ring reaches;
               `since`: counters, as deltas between two readings; `now`: this moment only
     hole      what a null in such a column means, and what to do, where it is no matter of permission
+    about     another system that the answer is about, "" for none: where the platform has none of it, nobody is asked
     readings  how often it is asked, spread over the platform's `budget.readings_s`; every record then carries
               `reading` (0, 1, …) and `read_at`
     """
@@ -97,11 +98,16 @@ class Source:
     guide: tuple[str, ...]
     doc: str
     hole: str = ""
+    about: str = ""
 
     @property
     def shows_only_now(self) -> bool:
         """Whether the answer tells of the moment of asking alone: also where it is what changed between two readings."""
         return self.covers == "now" or self.readings > 1
+
+    def applies(self, platform) -> bool:
+        """Whether there is anything that the answer could be about."""
+        return not self.about or bool(platform.systems.instances(self.about))
 
     def ask(self, link, incident, platform) -> Iterator:
         """Put the question through an open link."""

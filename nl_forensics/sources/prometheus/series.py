@@ -9,6 +9,7 @@ from datetime import datetime
 import pandas as pd
 
 from nl_forensics.sources import SOURCES, UTC, Partial, Permission, Source
+from nl_forensics.sources.kubernetes.reading import scope
 
 SMALLEST_STEP_S = 15
 RATE_S = 300  # at least four scrapes at the usual intervals, so that a rate has something to compare
@@ -30,16 +31,19 @@ def series(
     value: str,
     labels: tuple[str, ...] = ("target",),
     sparse: bool = False,
+    about: str = "",
     doc: str,
     guide: tuple[str, ...] = (),
 ) -> None:
     """Declare one PromQL expression as a table: one row per series and step, over the incident and its baseline.
 
-    query   PromQL; {postgres}, {redis} and {volumes} stand for the label matchers of the platform file, {queues} for a regular
-            expression of its queues, {range} for the duration of a rate
+    query   PromQL; {postgres}, {redis}, {kubelet} and {volumes} stand for the label matchers of the platform file, {queues} and
+            {namespaces} for regular expressions of its queues and of the namespaces in scope, {range} for the duration of a
+            rate, {window} and {step} for those of the whole answer
     value   name of the value column, with its unit
     labels  labels that become columns; `target` is the label `instance`, `database` is `datname`, `command` is `cmd`
     sparse  steps without a value are normal (nothing happened that could be divided by), so they are no gap
+    about   as in Source
 
     Columns besides these: `at` (UTC) and `window` (`incident` or `baseline`). The value of a rate covers the {range} that ends at `at`.
     """
@@ -48,7 +52,8 @@ def series(
         for window_name, window in (("incident", incident), ("baseline", incident.baseline)):
             if window:
                 step = max(SMALLEST_STEP_S, math.ceil(window.seconds / platform.budget.prometheus_points))
-                asked = platform.promql.get(name) or query.format_map(_placeholders(platform, step))
+                placeholders = _placeholders(incident, platform, window, step)
+                asked = platform.promql.get(name) or query.format_map(placeholders)
                 yield from _ask(prometheus, asked, window_name, window, step, sparse)
 
     def parse(records):
@@ -64,13 +69,27 @@ def series(
 
     columns = {"window": "str", "at": UTC} | dict.fromkeys(labels, "str") | {value: "float64"}
     needs = Permission(prometheus="/api/v1/query_range")
-    SOURCES[name] = Source(name, "prometheus", fetch, parse, columns, frozenset(), "window", 1, needs, guide, doc)
+    SOURCES[name] = Source(
+        name, "prometheus", fetch, parse, columns, frozenset(), "window", 1, needs, guide, doc, about=about
+    )
 
 
-def _placeholders(platform, step: int) -> dict[str, str]:
-    queues = "|".join(re.escape(queue.key) for queue in platform.redis.queues)
-    own = {"range": f"{max(RATE_S, step)}s", "queues": queues.replace("\\", "\\\\")}
+def _placeholders(incident, platform, window, step: int) -> dict[str, str]:
+    queues = [re.escape(queue.key) for queue in platform.redis.queues]
+    namespaces = [re.escape(name).replace(r"\*", ".*") for name in scope(incident, platform)]
+    own = {
+        "range": f"{max(RATE_S, step)}s",
+        "window": f"{math.ceil(window.seconds)}s",
+        "step": f"{step}s",
+        "queues": _any_of(queues),
+        "namespaces": _any_of(namespaces) or ".*",
+    }
     return _Matchers(platform.selectors | own)
+
+
+def _any_of(patterns: list[str]) -> str:
+    """One regular expression, as it is written within quotes."""
+    return "|".join(patterns).replace("\\", "\\\\")
 
 
 def _ask(prometheus, query: str, window_name: str, window, step: int, sparse: bool) -> Iterator:
