@@ -12,9 +12,9 @@ import pandas as pd
 
 from nl_forensics import sources
 from nl_forensics.case import Case
-from nl_forensics.kubernetes.revisions import symptoms
 from nl_forensics.errors import ForensicsError, ParameterError
 from nl_forensics.incident import Incident, Window
+from nl_forensics.kubernetes.revisions import symptoms
 from nl_forensics.parameters import Parameters, read_yaml, shipped
 from nl_forensics.platform import Platform
 from nl_forensics.sources import UTC as UTC_DTYPE
