@@ -56,7 +56,7 @@ record: install-test
 golden: $(STAMPS)-test
 	@$(BIN)/python -m tests.write_golden
 
-bench: install-test
+bench: install-cluster
 	@$(BIN)/python -m tests.bench
 
 # Everything up on a real Kubernetes, under traffic, until Ctrl-C; prints the environment that nl-forensics needs.

@@ -31,6 +31,7 @@ from nl_forensics.sources import ASKED_THROUGH
 from nl_forensics.sources import load as load_sources
 from nl_forensics.summary import ten_lines
 
+ALL_LOGS_PER_S = 100
 as_json_option = click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
 
 
@@ -100,14 +101,19 @@ def now_command(namespaces: tuple[str, ...], since: str, as_json: bool) -> int:
 @click.option(
     "--again", multiple=True, metavar="SOURCE", help="Ask this source again, in a new round; may be repeated."
 )
+@click.option(
+    "--all-logs", is_flag=True, help="Read the log of every container, at up to 100 requests a second to Kubernetes."
+)
 @as_json_option
-def collect_command(what: str, folder: Path | None, again: tuple[str, ...], as_json: bool) -> int:
+def collect_command(what: str, folder: Path | None, again: tuple[str, ...], all_logs: bool, as_json: bool) -> int:
     """Ask every system and record its answers; resumes a collection that was killed.
 
     Of a CASE, its own question is asked: to finish it, or to look again.
     """
     known = Case(_case_path(what)) if round_numbers(_case_path(what)) else None
     asked = known.parameters if known else _read(Path(what))
+    if all_logs:
+        asked = asked.with_budget(kubernetes_all_logs=True, kubernetes_per_s=ALL_LOGS_PER_S)
     case = _collected(asked, _writable(folder or (known.folder if known else _folder_of(asked))), again)
     gaps = [gap for name in case.answers for gap in case.gaps(name)]
     if as_json:
@@ -183,8 +189,7 @@ def verify_command(folder: str) -> int:
 def doctor_command(parameters: Path, as_json: bool) -> int:
     """What can be reached, what is permitted, and what would stay unknown. Asks everything once, and keeps nothing."""
     asked = _read(parameters)
-    quick = asked.platform.budget.model_copy(update={"readings_s": 0.5})
-    asked = asked.model_copy(update={"platform": asked.platform.model_copy(update={"budget": quick})})
+    asked = asked.with_budget(readings_s=0.5)
     trial = Path(tempfile.mkdtemp(prefix="nl-forensics-doctor-"))
     try:
         case = collect(trial / "case", asked)

@@ -60,9 +60,6 @@ def opening(namespaces: tuple[str, ...] = ()) -> Parameters:
             "there is nothing to ask: set KUBECONFIG to the path of a kubeconfig, or put one at ~/.kube/config"
             f" (and for more answers: {', '.join(others)})"
         )
-    platform = platform.model_copy(
-        update={"budget": platform.budget.model_copy(update={"deadline_s": DEADLINE_S, "question_s": 8})}
-    )
     end = datetime.now(UTC).replace(microsecond=0)
     incident = Incident(
         id=f"now-{end:%Y%m%dT%H%MZ}",
@@ -70,7 +67,7 @@ def opening(namespaces: tuple[str, ...] = ()) -> Parameters:
         end=end.isoformat(),
         namespaces=namespaces or (*platform.namespaces, EVERYWHERE),
     )
-    return Parameters(incident=incident, platform=platform)
+    return Parameters(incident=incident, platform=platform).with_budget(deadline_s=DEADLINE_S, question_s=8)
 
 
 def question(case: Case, namespaces: tuple[str, ...] = (), since: timedelta | None = None) -> tuple[Parameters, str]:

@@ -62,6 +62,11 @@ class Parameters(BaseModel):
     limits: dict[str, dict[str, FiniteFloat]] = {}
     narrative: Narrative = Narrative()
 
+    def with_budget(self, **changed) -> "Parameters":
+        """The same question at another cost."""
+        budget = self.platform.budget.model_copy(update=changed)
+        return self.model_copy(update={"platform": self.platform.model_copy(update={"budget": budget})})
+
 
 class _Loader(yaml.SafeLoader):
     """YAML without surprises: times stay text, and a key stands once."""

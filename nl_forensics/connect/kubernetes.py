@@ -5,6 +5,7 @@ where to go. We send GET, at most so many a second; never a watch, never anythin
 """
 
 import json
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -88,6 +89,7 @@ class KubernetesLink:
         self._groups: dict[str, str] | None = None
         self._stale = self._timed_out = False
         self._free_at: list[float] = []
+        self._turns = threading.Lock()
         self._list_until = 0.0
         self.namespace, self.requests = namespace, 0
         before, began = datetime.now(UTC), time.monotonic()
@@ -235,7 +237,7 @@ class KubernetesLink:
         self._wait_for_our_turn()
         url = self._settings.host.rstrip("/") + path + (f"?{urlencode(query)}" if query else "")
         timeout = urllib3.Timeout(connect=self._budget.connect_s, read=max(0.1, until - time.monotonic()))
-        self.requests, self._timed_out = self.requests + 1, False
+        self._timed_out = False
         try:
             response = self._pool.request(
                 "GET",
@@ -264,12 +266,14 @@ class KubernetesLink:
         return headers
 
     def _wait_for_our_turn(self) -> None:
-        """At most so many requests in any second."""
-        most, now = max(1, int(self._budget.kubernetes_per_s)), time.monotonic()
-        span = most / self._budget.kubernetes_per_s
-        if len(self._free_at) >= most and (rest := self._free_at[-most] + span - now) > 0:
-            time.sleep(rest)
-        self._free_at = [*self._free_at[-most + 1 :], time.monotonic()] if most > 1 else [time.monotonic()]
+        """At most so many requests in any second, whichever thread sends them."""
+        with self._turns:
+            most, now = max(1, int(self._budget.kubernetes_per_s)), time.monotonic()
+            span = most / self._budget.kubernetes_per_s
+            if len(self._free_at) >= most and (rest := self._free_at[-most] + span - now) > 0:
+                time.sleep(rest)
+            self._free_at = [*self._free_at[-most + 1 :], time.monotonic()] if most > 1 else [time.monotonic()]
+            self.requests += 1
 
     def close(self) -> None:
         self._pool.clear()

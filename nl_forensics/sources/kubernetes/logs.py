@@ -1,7 +1,9 @@
 """Logs of containers that are not well, and how any log is read."""
 
 import re
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from typing import NamedTuple
 
@@ -29,6 +31,7 @@ COLUMNS = {
 STARTING = frozenset({"ContainerCreating", "PodInitializing", ""})
 STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)) ?(.*)", re.DOTALL)
 MOST_NAMED = 5
+AT_ONCE = 4
 NARROWER = 0.7  # a log that is cut by its bytes has lost its end: asked again for so much fewer lines
 
 
@@ -111,22 +114,37 @@ def read_all(kubernetes, logs: list[Log], budget, since: str) -> Iterator:
     """Every line of the logs; one that can't be read is a gap, and the others are read all the same."""
     closed: dict[str, NotAllowed] = {}
     silent: dict[str, NotReachable] = {}
-    for log in logs:
-        namespace, node = log.container["namespace"], log.container["node"]
-        if namespace in closed or node in silent:
-            continue
+
+    def may_answer(log: Log) -> bool:
+        return log.container["namespace"] not in closed and log.container["node"] not in silent
+
+    for log, answer in _read_ahead(logs, may_answer, lambda log: _read(kubernetes, log, budget, since)):
         try:
-            yield from _lines(log, *_read(kubernetes, log, budget, since), budget)
+            text, asked_for = answer.result()
+            yield from _lines(log, text, asked_for, budget)
         except NotAllowed as error:
-            closed[namespace] = error
+            closed[log.container["namespace"]] = error
         except NotReachable as error:
-            silent[node] = error
+            silent[log.container["node"]] = error
         except BadAnswer as error:
             yield Partial(f"log of {log.name}: {error}", error.closes)
     for namespace, refused in closed.items():
         yield Partial(f"logs of {namespace}: {refused}", refused.closes or "allow us to get pods/log")
     for node, unreached in silent.items():
         yield Partial(f"logs on node {node}: {unreached}", "see whether its kubelet runs")
+
+
+def _read_ahead(
+    logs: list[Log], may_answer: Callable[[Log], bool], read: Callable[[Log], tuple[bytes, int]]
+) -> Iterator[tuple[Log, Future]]:
+    """Each log with its answer to be, in order. A few are waited for side by side, and no more are held: the rest is not asked yet."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        waited_for: deque[tuple[Log, Future]] = deque()
+        for log in filter(may_answer, logs):
+            waited_for.append((log, pool.submit(read, log)))
+            if len(waited_for) == AT_ONCE:
+                yield waited_for.popleft()
+        yield from waited_for
 
 
 def _read(kubernetes, log: Log, budget, since: str) -> tuple[bytes, int]:
