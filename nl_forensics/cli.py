@@ -26,7 +26,7 @@ from nl_forensics.errors import CaseError, ForensicsError, ParameterError
 from nl_forensics.finding import Findings
 from nl_forensics.live import Live, print_finding
 from nl_forensics.parameters import Parameters
-from nl_forensics.rounds import Gap, round_numbers
+from nl_forensics.rounds import PARAMETERS, Gap, round_numbers
 from nl_forensics.sources import ASKED_THROUGH
 from nl_forensics.sources import load as load_sources
 from nl_forensics.summary import ten_lines
@@ -80,7 +80,11 @@ def now_command(namespaces: tuple[str, ...], since: str, as_json: bool) -> int:
     try:
         case = _collected(asked, folder, (), live, look)
     except KeyboardInterrupt:
-        click.echo(f"interrupted: `nl-forensics collect {_shown(folder)}` goes on where it stopped", err=True)
+        begun = (folder / "1" / PARAMETERS).is_file()
+        goes_on = (
+            f"`nl-forensics collect {_shown(folder)}` goes on where it stopped" if begun else "nothing was asked yet"
+        )
+        click.echo(f"interrupted: {goes_on}", err=True)
         return 130
     findings = run_checks(case)
     lines = ten_lines(case, findings, _shown(folder), _notebook_of(findings))

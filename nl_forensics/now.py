@@ -22,7 +22,9 @@ from nl_forensics.sources.kubernetes.kinds import is_inside
 
 FIRST = ("prom_alerts", "k8s_events", "k8s_pods", "k8s_containers", "k8s_replica_sets", "k8s_namespaces")
 FIRST_WITHIN_S = 4  # then the window is proposed from what has come
-DEADLINE_S = 20  # of the whole collection: somebody waits for it
+WITHIN_S = 20  # from the start to the last answer: somebody waits for it
+SHORTEST_S = 8  # for what is left after a first look on a machine that is busy
+QUESTION_S = 5  # of which half is left for what the API server remembers, if etcd hangs
 FURTHEST = timedelta(hours=6)  # what began before is chronic, and not what somebody was called for
 USUAL = timedelta(minutes=30)  # where nothing tells since when
 SHORTEST = timedelta(minutes=10)
@@ -67,7 +69,7 @@ def opening(namespaces: tuple[str, ...] = ()) -> Parameters:
         end=end.isoformat(),
         namespaces=namespaces or (*platform.namespaces, EVERYWHERE),
     )
-    return Parameters(incident=incident, platform=platform).with_budget(deadline_s=DEADLINE_S, question_s=8)
+    return Parameters(incident=incident, platform=platform).with_budget(deadline_s=WITHIN_S, question_s=QUESTION_S)
 
 
 def question(case: Case, namespaces: tuple[str, ...] = (), since: timedelta | None = None) -> tuple[Parameters, str]:
@@ -79,6 +81,7 @@ def question(case: Case, namespaces: tuple[str, ...] = (), since: timedelta | No
     scope, platform = _scope(case, namespaces)
     end = asked.incident.end
     start, because = Proposal(end - since, "as asked for") if since else propose(case, scope)
+    left_s = WITHIN_S - (datetime.now(UTC) - end).total_seconds()
     baseline = Window(start=(start - (end - start)).isoformat(), end=start.isoformat())
     incident = Incident(
         id=asked.incident.id,
@@ -88,7 +91,8 @@ def question(case: Case, namespaces: tuple[str, ...] = (), since: timedelta | No
         namespaces=namespaces,
         baseline=baseline if platform.systems.instances("prometheus") else None,
     )
-    return asked.model_copy(update={"incident": incident, "platform": platform}), because
+    chosen = asked.model_copy(update={"incident": incident, "platform": platform})
+    return chosen.with_budget(deadline_s=max(SHORTEST_S, left_s)), because
 
 
 def _scope(case: Case, namespaces: tuple[str, ...]) -> tuple[tuple[str, ...], Platform]:
@@ -112,16 +116,21 @@ def propose(case: Case, scope: Iterable[str]) -> Proposal:
     """
     end = pd.Timestamp(case.incident.end)
     found = pd.concat([_alerts(case), _of_pods(case), _warnings(case, end)], ignore_index=True)
-    found = found[[not name or is_inside(name, scope) for name in found.namespace]]
+    found = found.loc[[not name or is_inside(name, scope) for name in found.namespace]]
     recent = found[(found["at"] >= end - FURTHEST) & (found["at"] <= end)].sort_values("at")
     for rows in (recent[recent.lasts & ~recent.is_warning], recent[recent.lasts], recent):
         if len(rows):
             first = rows.iloc[0]
             return _before(case, first["at"], end, f"{first.words}, since {first['at']:%H:%M} UTC at the earliest")
-    chronic = f" ({found.words.iloc[0]}, but for longer than 6 h)" if len(found) else ""
-    return Proposal(
-        case.incident.end - USUAL, f"no alert, crash or warning tells since when{chronic}: the last 30 minutes"
-    )
+    chronic = found.words[found.lasts]
+    because = f"{chronic.iloc[0]}, but for longer than 6 h" if len(chronic) else "nothing seen tells since when"
+    unseen = [name for name in FIRST if case.instances(name) and not _was_seen(case, name)]
+    because += f" (not seen: {', '.join(unseen)})" if unseen else ""
+    return Proposal(case.incident.end - USUAL, f"the last 30 minutes: {because}")
+
+
+def _was_seen(case: Case, name: str) -> bool:
+    return any(answer.file for answer in case.answers.get(name, {}).values())
 
 
 def _before(case: Case, first: pd.Timestamp, end: pd.Timestamp, because: str) -> Proposal:

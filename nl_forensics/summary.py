@@ -8,13 +8,14 @@ import pandas as pd
 from nl_forensics import sources
 from nl_forensics.case import Case
 from nl_forensics.errors import ForensicsError
-from nl_forensics.finding import Finding, Findings
+from nl_forensics.finding import Finding, Findings, Severity, When
 from nl_forensics.sources import ASKED_THROUGH
 
 COLUMNS = 110
-WIDTH = 9  # of the word before each line
-MOST_BROKEN, MOST_CHANGES = 3, 2
+WIDTH = 10  # of the word before each line
+MOST_THINGS, MOST_CHANGES, MOST_GAPS = 3, 2, 2
 JUST_BEFORE = pd.Timedelta(minutes=30)  # as in no_rollout_precedes_a_symptom
+A_MOMENT = pd.Timedelta(seconds=1)  # what began when it was asked for is dated by the question alone
 ROLLOUT, CONFIG = "no_rollout_precedes_a_symptom", "no_config_change_precedes_a_symptom"
 BY_HAND = "nothing_was_changed_by_hand"
 ROBOTS = r"^(kube-|kubelet|k3s|rke2|cluster-autoscaler|cloud-controller|Go-http-client|operator$)"
@@ -24,6 +25,8 @@ class Change(NamedTuple):
     """Something that was changed. `at`: when, UTC."""
 
     at: pd.Timestamp
+    namespace: str
+    name: str
     words: str
 
 
@@ -37,7 +40,7 @@ def ten_lines(case: Case, findings: Findings, folder: str, notebook: str = "") -
     counted = f"{case.incident.end:%Y-%m-%d %H:%M} UTC, window from {case.incident.start:%H:%M}: {findings.counts()}."
     lines = [("now", counted), *_broken(case, findings), *_since(case, first, findings)]
     lines += [("changed", words) for words in _changed(case, findings, first)]
-    lines += [("not seen", words) for words in _unseen(case, findings)]
+    lines += _unseen(case, findings)
     lines.append(("next", f"nl-forensics report {folder}" + (f" (or lab, {notebook})" if notebook else "")))
     return [_line(label, words) for label, words in lines]
 
@@ -56,13 +59,21 @@ def _broken(case: Case, findings: Findings) -> Iterator[tuple[str, str]]:
         things.setdefault(thing(case, finding), []).append(finding)
     if not things:
         yield "verdict", findings.verdict()
-    for place, found in list(things.items())[:MOST_BROKEN]:
+    ranked = sorted(things.items(), key=lambda thing: _rank(thing[1]))
+    told = ranked if len(ranked) <= MOST_THINGS else ranked[: MOST_THINGS - 1]
+    for place, found in told:
         worst = next((finding for finding in found if finding.check not in (ROLLOUT, CONFIG)), found[0])
         label = f"{place} ({worst.severity}): "
         more = f" (+{len(found) - 1} findings)" if len(found) > 1 else ""
         yield "broken", label + _cut(worst.because, COLUMNS - WIDTH - len(label) - len(more)) + more
-    if rest := list(things)[MOST_BROKEN:]:
-        yield "broken", f"and {len(rest)} things more: {', '.join(rest)}"
+    if rest := [place for place, _ in ranked[len(told) :]]:
+        yield "broken", f"and {_more(len(rest), 'thing')}: {', '.join(rest)}"
+
+
+def _rank(found: list[Finding]) -> tuple[int, bool]:
+    """The worst first; of equals, what is still going on."""
+    severity = min(list(Severity).index(Severity(finding.severity)) for finding in found)
+    return severity, all(finding.when != When.ONGOING for finding in found)
 
 
 def _cut(words: str, most: int) -> str:
@@ -94,14 +105,17 @@ def _table(case: Case, name: str) -> pd.DataFrame:
 
 
 def _first_symptom(case: Case, findings: Findings) -> Finding | None:
-    """What began first inside the window; where all of it began before, what began last."""
+    """What began first inside the window, of what is still going on if there is such; where all of it began before, what began last."""
     dated = sorted((finding for finding in findings.problems if finding.at is not None), key=lambda one: one.at)
     inside = [finding for finding in dated if finding.at >= case.incident.start]
-    return next(iter(inside or dated[::-1]), None)
+    going_on = [finding for finding in inside if finding.when == When.ONGOING]
+    return next(iter(going_on or inside or dated[::-1]), None)
 
 
 def _since(case: Case, first: Finding | None, findings: Findings) -> Iterator[tuple[str, str]]:
-    if first:
+    if first and first.at >= first.rows.asked_at.max() - A_MOMENT:
+        yield "since", f"not known; seen at {first.at:%Y-%m-%d %H:%M:%S} UTC: {thing(case, first)}"
+    elif first:
         yield "since", f"{first.at:%Y-%m-%d %H:%M:%S} UTC at the earliest: {thing(case, first)}"
     elif findings.problems:
         yield "since", "not known: no finding is dated"
@@ -114,7 +128,9 @@ def _changed(case: Case, findings: Findings, first: Finding | None) -> Iterator[
         return
     start, end = case.incident.start, case.incident.end
     period = (first.at - JUST_BEFORE, first.at) if first else (pd.Timestamp(start) - JUST_BEFORE, pd.Timestamp(end))
-    changes = [*_blamed(findings), *_others(case, period)]
+    blamed = _blamed(findings)
+    told = {(one.namespace, one.name) for one in blamed}
+    changes = [*blamed, *(one for one in _others(case, period) if (one.namespace, one.name) not in told)]
     if changes:
         more = len(changes) - MOST_CHANGES
         yield from (f"{one.at:%H:%M:%S} UTC {one.words}" for one in changes[: MOST_CHANGES - 1])
@@ -133,10 +149,10 @@ def _blamed(findings: Findings) -> list[Change]:
         row = finding.rows.iloc[0] if len(finding.rows) else {}
         if finding.check == ROLLOUT:
             words = f"rollout of {row['namespace']}/{row['workload']}, revision {row['revision']}: {row['changed']}"
-            found.append(Change(row["created_at"], words))
+            found.append(Change(row["created_at"], row["namespace"], row["workload"], words))
         elif finding.check == CONFIG:
             words = f"config map {row['namespace']}/{row['name']} was changed by {row['changed_by']}"
-            found.append(Change(row["changed_at"], words))
+            found.append(Change(row["changed_at"], row["namespace"], row["name"], words))
     return found
 
 
@@ -146,22 +162,28 @@ def _others(case: Case, period: tuple) -> list[Change]:
     rows = rows[rows["at"].between(*period) & ~rows.is_creation & ~rows.manager.str.match(ROBOTS)]
     rows = rows.sort_values("at", ascending=False).drop_duplicates(["kind", "namespace", "name"])
     return [
-        Change(row.at, f"{row.kind} {row.namespace}/{row.name} with {row.manager}: {row.fields}")
+        Change(
+            row.at, row.namespace, row.name, f"{row.kind} {row.namespace}/{row.name} with {row.manager}: {row.fields}"
+        )
         for row in rows.itertuples()
     ]
 
 
-def _unseen(case: Case, findings: Findings) -> Iterator[str]:
+def _unseen(case: Case, findings: Findings) -> Iterator[tuple[str, str]]:
     """What hides most answers, then the systems that were not asked at all."""
     left_out = case.parameters.platform.left_out
     to_set = f"set {', '.join(name for names in left_out.values() for name in names)}"
-    gaps = [
-        gap for gap in Findings(findings.blind_spots).gaps().to_dict("records") if gap["what would close it"] != to_set
-    ]
-    shown = gaps[: 1 if left_out else 2]
+    causes = Findings(findings.blind_spots).gaps().to_dict("records")
+    gaps = [gap for gap in causes if gap["what would close it"] != to_set]
+    shown = gaps[: MOST_GAPS - bool(left_out)]
     for gap in shown:
         rest = len(gaps) - len(shown) if gap is shown[-1] else 0
-        tail = f" → {_cut(gap['what would close it'], 40)} ({gap['checks']} checks{f'; {rest} causes more' if rest else ''})"
-        yield _cut(gap["not seen"], COLUMNS - WIDTH - len(tail)) + tail
+        more = f"; {_more(rest, 'cause')}" if rest else ""
+        tail = f" → {_cut(gap['what would close it'], 40)} ({gap['checks']} checks{more})"
+        yield "not seen", _cut(gap["not seen"], COLUMNS - WIDTH - len(tail)) + tail
     if left_out:
-        yield f"{', '.join(left_out)}: not asked; {to_set}"
+        yield "not asked", f"{to_set} to ask these systems, too"
+
+
+def _more(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' if number > 1 else ''} more"

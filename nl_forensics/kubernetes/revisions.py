@@ -45,9 +45,9 @@ def revisions(k8s_replica_sets, k8s_controllerrevisions) -> pd.DataFrame:
 
 
 def what_changed(row) -> str:
-    """`image: a:1 → a:2; probes: …`."""
+    """`image: a:1 → a:2; names of the environment: + NL_DEBUG; probes: …`."""
     found = [
-        f"{words}: {getattr(row, f'before_{name}') or 'none'} → {getattr(row, name) or 'none'}"
+        f"{words}: {_difference(getattr(row, f'before_{name}'), getattr(row, name))}"
         for name, words in PARTS.items()
         if getattr(row, name) != getattr(row, f"before_{name}")
     ]
@@ -55,6 +55,15 @@ def what_changed(row) -> str:
         found.append(HIDDEN)
     restarted = row.template_digest == row.before_template_digest and pd.notna(row.restarted_at)
     return "; ".join(found) or ("nothing: it was restarted" if restarted else "other parts of the pod template")
+
+
+def _difference(before: str, after: str) -> str:
+    """`before → after`; of lists that have something in common only what came and went."""
+    old, new = before.split(", "), after.split(", ")
+    if not set(old) & set(new):
+        return f"{before or 'none'} → {after or 'none'}"
+    signed = [f"− {name}" for name in old if name not in new] + [f"+ {name}" for name in new if name not in old]
+    return ", ".join(signed) or "their order"
 
 
 def symptoms(k8s_containers: pd.DataFrame, k8s_pods: pd.DataFrame) -> pd.DataFrame:
