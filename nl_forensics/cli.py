@@ -7,10 +7,8 @@ ours · 5 the case fails verification · 130 interrupted. `collect` gives 0 or 3
 import itertools
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import traceback
 from pathlib import Path
 
@@ -191,37 +189,34 @@ def verify_command(folder: str) -> int:
 @click.argument("parameters", type=click.Path(path_type=Path))
 @as_json_option
 def doctor_command(parameters: Path, as_json: bool) -> int:
-    """What can be reached, what is permitted, and what would stay unknown. Asks everything once, and keeps nothing."""
-    asked = _read(parameters)
-    asked = asked.with_budget(readings_s=0.5)
-    trial = Path(tempfile.mkdtemp(prefix="nl-forensics-doctor-"))
-    try:
-        case = collect(trial / "case", asked)
-        findings = run_checks(case)
-    finally:
-        shutil.rmtree(trial)
-    reached = case.coverage()
+    """What can be reached, what is permitted, and which checks each missing permission costs. Asks everything once, and keeps nothing."""
+    from nl_forensics.doctor import diagnose
+
+    told = diagnose(_read(parameters))
     if as_json:
-        _print_json({"coverage": reached.to_dict("records"), "unknown": findings.gaps().to_dict("records")})
-        return 3 if findings.blind_spots else 0
-    for answer in case.answers.get(REACHED, {}).values():
-        click.echo(f"{answer.instance}: {answer.why or 'asked'}")
-    for line in reached[reached["not seen"] != ""].to_dict("records"):
-        click.echo(f"  {line['source']} of {line['instance']}: {line['not seen']}")
-    for gap in findings.gaps().to_dict("records"):
-        click.echo(f"{gap['what would close it']} → {gap['checks']} checks: {gap['unanswered']}")
-    click.echo(
-        "every check could be answered"
-        if not findings.unknowns
-        else f"{len(findings.unknowns)} checks would stay unknown"
-    )
-    return 3 if findings.blind_spots else 0
+        _print_json(told.as_json())
+    else:
+        for line in told.lines():
+            click.echo(line)
+    return told.exit_code
 
 
 @cli.command("permissions")
-def permissions_command() -> int:
-    """The roles and grants that the questions need: no more, no less."""
-    click.echo(permissions.everything())
+@click.argument("parameters", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--namespace", default="nl-forensics", show_default=True, help="Kubernetes namespace of the service account."
+)
+@as_json_option
+def permissions_command(parameters: Path | None, namespace: str, as_json: bool) -> int:
+    """The roles and grants that the questions need: no more, no less. With PARAMETERS, those of the systems that it has."""
+    asked = _read(parameters) if parameters else None
+    platform = asked.platform if asked else None
+    names = (asked.incident.namespaces or asked.platform.namespaces) if asked else ()
+    found = permissions.sections(platform, names, namespace)
+    if as_json:
+        _print_json({one.name: one.text for one in found})
+    else:
+        click.echo("\n\n".join(f"# {one.title}\n{one.text}" for one in found))
     return 0
 
 

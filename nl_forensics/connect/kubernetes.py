@@ -1,7 +1,8 @@
 """Kubernetes through the kubernetes client: its kubeconfig and its credentials, and requests of our own.
 
 The client retries behind its timeouts, validates every object, and reads answers of any size. So it is only asked who we are and
-where to go. We send GET, at most so many a second; never a watch, never anything that a source does not declare.
+where to go. We send GET, and POST for a review of our own rights alone, which changes nothing; at most so many a second; never
+a watch, never anything that a source does not declare.
 """
 
 import json
@@ -30,6 +31,7 @@ PAGE = 250
 CHUNK = 1 << 16
 MOST_TEXT = 300
 HALF_SECOND = 0.5
+CREATED = 201
 LIST_SHARE = 0.9  # of the time for one question: what came of a long list by then is kept
 STALE = "as the API server remembers them, since etcd gave no answer: they may be old"
 LOG_IN = "log in again: the credentials of the kubeconfig have expired or are wrong"
@@ -39,9 +41,7 @@ CURRENT = {"resourceVersion": "0"}  # from the memory of the API server, so that
 @cache
 def allowed() -> frozenset[tuple[str, str]]:
     """Every (verb, resource) that a source declares: ("list", "deployments.apps")."""
-    return frozenset(
-        (verb, resource) for source in sources.load().values() for verb, resource in source.needs.of_kubernetes()
-    )
+    return frozenset(sources.asked_of_kubernetes())
 
 
 def connect(address: str, endpoint: KubernetesEndpoint, budget: Budget) -> "KubernetesLink":
@@ -123,6 +123,16 @@ class KubernetesLink:
         """The log of one container. Its node has to answer, too, so it is waited for no longer than for a connection."""
         self._refuse_undeclared("get", "pods/log")
         return self._get(f"/api/v1/namespaces/{namespace}/pods/{pod}/log", query, self._budget.connect_s)[1]
+
+    def review(self, kind: Kind, spec: dict) -> dict:
+        """What the API server says of our own rights. The only POST: it is computed, and nothing is stored."""
+        self._refuse_undeclared("create", kind.resource)
+        path, until = kind.path(), time.monotonic() + self._budget.connect_s
+        posted = json.dumps({"spec": spec}).encode()
+        status, headers, body = self._send(path, {}, until, self._budget.answer_bytes, posted)
+        if status != CREATED:
+            raise _failed(status, path, body, _retry_after(headers))
+        return _decoded(body).get("status") or {}
 
     def groups(self) -> dict[str, str]:
         """{group: the version that the server prefers}: what this cluster knows at all."""
@@ -233,16 +243,18 @@ class KubernetesLink:
             time.sleep(wait_s)
         raise AssertionError("the second answer is returned or raised")
 
-    def _send(self, path: str, query: dict, until: float, most: int) -> tuple[int, Mapping[str, str], bytes]:
+    def _send(
+        self, path: str, query: dict, until: float, most: int, posted: bytes | None = None
+    ) -> tuple[int, Mapping[str, str], bytes]:
         self._wait_for_our_turn()
         url = self._settings.host.rstrip("/") + path + (f"?{urlencode(query)}" if query else "")
         timeout = urllib3.Timeout(connect=self._budget.connect_s, read=max(0.1, until - time.monotonic()))
         self._timed_out = False
         try:
             response = self._pool.request(
-                "GET",
+                "POST" if posted else "GET",
                 url,
-                None,
+                posted,
                 None,
                 self._headers(),
                 timeout=timeout,
@@ -258,7 +270,7 @@ class KubernetesLink:
             raise _unreached(error) from None
 
     def _headers(self) -> dict[str, str]:
-        headers = {"User-Agent": "nl_forensics", "Accept": "application/json, */*"}
+        headers = {"User-Agent": "nl_forensics", "Accept": "application/json, */*", "Content-Type": "application/json"}
         if bearer := self._settings.auth_settings().get("BearerToken"):  # asks a credential plugin when it has expired
             headers[bearer["key"]] = str(bearer["value"])
         if self._settings.username:

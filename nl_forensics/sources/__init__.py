@@ -42,6 +42,7 @@ class Permission(NamedTuple):
     pgbouncer   a list of its configuration that the user must be in (`stats_users`)
     kubernetes  verbs and what they are allowed for, as `kubectl auth can-i` writes it, separated by `;`
                 (`list pods; get pods/log; list deployments.apps; get /readyz`)
+    also_in     Kubernetes namespaces in which it is needed beside those in scope, separated by blanks
     """
 
     postgres: str = ""
@@ -50,6 +51,7 @@ class Permission(NamedTuple):
     pgbouncer: str = ""
     kubernetes: str = ""
     adds: str = ""
+    also_in: str = ""
 
     def of_kubernetes(self) -> list[tuple[str, str]]:
         """Each verb with each resource: [("get", "pods/log"), …]."""
@@ -200,6 +202,15 @@ def source(
         return SOURCES[name]
 
     return register
+
+
+def asked_of_kubernetes() -> dict[tuple[str, str], set[str]]:
+    """Every (verb, resource) that a source declares, with the namespaces in which it is needed beside those in scope."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for one in load().values():
+        for pair in one.needs.of_kubernetes():
+            found.setdefault(pair, set()).update(one.needs.also_in.split())
+    return found
 
 
 def load() -> dict[str, Source]:

@@ -17,7 +17,7 @@ from nl_forensics.sources import UTC, Permission, source
     },
     nullable=("version", "role", "superuser", "clock_offset_s"),
     covers="now",
-    needs=Permission(redis="+info"),
+    needs=Permission(redis="+info", kubernetes="get /version namespaces"),
 )
 def systems_reached(any_system):
     """One row per system that we tried to reach, whether it answered or not: an outage is an answer too.
