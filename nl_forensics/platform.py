@@ -82,6 +82,21 @@ class RedisNames(_Model):
     cache: tuple[str, ...] = ()
 
 
+class Metrics(_Model):
+    """How Prometheus knows what the programs of the platform count; empty: they don't, and nothing is asked about it.
+
+    service_label     label of a target that names its service
+    requests          counter of answered requests, with the labels `service` and `status` (the HTTP status)
+    lines_accepted    counter of log lines that were taken in, with the label `tenant`
+    lines_stored      counter of log lines that were stored, with the label `tenant`
+    """
+
+    service_label: str = ""
+    requests: str = ""
+    lines_accepted: str = ""
+    lines_stored: str = ""
+
+
 class Budget(_Model):
     """What a collection may cost: seconds, bytes, keys and lines."""
 
@@ -105,6 +120,7 @@ class Platform(_Model):
 
     namespaces  the Kubernetes namespaces of the platform, `*` stands for any letters; empty: all of the cluster
     selectors   PromQL label matchers of each exporter, put into the queries of the sources (`job="postgres"`)
+    metrics     names of what the programs count, put into the queries of the sources
     promql      PromQL that replaces the default of a Prometheus source, by source name
     left_out    {system: environment variables}: what `nl-forensics now` did not ask, since the variables of its addresses are not
                 set. It counts as absent, and yet it is a gap
@@ -115,6 +131,7 @@ class Platform(_Model):
     namespaces: tuple[str, ...] = ()
     redis: RedisNames = RedisNames()
     selectors: dict[str, str] = {}
+    metrics: Metrics = Metrics()
     promql: dict[str, str] = {}
     left_out: dict[str, tuple[Variable, ...]] = {}
     budget: Budget = Budget()

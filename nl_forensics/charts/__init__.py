@@ -1,16 +1,22 @@
 """Every chart: one question, one picture, and the same in words. `nl.charts.slow_commands(case)` draws one."""
 
 from nl_forensics.charts.chart import CHARTS, Chart
+from nl_forensics.charts.logs import log_errors, log_errors_over_time
 from nl_forensics.charts.over_time import (
     cache_hit,
     connections_over_time,
     disk_filling,
     evictions,
+    lines_not_stored,
+    lines_taken_and_stored,
     queue_depth_over_time,
     reachability,
     redis_busy,
     redis_memory,
     replication_lag,
+    service_errors,
+    service_requests,
+    services_answered,
 )
 from nl_forensics.charts.redis import (
     big_keys,
@@ -20,6 +26,7 @@ from nl_forensics.charts.redis import (
     redis_memory_now,
     slow_commands,
 )
+from nl_forensics.charts.services import service_overview
 from nl_forensics.charts.sessions import (
     connections_by_application,
     connections_by_state,
@@ -30,10 +37,12 @@ from nl_forensics.charts.sessions import (
 )
 from nl_forensics.charts.statements import top_statements
 from nl_forensics.charts.storage import cache_misses, dead_rows, table_sizes, unused_indexes, wraparound
+from nl_forensics.charts.usage import api_health, container_usage, node_usage
 
 __all__ = [
     "CHARTS",
     "Chart",
+    "api_health",
     "big_keys",
     "cache_hit",
     "cache_misses",
@@ -41,11 +50,17 @@ __all__ = [
     "connections_by_application",
     "connections_by_state",
     "connections_over_time",
+    "container_usage",
     "dead_rows",
     "disk_filling",
     "evictions",
     "key_prefixes",
+    "lines_not_stored",
+    "lines_taken_and_stored",
     "lock_tree",
+    "log_errors",
+    "log_errors_over_time",
+    "node_usage",
     "open_transactions",
     "pool_clients",
     "queue_depth",
@@ -55,6 +70,10 @@ __all__ = [
     "redis_memory",
     "redis_memory_now",
     "replication_lag",
+    "service_errors",
+    "service_overview",
+    "service_requests",
+    "services_answered",
     "slow_commands",
     "table_sizes",
     "top_statements",

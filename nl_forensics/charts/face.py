@@ -11,9 +11,22 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 
-from nl_forensics.charts.look import COLOURS, DASHES, GRID, GROUND, HATCHES, INK, MARKERS, QUIET, WARNING, drawable
+from nl_forensics.charts.look import (
+    COLOURS,
+    DASHES,
+    FIELDS,
+    GRID,
+    GROUND,
+    HATCHES,
+    INK,
+    MARKERS,
+    PLAIN,
+    QUIET,
+    WARNING,
+    drawable,
+)
 from nl_forensics.charts.time_axis import Panel, panels, places, with_breaks
 from nl_forensics.charts.units import Unit
 from nl_forensics.incident import Incident
@@ -31,6 +44,13 @@ class Bar(NamedTuple):
     parts: dict[str, float]
     text: str = ""
     mark: float | None = None
+
+
+class Cell(NamedTuple):
+    """One field of a grid. `state`: WELL, ILL, UNSEEN, or PLAIN where the text tells no state."""
+
+    text: str
+    state: str = PLAIN
 
 
 class Face:
@@ -173,6 +193,31 @@ class Face:
         self._names(found[0].axes, [drawable(name, 30) for name in tracks])
         found[0].axes.set_ylim(len(tracks) - 0.4, -0.6)
         self._legend([Patch(facecolor=c, hatch=h * 2, edgecolor="white", label=s) for s, (c, h) in states.items()])
+
+    def grid(self, rows: dict[str, dict[str, Cell]], columns: Sequence[str]) -> None:
+        """One line per name, a field per column. What is well is light, what is not is dark, what was not seen is dashed."""
+        shown = dict(list(rows.items())[:MOST_BARS])
+        self.figure.set_size_inches(WIDTH, 0.75 + BAR_HEIGHT * len(shown))
+        axes = self.figure.subplots()
+        for row, (name, cells) in enumerate(shown.items()):
+            for column, heading in enumerate(columns):
+                self._field(axes, column, row, cells[heading])
+            self.plotted.append([name, {heading: list(cells[heading]) for heading in columns}])
+        self._names(axes, [drawable(name, 40) for name in shown])
+        axes.set(xlim=(0, len(columns)), ylim=(len(shown) - 0.45, -0.55))
+        axes.set_xticks([number + 0.5 for number in range(len(columns))], columns, color=INK)
+        axes.tick_params(axis="x", length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        used = [
+            state for state in FIELDS if any(cell.state == state for cells in shown.values() for cell in cells.values())
+        ]
+        self._legend([Patch(**FIELDS[state][0], label=state) for state in used if state != PLAIN])
+
+    def _field(self, axes: Axes, column: int, row: int, cell: Cell) -> None:
+        look, text = FIELDS[cell.state]
+        axes.add_patch(Rectangle((column + 0.02, row - 0.44), 0.96, 0.88, **look))
+        axes.text(column + 0.5, row, drawable(cell.text, 24), ha="center", va="center", fontsize=9, **text)
 
     def _remember(self, name: str, rows: pd.DataFrame, value: str) -> None:
         points = [[at.isoformat(), rounded(number)] for at, number in zip(rows["at"], rows[value], strict=True)]

@@ -251,11 +251,13 @@ def load() -> dict[str, Check]:
     """Every check, by name."""
     from nl_forensics.checks import (  # noqa: F401
         container_memory,
+        ingestion,
         kubernetes,
         pgbouncer,
         postgres,
         prometheus,
         redis,
+        services,
         systems,
     )
 

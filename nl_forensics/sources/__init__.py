@@ -83,7 +83,8 @@ class Source:
     covers    `window`: events or series over the incident; `ring`: as far back as a ring reaches;
               `since`: counters, as deltas between two readings; `now`: this moment only
     hole      what a null in such a column means, and what to do, where it is no matter of permission
-    about     another system that the answer is about, "" for none: where the platform has none of it, nobody is asked
+    about     another system that the answer is about, or a metric that the platform file names (`metrics.requests`), "" for none: where
+              the platform has none of it, nobody is asked
     readings  how often it is asked, spread over the platform's `budget.readings_s`; every record then carries
               `reading` (0, 1, …) and `read_at`
     """
@@ -109,6 +110,9 @@ class Source:
 
     def applies(self, platform) -> bool:
         """Whether there is anything that the answer could be about."""
+        kind, _, name = self.about.partition(".")
+        if kind == "metrics":
+            return bool(getattr(platform.metrics, name))
         return not self.about or bool(platform.systems.instances(self.about))
 
     def ask(self, link, incident, platform) -> Iterator:
