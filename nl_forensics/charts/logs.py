@@ -15,7 +15,8 @@ def _lines(k8s_unhealthy_logs: pd.DataFrame, k8s_logs: pd.DataFrame) -> pd.DataF
     """All lines whose time is known, with the workload that wrote them."""
     rows = pd.concat([k8s_unhealthy_logs, k8s_logs], ignore_index=True)
     rows = rows[rows["at"].notna()]
-    return rows.assign(name=named(rows, "namespace", "workload", "container"))
+    others = rows["container"].where(rows["container"] != rows["workload"], "")
+    return rows.assign(name=named(rows.assign(container=others), "namespace", "workload", "container"))
 
 
 def _reach(rows: pd.DataFrame) -> str:

@@ -10,7 +10,7 @@ from nl_forensics.sources.prometheus.services import errors_by_service, lines_by
 
 UP, SOME, DOWN = "answered", "some pods gave no answer", "gave no answer"
 STATES = {UP: ("#7fbf9b", ""), DOWN: ("#a3140f", "xxx")}
-MOST_TRACKS = 20
+MOST_SERVICES = 20
 MOST_ERRORS = 0.05  # of the requests of a service, as in the rule about them
 
 
@@ -175,8 +175,8 @@ def services_answered(face: Face, prom_service_up):
     for name, part in split(prom_service_up, ("namespace", "service"), "up_ratio", lowest=True).items():
         state = part["up_ratio"].map(lambda ratio: DOWN if ratio == 0 else UP if ratio == 1 else SOME)
         tracks[name] = _stretches(part, state)
-    face.bands(dict(list(tracks.items())[:MOST_TRACKS]), STATES | {SOME: ("#e8c35a", "///")})
-    more = f" {len(tracks) - MOST_TRACKS} more services are not drawn." if len(tracks) > MOST_TRACKS else ""
+    face.bands(dict(list(tracks.items())[:MOST_SERVICES]), STATES | {SOME: ("#e8c35a", "///")})
+    more = f" {len(tracks) - MOST_SERVICES} more services are not drawn." if len(tracks) > MOST_SERVICES else ""
     return f"{listed((f'{name}: {_down(part)}' for name, part in tracks.items()), 8)}.{more}"
 
 

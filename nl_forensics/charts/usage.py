@@ -52,7 +52,7 @@ def node_usage(face: Face, k8s_node_metrics, k8s_nodes):
         rows.assign(what=CPU, used=rows["cpu_cores"], whole=rows["allocatable_cpu_cores"]),
         rows.assign(what=MEMORY, used=rows["memory_bytes"], whole=rows["allocatable_memory_bytes"]),
     )
-    return _shares(face, pd.concat(shares), ("name", "what"))
+    return _shares(face, pd.concat(shares), ("what", "name"))
 
 
 @chart("Which containers are near their limits?")
@@ -63,6 +63,8 @@ def container_usage(face: Face, k8s_pod_metrics, k8s_containers):
     rows = k8s_pod_metrics.merge(limits, on=key)
     if rows.empty:
         return face.say(f"No container was measured, {asked(k8s_pod_metrics)}.")
+    named_alike = [pod.startswith(name) for pod, name in zip(rows["pod"], rows["container"], strict=True)]
+    rows = rows.assign(container=rows["container"].mask(named_alike, ""))
     limited = pd.concat(
         (
             rows.assign(what=MEMORY, used=rows["memory_bytes"], whole=rows["memory_limit_bytes"]),
@@ -72,7 +74,7 @@ def container_usage(face: Face, k8s_pod_metrics, k8s_containers):
     free = f"{NUMBER.words(rows['memory_limit_bytes'].isna().sum())} of {len(rows)} containers have no memory limit."
     if limited.empty:
         return face.say(free)
-    return f"{_shares(face, limited, ('namespace', 'pod', 'container', 'what'))} {free}"
+    return f"{_shares(face, limited, ('what', 'namespace', 'pod', 'container'))} {free}"
 
 
 def _shares(face: Face, rows: pd.DataFrame, names: tuple[str, ...]) -> str:

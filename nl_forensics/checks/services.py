@@ -48,11 +48,13 @@ def services_answer_without_errors(prom_service_requests, *, max_ratio=0.05, min
     below it.
     """
     table = errors_by_service(prom_service_requests)
-    usual = table[table.window == "baseline"].groupby(SERVICE)[["errors_per_s", "requests_per_s"]].sum()
+    before = table[table.window == "baseline"].groupby(SERVICE)[["errors_per_s", "requests_per_s"]].sum()
+    before_ratio = (before.errors_per_s / before.requests_per_s.where(before.requests_per_s > 0)).rename("before_ratio")
     enough = table.requests_per_s * range_s >= min_requests
     broken = during(table[enough & (table.error_ratio > max_ratio)])
-    rows = stretches(broken, SERVICE, "error_ratio").join(usual, on=SERVICE, rsuffix="_usual")
-    ratio = rows.errors_per_s_usual / rows.requests_per_s_usual.where(rows.requests_per_s_usual > 0)
-    return rows.assign(
-        usual=ratio.map(lambda usual: f"{usual * 100:.1f} % in the baseline", na_action="ignore")
-    ).fillna({"usual": "no baseline to compare with"})
+    rows = stretches(broken, SERVICE, "error_ratio").join(before_ratio, on=SERVICE)
+    usual = [
+        "nothing in the baseline to compare with" if pd.isna(ratio) else f"{ratio * 100:.1f} % in the baseline"
+        for ratio in rows.before_ratio
+    ]
+    return rows.assign(usual=usual)

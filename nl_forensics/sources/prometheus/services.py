@@ -8,10 +8,11 @@ import pandas as pd
 from nl_forensics.sources.prometheus.series import series
 
 SERVICE = ("namespace", "service")
+OF_TARGETS = 'label_replace(up{{{services}}}, "service", "$1", "{metrics.service_label}", "(.*)")'
 
 series(
     "prom_service_up",
-    'avg by (namespace, service) (label_replace(up{{{services}}}, "service", "$1", "{metrics.service_label}", "(.*)"))',
+    f"avg by (namespace, service) ({OF_TARGETS})",
     value="up_ratio",
     labels=SERVICE,
     each=SERVICE,
@@ -27,7 +28,8 @@ series(
 
 series(
     "prom_service_requests",
-    "sum by (namespace, service, status) (rate({metrics.requests}{{{requests}}}[{range}]))",
+    "sum by (namespace, service, status) (rate({metrics.requests}{{{requests}}}[{range}]))"
+    f" or 0 * sum by (namespace, service) ({OF_TARGETS} == 1)",
     value="requests_per_s",
     labels=(*SERVICE, "status"),
     each=SERVICE,
@@ -35,7 +37,7 @@ series(
     guide=("C022", "C026"),
     doc="""Requests that each service answered a second, by HTTP status.
 
-    status   `200`, `503`, …
+    status   `200`, `503`, …; "" for a row that only says that the service was scraped, so that what is not counted did not happen
 
     Probes and scrapes are left out by the label matchers of the platform file. What never reached the service is not counted; nor is
     the first request of a status since a pod started, because a counter that is born says nothing of its growth.""",
