@@ -222,7 +222,9 @@ def _of_all_tenants(table: pd.DataFrame, value: str) -> pd.DataFrame:
 
 @chart("How many log lines that were taken in are not stored?")
 def lines_not_stored(face: Face, prom_lines_accepted, prom_lines_stored, *, prom_redis_queue_depth):
-    """Taken in less stored, summed up since each window began, by tenant; and what waits in the queues: what is in neither is lost."""
+    """Taken in less stored, summed up since each window began, by tenant; and what waits in the queues. What is missing and does not wait
+    there is lost. A step looks back 5 minutes, so that the sums follow the queues late.
+    """
     rows = lines_by_tenant(prom_lines_accepted, prom_lines_stored).dropna(subset="stored_per_s").sort_values("at")
     series = rows.groupby(["window", "instance", "tenant"])
     step_s = series["at"].diff().dt.total_seconds().fillna(0)

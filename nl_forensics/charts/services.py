@@ -91,11 +91,11 @@ def _endpoints(rows: pd.DataFrame) -> Fields:
 def _restarts(rows: pd.DataFrame, start) -> Fields:
     """Of all containers of a workload; those within the incident count against it."""
     for name, pods in rows[rows["workload"] != ""].groupby(named(rows, "namespace", "workload")):
-        restarts, last = pods["restarts"].sum(), pods["last_finished_at"].max()
-        if pd.isna(last):
-            yield str(name), Cell("none" if not restarts else f"{restarts}", WELL)
+        restarts, last = int(pods["restarts"].sum()), pods["last_finished_at"].max()
+        if restarts and last >= start:
+            yield str(name), Cell(f"{restarts}, at {last:%H:%M}", ILL)
         else:
-            yield str(name), Cell(f"{restarts}, last {last:%m-%d %H:%M}", ILL if last >= start else WELL)
+            yield str(name), Cell(f"{restarts}, before it" if restarts else "none", WELL)
 
 
 def _errors(rows: pd.DataFrame) -> Fields:

@@ -17,7 +17,7 @@ GB = 1024**3
     subject="{target}",
     because="could not be reached by its exporter {span}",
     at="at",
-    guide=("C021",),
+    guide=("C020",),
 )
 def postgres_was_up(prom_postgres_up):
     """PostgreSQL could be reached by its exporter during the whole incident.
@@ -134,7 +134,7 @@ def queries_fit_into_work_mem(prom_postgres_temp, *, max_per_day_bytes=50 * GB):
     subject="{target}",
     because="could not be reached by its exporter {span}",
     at="at",
-    guide=("C022",),
+    guide=("C021",),
 )
 def redis_was_up(prom_redis_up):
     """Redis could be reached by its exporter during the whole incident.
