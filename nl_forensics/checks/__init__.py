@@ -254,6 +254,7 @@ def load() -> dict[str, Check]:
         container_memory,
         ingestion,
         kubernetes,
+        monitoring,
         pgbouncer,
         postgres,
         prometheus,

@@ -39,7 +39,16 @@ from tests.stack import pgbouncer, postgres, prometheus, redis
 from tests.stack.kubernetes.cluster import cluster
 
 FOLDER = Path(__file__).parent.parent / "specimens"
-MODULES = ("postgres_sessions", "postgres_tables", "redis", "prometheus", "services", "pgbouncer", "kubernetes")
+MODULES = (
+    "postgres_sessions",
+    "postgres_tables",
+    "redis",
+    "prometheus",
+    "services",
+    "monitoring",
+    "pgbouncer",
+    "kubernetes",
+)
 AT_ONCE = timedelta(0)
 
 
@@ -158,12 +167,15 @@ SERVERS = {
 def record(one: Specimen, server, system: str, address: str) -> Path:
     """Make the fault, ask the sources, and write what they answered. `address`: of the role that asks."""
     platform = Platform.model_validate(read_yaml(shipped("platforms/neurallog.yaml")))
-    now = datetime.now(UTC)
-    end, start, earlier = (now.isoformat(), *((now - timedelta(minutes=minutes)).isoformat() for minutes in (30, 60)))
-    before = Window(start=earlier, end=start) if one.baseline else None
-    incident = Incident(id="specimen", start=start, end=end, baseline=before)
     endpoint = platform.systems.instances(system)["main"]
     with one.fault(server):
+        now = datetime.now(UTC)
+        end, start, earlier = (
+            now.isoformat(),
+            *((now - timedelta(minutes=minutes)).isoformat() for minutes in (30, 60)),
+        )
+        before = Window(start=earlier, end=start) if one.baseline else None
+        incident = Incident(id="specimen", start=start, end=end, baseline=before)
         link = open_link(system, address, endpoint, platform.budget)
         try:
             answers = {name: _answer(one, name, link, incident, platform) for name in one.sources}
