@@ -8,7 +8,7 @@ from tests.record.postgres_sessions import busy
 from tests.record.postgres_stories import UNGUARDED
 from tests.record.stories import now, story
 
-LASTING = timedelta(minutes=12)  # of the incident window, and of the baseline before it
+LASTING = timedelta(minutes=8)  # of the incident window, and of the baseline before it
 BEFORE_ROLLOUT_S, BEFORE_MIGRATION_S = 60, 90
 AFTER_START_S = 60  # until what began with the platform is over
 

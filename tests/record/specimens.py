@@ -50,6 +50,7 @@ MODULES = (
     "kubernetes",
 )
 AT_ONCE = timedelta(0)
+WINDOW = timedelta(minutes=30)
 
 
 @dataclass(frozen=True)
@@ -169,13 +170,10 @@ def record(one: Specimen, server, system: str, address: str) -> Path:
     platform = Platform.model_validate(read_yaml(shipped("platforms/neurallog.yaml")))
     endpoint = platform.systems.instances(system)["main"]
     with one.fault(server):
-        now = datetime.now(UTC)
-        end, start, earlier = (
-            now.isoformat(),
-            *((now - timedelta(minutes=minutes)).isoformat() for minutes in (30, 60)),
-        )
-        before = Window(start=earlier, end=start) if one.baseline else None
-        incident = Incident(id="specimen", start=start, end=end, baseline=before)
+        end = datetime.now(UTC)
+        start = end - WINDOW
+        before = Window(start=(start - WINDOW).isoformat(), end=start.isoformat()) if one.baseline else None
+        incident = Incident(id="specimen", start=start.isoformat(), end=end.isoformat(), baseline=before)
         link = open_link(system, address, endpoint, platform.budget)
         try:
             answers = {name: _answer(one, name, link, incident, platform) for name in one.sources}
