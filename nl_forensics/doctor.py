@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -93,8 +93,8 @@ class Diagnosis:
             yield f"and {_counted(more, 'permission')} more, which cost less (--json)"
         told = {name for one in self.missing for name in one.checks}
         for gap in Findings(one for one in self.findings.unknowns if one.check not in told).gaps().to_dict("records"):
-            checks = _counted(gap["checks"], "check")
-            yield f"{gap['what would close it']} → costs {checks}: {gap['unanswered']} (not seen: {gap['not seen']})"
+            costs = f"{_counted(gap['checks'], 'check')}: {_some(gap['unanswered'].split(', '))}"
+            yield f"{gap['not seen']} ({gap['what would close it']}) → costs {costs}"
         for system, rights in self.beyond.items():
             yield f"note: this identity may do more on {system} than it needs: {', '.join(rights)}"
         unknown = {one.check for one in self.findings.unknowns}
@@ -190,7 +190,11 @@ def _missing(case: Case, of: str, permission: str, names: set[str], namespace: s
 
 
 def _checks_on(case: Case, names: set[str]) -> tuple[str, ...]:
-    """Those that need one of these tables, worst first; not those about a system that the platform does not have."""
+    """Those that need one of these tables, worst first; not those about a system that the platform does not have.
+
+    Whether a system answers is known even of one that refuses everything.
+    """
+    names = names - {REACHED}
     found = [one for one in load_checks().values() if names & {*one.needs} and all(map(case.instances, one.needs))]
     return tuple(one.name for one in sorted(found, key=lambda one: (_rank(one.name), one.name)))
 
@@ -237,7 +241,7 @@ def _worst_first(one: Missing) -> tuple:
     return min(map(_rank, one.checks), default=len(SEVERITIES)), -len(one.checks), one.of, one.permissions
 
 
-def _some(names: tuple[str, ...]) -> str:
+def _some(names: Sequence[str]) -> str:
     more = len(names) - MOST_NAMED
     return ", ".join(names[:MOST_NAMED]) + (f", and {more} more (--json)" if more > 0 else "")
 
