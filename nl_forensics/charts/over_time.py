@@ -134,6 +134,22 @@ def queue_depth_over_time(face: Face, prom_redis_queue_depth):
     return _lines(face, prom_redis_queue_depth, ("target", "key"), "items", NUMBER, "items that wait")
 
 
+@chart("How much of their memory limit did the containers use?")
+def container_memory(face: Face, prom_container_memory, prom_container_memory_limit):
+    """Memory of the containers that came nearest to their limit, as a share of it. The kernel may kill between two points."""
+    steps = ["instance", "window", "at", "target", "namespace", "pod", "container"]
+    rows = prom_container_memory.merge(prom_container_memory_limit[[*steps, "limit_bytes"]], on=steps)
+    if rows.empty:
+        return face.say("No container was measured.")
+    rows = rows[rows["limit_bytes"] > 0]
+    if rows.empty:
+        return face.say(
+            "None of the containers that were measured has a memory limit: what they use is only bounded by their node."
+        )
+    rows = rows.assign(used=rows["used_bytes"] / rows["limit_bytes"])
+    return _lines(face, rows, ("pod", "namespace", "container"), "used", PERCENT, "of its limit", {"killed at": 1.0})
+
+
 @chart("Did the databases answer?")
 def reachability(face: Face, systems_reached, *, prom_postgres_up, prom_redis_up):
     """Whether each exporter could reach its server, over the windows; nothing is drawn where nobody looked. In words: whether we could."""

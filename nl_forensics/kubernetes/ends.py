@@ -56,7 +56,11 @@ def loops(rows: pd.DataFrame, min_restarts: int) -> pd.Series:
 
 
 def first_crash(rows: pd.DataFrame) -> pd.Series:
-    """When a loop began at the earliest, as only the last crash is kept: its pod was made, or every pause was the longest."""
-    longest = pd.to_timedelta(rows.restarts.astype("float64") * BACK_OFF_S, unit="s")
+    """When a loop began at the earliest, as only the last crash is kept: its pod was made, or every pause was the longest.
+
+    One that runs again was restarted after its last crash, so that there was one pause less between the two.
+    """
+    pauses = (rows.restarts - (rows.state == "running")).clip(lower=0).astype("float64")
+    longest = pd.to_timedelta(pauses * BACK_OFF_S, unit="s")
     earliest = rows.ended_at.fillna(rows.asked_at) - longest
     return earliest.where(earliest > rows.pod_created_at, rows.pod_created_at)

@@ -1,5 +1,7 @@
 """What a rollout changed, and what is wrong with the pods of a workload."""
 
+import re
+
 import pandas as pd
 
 from nl_forensics.kubernetes.ends import first_crash, kept, loops, with_last_end
@@ -16,6 +18,7 @@ PARTS = {
 }
 WORKLOAD = ["instance", "namespace", "workload_kind", "workload"]
 STARTING_S = 60  # a new pod may be without a node, or not ready, for so long
+IMAGE = re.compile(r"[^\s,]+:[^\s,/:]+")
 HIDDEN = "values of the environment, the command or its arguments (not recorded)"
 
 
@@ -45,7 +48,7 @@ def revisions(k8s_replica_sets, k8s_controllerrevisions) -> pd.DataFrame:
 
 
 def what_changed(row) -> str:
-    """`image: a:1 → a:2; names of the environment: + NL_DEBUG; probes: …`."""
+    """`image: a:1 → a:2; names of the environment: + DEBUG`."""
     found = [
         f"{words}: {_difference(getattr(row, f'before_{name}'), getattr(row, name))}"
         for name, words in PARTS.items()
@@ -58,12 +61,14 @@ def what_changed(row) -> str:
 
 
 def _difference(before: str, after: str) -> str:
-    """`before → after`; of lists that have something in common only what came and went."""
-    old, new = before.split(", "), after.split(", ")
-    if not set(old) & set(new):
-        return f"{before or 'none'} → {after or 'none'}"
-    signed = [f"− {name}" for name in old if name not in new] + [f"+ {name}" for name in new if name not in old]
-    return ", ".join(signed) or "their order"
+    """Of two lists only what the other one has not; of two tags of one image `image:1 → 2`."""
+    old, new = before.split(", ") if before else [], after.split(", ") if after else []
+    gone, added = [item for item in old if item not in new], [item for item in new if item not in old]
+    if IMAGE.fullmatch(before) and IMAGE.fullmatch(after) and before.rpartition(":")[0] == after.rpartition(":")[0]:
+        return f"{before} → {after.rpartition(':')[2]}"
+    if gone and added:
+        return f"{', '.join(gone)} → {', '.join(added)}"
+    return f"+ {', '.join(added)}" if added else f"− {', '.join(gone)}" if gone else f"{before} → {after}"
 
 
 def symptoms(k8s_containers: pd.DataFrame, k8s_pods: pd.DataFrame) -> pd.DataFrame:

@@ -3,13 +3,20 @@
 from nl_forensics.sources.prometheus.series import series
 
 CONTAINER = ("target", "namespace", "pod", "container")
+BY = "instance, namespace, pod, container"
+GONE_S = 90  # a scrape a minute, and what cAdvisor lags behind
 NEAREST_THEIR_LIMIT, LARGEST = 5, 2  # of each node, so that an answer stays small and tells of every node
 
 
 def _of_containers(metric: str) -> str:
-    """By container: the cgroups of whole pods, of their sandboxes and of the rest of the machine are left out."""
-    matchers = 'container!="",container!="POD",namespace=~"{namespaces}",{kubelet}'
-    return f"max by (instance, namespace, pod, container) ({metric}{{{{{matchers}}}}})"
+    """By container: the cgroups of whole pods, of their sandboxes and of the rest of the machine are left out.
+
+    cAdvisor dates its samples itself, so that Prometheus repeats those of a container that is gone for 5 minutes. Of several runs the
+    newest sample counts: a run that was killed would hide the next one.
+    """
+    one = f'{metric}{{{{container!="",container!="POD",namespace=~"{{namespaces}}",{{kubelet}}}}}}'
+    newest = f"topk by ({BY}) (1, timestamp({one}) > time() - {GONE_S})"
+    return f"max by ({BY}) ({one} and {newest})"
 
 
 USED = _of_containers("container_memory_working_set_bytes")
