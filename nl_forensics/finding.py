@@ -167,6 +167,8 @@ class Findings(list):
         """The findings in one sentence: the worst of them, or what kind of silence it is."""
         if self.problems:
             return f"{self.problems[0].subject}: {self.problems[0].because}."
+        if not self:
+            return "Nothing was judged: the platform has none of the systems that this is about."
         if self.blind_spots:
             return "Nothing wrong was seen, but not everything was seen."
         if seen_later := sum(f.when == When.AFTER for f in self.oks):

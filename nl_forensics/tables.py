@@ -50,7 +50,7 @@ def table(question: str, empty: str) -> Callable[[Callable[..., pd.DataFrame]], 
             missing = shortened(list(dict.fromkeys(gap for _, gaps in found.values() for gap in gaps)))
             if any(rows is None for rows, _ in found.values()):
                 return Table(f"{question} Nothing of this could be seen. {missing}", pd.DataFrame())
-            rows = rows_of(**{name: rows for name, (rows, _) in found.items()})
+            rows = rows_of(**{name: rows for name, (rows, _) in found.items()}).reset_index(drop=True)
             nothing = f"In what could be seen: {empty}" if missing else empty
             return Table(" ".join(filter(None, [question, "" if len(rows) else nothing, missing])), rows)
 
@@ -94,8 +94,16 @@ def _died(k8s_containers: pd.DataFrame) -> pd.DataFrame:
 def changed(k8s_replica_sets, k8s_controller_revisions, k8s_containers, k8s_pods) -> pd.DataFrame:
     """What differs between a revision and the one before it, newest first, and the first symptom of a pod of that revision."""
     rows = revisions(k8s_replica_sets, k8s_controller_revisions)
-    rows = rows[rows["before_revision"].notna()].sort_values("created_at", ascending=False).head(MOST_REVISIONS)
-    wrong = symptoms(k8s_containers, k8s_pods).sort_values("symptom_at").drop_duplicates([*WORKLOAD, "revision"])
+    rows = (
+        rows[rows["before_revision"].notna()]
+        .sort_values("created_at", ascending=False, kind="stable")
+        .head(MOST_REVISIONS)
+    )
+    wrong = (
+        symptoms(k8s_containers, k8s_pods)
+        .sort_values("symptom_at", kind="stable")
+        .drop_duplicates([*WORKLOAD, "revision"])
+    )
     wrong = wrong.rename(columns={"revision": "template_hash"})[[*WORKLOAD, "template_hash", "symptom", "symptom_at"]]
     rows = rows.merge(wrong, on=[*WORKLOAD, "template_hash"], how="left")
     first = rows["symptom"] + rows["symptom_at"].dt.strftime(", since %H:%M:%S UTC at the earliest")

@@ -12,8 +12,9 @@ from nl_forensics.case import Case
 from nl_forensics.checks.kubernetes.signatures import SIGNATURES
 from nl_forensics.checks.wording import Wording
 from nl_forensics.finding import Status, When
-from nl_forensics.kubernetes.ends import exit_in_words
-from nl_forensics.kubernetes.waiting import refused_for
+from nl_forensics.kubernetes.ends import exit_in_words, first_crash, with_last_end
+from nl_forensics.kubernetes.revisions import _difference
+from nl_forensics.kubernetes.waiting import not_ready, refused_for
 from nl_forensics.parameters import resolve
 from nl_forensics.rounds import open_round
 from nl_forensics.sources import Proof
@@ -382,6 +383,69 @@ def test_new_pod_that_is_starting_is_no_symptom_of_its_rollout():
 def test_what_a_rollout_changed():
     [changed] = rolled_out(pod(revision="h2"))
     assert changed == "image: api:1 → 2; values of the environment, the command or its arguments (not recorded)"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ("reg.example/api:1.4.0", "reg.example/api:1.5.0", "reg.example/api:1.4.0 → 1.5.0"),
+        ("reg.example:5000/api:1", "other.example/api:1", "reg.example:5000/api:1 → other.example/api:1"),
+        ("api a:1, log b:1", "api a:2, log b:1", "api a:1 → api a:2"),
+        ("HOST, PORT", "HOST, PORT, DEBUG", "+ DEBUG"),
+        ("HOST, PORT", "PORT", "− HOST"),
+        ("", "limits", "+ limits"),
+        ("HOST, PORT", "PORT, HOST", "HOST, PORT → PORT, HOST"),
+    ],
+)
+def test_of_two_revisions_only_the_difference_is_told(before, after, told):
+    assert _difference(before, after) == told
+
+
+def test_one_that_runs_again_crashed_as_often_as_it_was_restarted():
+    """Waiting for the fifth restart it has crashed five times; running after the fourth, four times."""
+    tables = rows(
+        "k8s_containers", container(**LOOPING), container(**CRASHED, restarts=1), container(**CRASHED, restarts=2)
+    )
+    first = first_crash(with_last_end(tables.assign(asked_at=pd.Timestamp(NOW))))
+    ended = pd.Timestamp(ago(minutes=1))
+    assert [(ended - at).total_seconds() for at in first] == [7 * 300, 0, 300]
+
+
+WAITS = {"phase": "Pending", "ready": False}
+
+
+@pytest.mark.parametrize(
+    ("one", "containers", "events", "why"),
+    [
+        (pod(), [container()], [], None),
+        (pod(phase="Succeeded", ready=False), [container()], [], None),
+        (pod(**WAITS), [container(state="waiting", state_reason="ContainerCreating")], [], "is being started"),
+        (pod(**WAITS), [container(state="waiting")], [event(reason="FailedMount")], "waits for a volume"),
+        (pod(**WAITS), [container(state="running", kind="init")], [], "init containers"),
+        (pod(**WAITS), [container(state="waiting", state_reason="ImagePullBackOff")], [], "image"),
+        (pod(**WAITS), [container(state="waiting", state_reason="CreateContainerConfigError")], [], "can't be started"),
+        (
+            pod(**WAITS, scheduled=False, scheduling_message="0/1: 1 Insufficient cpu"),
+            [],
+            [],
+            "as much free as it requests",
+        ),
+        (pod(**WAITS, scheduled=False, schedulable_gates="queue"), [], [], "a gate"),
+        (pod(ready=False), [container(**LOOPING)], [], "crashes again and again"),
+        (pod(ready=False), [container(ready=False)], [], "runs, but is not ready"),
+        (pod(ready=False, phase="Failed", reason="Evicted"), [], [], "put out by its node (Evicted)"),
+        (pod(ready=False, phase="Failed"), [], [], "has failed"),
+        (pod(deletion_requested_at=ago(minutes=1)), [container()], [], "is being deleted"),
+    ],
+)
+def test_why_a_pod_is_not_ready(one, containers, events, why):
+    tables = [
+        table.assign(instance="main", asked_at=pd.Timestamp(NOW))
+        for table in (rows("k8s_pods", one), rows("k8s_containers", *containers), rows("k8s_events", *events))
+    ]
+    told = list(not_ready(*tables).why)
+    assert len(told) == (why is not None)
+    assert all(why in words for words in told)
 
 
 # --- Never mixed ------------------------------------------------------------------------------------------------------

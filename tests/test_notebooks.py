@@ -30,8 +30,9 @@ GUIDE = yaml.safe_load((TOP / "nl_forensics" / "guide.yaml").read_text(encoding=
 NUMBERS = {
     "02": range(16, 34),
     "05": range(66, 78),
+    "06": [*range(78, 92), 126, 130],
 }
-ACTIONS = ("C033", "C068", "C069", "C073", "C077")  # they change something: text only
+ACTIONS = ("C033", "C068", "C069", "C073", "C077", "C086", "C089", "C091")  # they change something: text only
 COMMANDS = [(section, command) for section, told in GUIDE.items() for command in told["commands"]]
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

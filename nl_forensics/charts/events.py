@@ -76,6 +76,6 @@ def _worst(group: tuple[str, pd.DataFrame]) -> tuple:
 
 def _failed(rows: pd.DataFrame) -> str:
     counts = rows.groupby("kind")["repeats"].sum()
-    newest = rows[rows["kind"] != KILLED].sort_values("last_at")["message"]
+    newest = rows[rows["kind"] != KILLED].sort_values("last_at", kind="stable")["message"]
     words = ", ".join(f"{kind}: {counts[kind]}" for kind in (*PROBES, KILLED) if kind in counts)
     return words + (f"; {newest.iloc[-1].partition('failed: ')[2]}" if len(newest) else "")

@@ -30,7 +30,7 @@ def pods_not_ready(face: Face, k8s_pods, k8s_containers, *, k8s_events):
 
 
 def _names(rows: pd.DataFrame) -> str:
-    return listed(rows.sort_values("since_at")["name"], MOST_NAMES)
+    return listed(rows.sort_values("since_at", kind="stable")["name"], MOST_NAMES)
 
 
 def _since(rows: pd.DataFrame) -> str:

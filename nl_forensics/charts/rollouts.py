@@ -34,7 +34,9 @@ def rollouts(face: Face, k8s_replica_sets, k8s_controller_revisions, k8s_contain
     rows = pd.concat([part.astype({"at": UTC, "until": UTC}) for part in parts])
     if rows.empty:
         return face.say(f"Nothing was rolled out around the incident, and no pod is in trouble, {asked(k8s_pods)}.")
-    rows = rows.assign(name=named(rows, "namespace", "workload"), troubled=rows["kind"] == SYMPTOM).sort_values("at")
+    rows = rows.assign(name=named(rows, "namespace", "workload"), troubled=rows["kind"] == SYMPTOM).sort_values(
+        "at", kind="stable"
+    )
     order = sorted(rows.groupby("name"), key=_suspect)
     tracks = {
         f"{name}: {'; '.join(part.sort_values('troubled', ascending=False, kind='stable')['text'])}": part
@@ -80,7 +82,7 @@ def _configured(face: Face, k8s_config_maps: pd.DataFrame | None, k8s_pods: pd.D
 
 def _first(wrong: pd.DataFrame) -> pd.DataFrame:
     """The first symptom of each workload."""
-    rows = wrong.sort_values("symptom_at").drop_duplicates(WORKLOAD)
+    rows = wrong.sort_values("symptom_at", kind="stable").drop_duplicates(WORKLOAD)
     text = [f"{row.symptom}, since {row.symptom_at:%H:%M:%S}" for row in rows.itertuples()]
     return rows.assign(at=rows["symptom_at"], until=rows["over_at"], text=text)
 

@@ -23,7 +23,7 @@ def _of_limit(prom_container_memory: pd.DataFrame, prom_container_memory_limit: 
     because="used {used_ratio:percent} of its memory limit, {used_bytes:bytes} of {limit_bytes:bytes}, at {worst_at:%H:%M:%S} UTC (limit "
     "{max_ratio:percent}); above it {span}",
     at="at",
-    guide=("C024", "C085", "C086"),
+    guide=("C085", "C086"),
 )
 def containers_stayed_below_their_memory_limit(
     prom_container_memory, prom_container_memory_limit, *, max_ratio=0.9, high_ratio=0.95

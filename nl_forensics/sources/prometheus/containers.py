@@ -32,7 +32,7 @@ series(
     value="used_bytes",
     labels=CONTAINER,
     about="kubernetes",
-    guide=("C024", "C085", "C086"),
+    guide=("C085", "C086"),
     doc="""Memory of the containers that came nearest to their limit, 5 of each node and window, and of the 2 largest.
 
     target      the node
@@ -47,6 +47,6 @@ series(
     value="limit_bytes",
     labels=CONTAINER,
     about="kubernetes",
-    guide=("C024", "C085", "C086"),
+    guide=("C085", "C086"),
     doc="""The memory limit of each container of prom_container_memory at that time; 0: none.""",
 )
