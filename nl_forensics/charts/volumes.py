@@ -25,7 +25,7 @@ def volumes_missing(face: Face, k8s_claims, k8s_volumes, k8s_attachments):
     kept = ((k8s_volumes["phase"] == "Released") & (k8s_volumes["reclaim_policy"] == "Retain")).sum()
     also = f" {kept} volumes without a claim are kept on purpose." if kept else ""
     if rows.empty:
-        counts = f"All {len(k8s_claims)} claims are bound and all {len(k8s_attachments)} attachments done"
+        counts = f"None of {len(k8s_claims)} claims waits for its volume, and none of {len(k8s_attachments)} attachments fails"
         return face.say(f"{counts}, {asked(k8s_claims)}.{also}")
     rows = rows.sort_values("age_s", ascending=False, kind="stable")
     bars = [
