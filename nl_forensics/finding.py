@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
+NO_WAY_OUT = "nothing that could be granted or set"
+
 
 class Status(StrEnum):
     """Worst first. `unknown` is not good news: what was needed to judge is missing."""
@@ -145,7 +147,7 @@ class Findings(list):
             causes.setdefault(finding.closes or finding.because, []).append(finding)
         rows = [
             [
-                found[0].closes or "nothing that could be granted or set",
+                found[0].closes or NO_WAY_OUT,
                 len({f.check for f in found}),
                 found[0].because.removeprefix("not seen: "),
                 ", ".join(sorted({f.check for f in found})),

@@ -8,7 +8,7 @@ import pandas as pd
 from nl_forensics import sources
 from nl_forensics.case import Case
 from nl_forensics.errors import ForensicsError
-from nl_forensics.finding import Finding, Findings, Severity, When
+from nl_forensics.finding import NO_WAY_OUT, Finding, Findings, Severity, When
 from nl_forensics.sources import ASKED_THROUGH
 
 COLUMNS = 110
@@ -148,7 +148,7 @@ def _blamed(findings: Findings) -> list[Change]:
     for finding in findings.problems:
         row = finding.rows.iloc[0] if len(finding.rows) else {}
         if finding.check == ROLLOUT:
-            words = f"rollout of {row['namespace']}/{row['workload']}, revision {row['revision']}: {row['changed']}"
+            words = f"{row['namespace']}/{row['workload']} was rolled out: {row['changed']}"
             found.append(Change(row["created_at"], row["namespace"], row["workload"], words))
         elif finding.check == CONFIG:
             words = f"config map {row['namespace']}/{row['name']} was changed by {row['changed_by']}"
@@ -179,10 +179,20 @@ def _unseen(case: Case, findings: Findings) -> Iterator[tuple[str, str]]:
     for gap in shown:
         rest = len(gaps) - len(shown) if gap is shown[-1] else 0
         more = f"; {_more(rest, 'cause')}" if rest else ""
-        tail = f" → {_cut(gap['what would close it'], 40)} ({gap['checks']} checks{more})"
-        yield "not seen", _cut(gap["not seen"], COLUMNS - WIDTH - len(tail)) + tail
+        closes = gap["what would close it"]
+        way_out = "" if closes == NO_WAY_OUT else f" → {_cut(closes, 40)}"
+        tail = f"{way_out} ({gap['checks']} {'check' if gap['checks'] == 1 else 'checks'}{more})"
+        yield "not seen", _cut(_without_instance(case, gap["not seen"]), COLUMNS - WIDTH - len(tail)) + tail
     if left_out:
         yield "not asked", f"{to_set} to ask these systems, too"
+
+
+def _without_instance(case: Case, unseen: str) -> str:
+    """`k8s_events of main: …` is `k8s_events: …` where there is no other."""
+    source, _, rest = unseen.partition(" of ")
+    instance, _, said = rest.partition(": ")
+    alone = source in sources.load() and case.instances(source) == [instance]
+    return f"{source}: {said}" if alone else unseen
 
 
 def _more(number: int, noun: str) -> str:

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -23,6 +24,7 @@ from tests.stack.neurallog.neurallog import neurallog
 from tests.stack.process import HOST
 from tests.stack.stack import stack
 
+TOP = Path(__file__).parents[1]
 READER = "forensics"
 HANGING = {
     "NL_POSTGRES_DSN": "postgresql://u:p@{where}/neurallog",
@@ -60,7 +62,7 @@ def workspace(tmp_path):
 def start(workspace, environment, *words):
     bare = {name: value for name, value in os.environ.items() if not name.startswith("NL_") and name != "KUBECONFIG"}
     own = {"NL_FORENSICS_WORKSPACE": str(workspace), "NL_FORENSICS_HOME": str(workspace / "home")}
-    own |= {"HOME": str(workspace), "PYTHONPATH": str(Path(__file__).parents[1])}
+    own |= {"HOME": str(workspace), "PYTHONPATH": str(TOP)}
     return subprocess.Popen(
         [sys.executable, "-m", "nl_forensics", *words],
         env=bare | own | environment,
@@ -236,12 +238,13 @@ def looping():
         with platform.traffic(per_second=5, lasting_s=3600):
             deployed = datetime.now(UTC)
             platform.deploy("billing-service", environment={"NL_FAULTS": '{"exit_code": 3}'})
-            c.wait("Pod", namespace="neurallog-system", labelSelector="app=billing-service", until=_loops, within_s=120)
+            c.wait("Pod", namespace="neurallog-system", until=_loops, within_s=120)
             yield platform, deployed
 
 
 def _loops(pods):
-    return any(each["restartCount"] >= 3 for pod in pods for each in pod["status"].get("containerStatuses", []))
+    ours = [pod for pod in pods if pod["metadata"]["labels"]["app"] == "billing-service"]
+    return any(each["restartCount"] >= 3 for pod in ours for each in pod["status"].get("containerStatuses", []))
 
 
 def test_a_crash_loop_with_only_a_kubeconfig(looping, workspace):
@@ -252,19 +255,20 @@ def test_a_crash_loop_with_only_a_kubeconfig(looping, workspace):
     case = kept(workspace)
     assert deployed - timedelta(minutes=10) < case.incident.start < deployed
     assert "neurallog-system/billing-service crashed (Error, restarts: " in said.window
-    assert "neurallog-system/billing-service was rolled out at " in said.window
     assert said.about("broken")[0].startswith("neurallog-system/billing-service (high): crashes again and again")
     assert sum("billing-service" in line for line in said.about("broken")) == 1
     assert (
-        "UTC rollout of neurallog-system/billing-service, revision 2: names of the environment: + NL_"
+        "UTC neurallog-system/billing-service was rolled out: names of the environment: + NL_"
         in (said.about("changed")[0])
     )
     assert said.about("since")[0].endswith(": neurallog-system/billing-service")
     assert said.about("not asked") == [NOT_ASKED]
+    [shown] = re.findall(r"```text\n\$ nl-forensics now\n(.*?)```", (TOP / "README.md").read_text(), re.DOTALL)
+    assert re.match(".*?".join(re.escape(part.strip()) for part in shown.split("…")), "\n".join(said.lines), re.DOTALL)
 
 
 def test_a_crash_loop_with_everything_set(looping, workspace):
-    """Measured on two quiet cores: first finding after 3 s, done after 13 s; a busy machine is given three times as long."""
+    """It is meant to be 5 s and 20 s; the machine also runs the whole platform here, and is given three times as long."""
     platform, _ = looping
     said = run(workspace, platform.servers.environment() | of(platform.cluster))
     assert said.code == 1
@@ -277,7 +281,9 @@ def test_a_crash_loop_with_everything_set(looping, workspace):
     assert len(case.table("pg_activity"))
     assert said.about("broken")[0].startswith("neurallog-system/billing-service (high): ")
     text = "\n".join([*said.lines, *said.news])
-    assert not any(secret in text for secret in ("NL_POSTGRES_DSN", "://", platform.servers.postgres.dsn()))
+    passwords = {urlsplit(address).password for address in platform.servers.environment().values()} - {None}
+    assert len(passwords) > 1
+    assert not any(password in text for password in passwords)
 
 
 def test_what_is_lost_soonest_is_asked_first(looping, workspace):

@@ -85,7 +85,7 @@ def test_findings_about_one_workload_are_one_line_and_the_rollout_is_told(tmp_pa
     assert broken.endswith("findings)")
     assert "revision 2" not in broken
     [changed] = of("changed", lines)
-    assert "UTC rollout of neurallog-system/api-gateway, revision 2: " in changed
+    assert "UTC neurallog-system/api-gateway was rolled out: " in changed
     assert of("since", lines)[0].endswith("at the earliest: neurallog-system/api-gateway")
 
 
