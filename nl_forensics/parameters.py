@@ -10,7 +10,16 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, FiniteFloat, Valida
 
 from nl_forensics.errors import ParameterError
 from nl_forensics.incident import Incident
-from nl_forensics.platform import Budget, KubernetesEndpoint, Platform, PostgresEndpoint, Queue, RedisNames, Systems
+from nl_forensics.platform import (
+    Budget,
+    KubernetesEndpoint,
+    Platform,
+    PortForward,
+    PostgresEndpoint,
+    Queue,
+    RedisNames,
+    Systems,
+)
 from nl_forensics.redact import Redactor
 
 PACKAGED = Path(__file__).parent / "parameters_shipped"
@@ -149,7 +158,7 @@ def _one_line(error: ValidationError) -> str:
 
 
 def _nearest(key: str) -> str:
-    endpoints = (PostgresEndpoint, KubernetesEndpoint)
+    endpoints = (PostgresEndpoint, KubernetesEndpoint, PortForward)
     models = (Parameters, Narrative, Incident, Platform, Systems, *endpoints, RedisNames, Queue, Budget)
     known = sorted({name for model in models for name in model.model_fields})
     close = difflib.get_close_matches(key, known, n=1)

@@ -1,10 +1,11 @@
 """Where things are: systems, names and budgets. NeuralLog's are in `platforms/neurallog.yaml`; any team writes its own."""
 
 import os
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$")]
 InstanceName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")]
@@ -12,16 +13,45 @@ NamespacedName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9*-]+/[a-z0-9
 Absent = Literal["absent"]
 IN_CLUSTER = "in-cluster"
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+TARGET = re.compile(r"([a-z0-9-]{1,63})/(service|pod)/([a-z0-9.-]{1,253}):([1-9][0-9]{0,4})")
 
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class PortForward(_Model):
+    """The way to a system that can be reached from inside its cluster only.
+
+    port_forward   namespace/service/name:port, where one of its ready pods is taken, or namespace/pod/name:port
+    cluster        the instance of kubernetes whose kubeconfig is used; empty: the only one
+    """
+
+    port_forward: str
+    cluster: str = ""
+
+    @field_validator("port_forward")
+    @classmethod
+    def _names_a_port(cls, target: str) -> str:
+        if not (parts := TARGET.fullmatch(target)) or int(parts[4]) > 65535:
+            raise ValueError("write namespace/service/name:port or namespace/pod/name:port: data/service/postgres:5432")
+        return target
+
+    @property
+    def target(self) -> tuple[str, str, str, int]:
+        """(namespace, `service` or `pod`, name, port)."""
+        namespace, kind, name, port = TARGET.fullmatch(self.port_forward).groups()  # type: ignore[union-attr]
+        return namespace, kind, name, int(port)
+
+
 class Endpoint(_Model):
-    """One instance of a system. The address is read from an environment variable, so that no secret is in a file."""
+    """One instance of a system. The address is read from an environment variable, so that no secret is in a file.
+
+    via   how it is reached; none: directly. Host and port of the address then only name the server that must prove who it is
+    """
 
     endpoint: Variable
+    via: PortForward | None = None
 
     @property
     def address(self) -> str:
@@ -43,6 +73,7 @@ class KubernetesEndpoint(Endpoint):
     """
 
     endpoint: Variable = "KUBECONFIG"
+    via: None = None
     context: str = ""
 
     @property
@@ -51,6 +82,14 @@ class KubernetesEndpoint(Endpoint):
         usual = Path.home() / ".kube" / "config"
         within = IN_CLUSTER if SERVICE_ACCOUNT.is_file() else ""
         return super().address or (str(usual) if usual.is_file() else within)
+
+
+class Cluster(NamedTuple):
+    """The cluster through which a system is reached."""
+
+    name: str
+    endpoint: KubernetesEndpoint
+    address: str
 
 
 class Systems(_Model):
@@ -66,6 +105,26 @@ class Systems(_Model):
         """The instances of one system; none when it is absent."""
         declared = getattr(self, system)
         return {} if declared == "absent" else declared
+
+    def cluster_of(self, endpoint: Endpoint) -> Cluster | None:
+        """The cluster through which an instance is reached; None: it is reached directly."""
+        if not endpoint.via:
+            return None
+        clusters: dict = self.instances("kubernetes")
+        name = endpoint.via.cluster or next(iter(clusters))
+        return Cluster(name, clusters[name], clusters[name].address)
+
+    @model_validator(mode="after")
+    def _clusters_are_declared(self) -> Self:
+        clusters = self.instances("kubernetes")
+        ways = [one.via for name in type(self).model_fields for one in self.instances(name).values() if one.via]
+        for way in ways:
+            if way.cluster not in clusters and (way.cluster or len(clusters) != 1):
+                there = ", ".join(clusters) or "none"
+                raise ValueError(
+                    f"via {way.port_forward}: `cluster` must name an instance of kubernetes (there: {there})"
+                )
+        return self
 
 
 class Queue(_Model):

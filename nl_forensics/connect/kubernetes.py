@@ -56,7 +56,7 @@ def connect(address: str, endpoint: KubernetesEndpoint, budget: Budget) -> "Kube
             namespace = _namespace(address, endpoint.context)
     except (ConfigException, YAMLError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         closes = f"{endpoint.endpoint} must hold the path of a kubeconfig, as kubectl reads it"
-        raise NotConfigured(f"the kubeconfig can't be used: {_short(str(error))}", closes) from None
+        raise NotConfigured(f"the kubeconfig can't be used: {short(str(error))}", closes) from None
     return KubernetesLink(settings, namespace, budget)
 
 
@@ -78,12 +78,13 @@ class Listing(NamedTuple):
 class KubernetesLink:
     """The API of one cluster, read only. A list is asked for once, and serves every source that needs it.
 
+    settings    as the kubeconfig says
     namespace   of the context, "" when it names none
     requests    how many were sent
     """
 
     def __init__(self, settings: Configuration, namespace: str, budget: Budget):
-        self._settings, self._budget = settings, budget
+        self.settings, self._budget = settings, budget
         self._pool = ApiClient(settings).rest_client.pool_manager
         self._lists: dict[Kind, Listing | SourceError] = {}
         self._groups: dict[str, str] | None = None
@@ -158,6 +159,12 @@ class KubernetesLink:
             raise found
         inside = [one for one in found.items if not kind.namespaced or is_inside(_namespace_of(one), scope)]
         return found._replace(items=inside)
+
+    def some(self, kind: Kind, namespace: str, within_s: float, **query: str) -> list[dict]:
+        """The few objects of one namespace that a selector matches."""
+        self._refuse_undeclared("list", kind.resource)
+        items = _decoded(self._get(kind.path(namespace), query, within_s)[1]).get("items") or []
+        return [kind.keep(one) for one in items]
 
     def _listed(self, kind: Kind, scope: tuple[str, ...]) -> Listing:
         """All of the cluster in a few requests; where that is not allowed, one namespace after another."""
@@ -247,7 +254,7 @@ class KubernetesLink:
         self, path: str, query: dict, until: float, most: int, posted: bytes | None = None
     ) -> tuple[int, Mapping[str, str], bytes]:
         self._wait_for_our_turn()
-        url = self._settings.host.rstrip("/") + path + (f"?{urlencode(query)}" if query else "")
+        url = self.settings.host.rstrip("/") + path + (f"?{urlencode(query)}" if query else "")
         timeout = urllib3.Timeout(connect=self._budget.connect_s, read=max(0.1, until - time.monotonic()))
         self._timed_out = False
         try:
@@ -256,7 +263,7 @@ class KubernetesLink:
                 url,
                 posted,
                 None,
-                self._headers(),
+                self.headers(),
                 timeout=timeout,
                 retries=False,
                 redirect=False,
@@ -269,12 +276,13 @@ class KubernetesLink:
             self._timed_out = isinstance(error, urllib3.exceptions.ReadTimeoutError)
             raise _unreached(error) from None
 
-    def _headers(self) -> dict[str, str]:
+    def headers(self) -> dict[str, str]:
+        """Who asks."""
         headers = {"User-Agent": "nl_forensics", "Accept": "application/json, */*", "Content-Type": "application/json"}
-        if bearer := self._settings.auth_settings().get("BearerToken"):  # asks a credential plugin when it has expired
+        if bearer := self.settings.auth_settings().get("BearerToken"):  # asks a credential plugin when it has expired
             headers[bearer["key"]] = str(bearer["value"])
-        if self._settings.username:
-            headers["authorization"] = str(self._settings.get_basic_auth_token())
+        if self.settings.username:
+            headers["authorization"] = str(self.settings.get_basic_auth_token())
         return headers
 
     def _wait_for_our_turn(self) -> None:
@@ -319,7 +327,7 @@ def _uncut(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
     try:
         yield from response.stream(CHUNK)
     except (urllib3.exceptions.ProtocolError, urllib3.exceptions.DecodeError) as error:
-        raise _Cut(_short(str(error))) from None
+        raise _Cut(short(str(error))) from None
 
 
 def _decoded(body: bytes) -> dict:
@@ -351,7 +359,7 @@ def _retry_after(headers) -> float:
 
 
 def _failed(status: int, path: str, body: bytes, wait_s: float) -> SourceError:
-    said = _message(body)
+    said = message(body)
     if status == 401:
         return NotAllowed(f"HTTP 401: {said}", LOG_IN)
     if status == 403:
@@ -367,20 +375,20 @@ def _failed(status: int, path: str, body: bytes, wait_s: float) -> SourceError:
     return BadAnswer(f"HTTP {status} for GET {path}: {said}", closes if status == 503 else "")
 
 
-def _message(body: bytes) -> str:
+def message(body: bytes) -> str:
     """The sentence of a Status object: `pods is forbidden: User … cannot list resource "pods" … in the namespace …`."""
     try:
-        return _short(str(json.loads(body)["message"]))
+        return short(str(json.loads(body)["message"]))
     except (ValueError, KeyError, TypeError, RecursionError):
-        return _short(body[:1000].decode(errors="replace"))
+        return short(body[:1000].decode(errors="replace"))
 
 
 def _unreached(error: BaseException) -> NotReachable:
     closes = "check the address in the kubeconfig, and whether the API server runs"
     while inner := error.__cause__ or error.__context__:
         error = inner
-    return NotReachable(_short(str(error)) or type(error).__name__, closes)
+    return NotReachable(short(str(error)) or type(error).__name__, closes)
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
     return " ".join(text.split())[:MOST_TEXT]

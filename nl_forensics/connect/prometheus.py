@@ -6,27 +6,33 @@ partial. So it is given a session of ours: no retries, a bounded body, no redire
 
 import json
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
 import requests
 from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
-from urllib3 import Retry
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Retry
+from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from nl_forensics.connect import measured_clock
 from nl_forensics.errors import BadAnswer, NotAllowed, NotConfigured, NotReachable
 from nl_forensics.platform import Budget, Endpoint
 
+if TYPE_CHECKING:
+    from nl_forensics.connect.forward import Forward
+
 CHUNK = 1 << 16
 
 
-def connect(address: str, endpoint: Endpoint, budget: Budget) -> "PrometheusLink":
+def connect(address: str, endpoint: Endpoint, budget: Budget, forward: "Forward | None" = None) -> "PrometheusLink":
     """Ask one Prometheus who it is."""
     if urlsplit(address).scheme not in ("http", "https"):
         raise NotConfigured(
             "the address is not that of a Prometheus", "http://host:9090, or https://user:password@host/prefix"
         )
-    return PrometheusLink(address.rstrip("/"), budget)
+    return PrometheusLink(address.rstrip("/"), budget, forward)
 
 
 class _BoundedSession(requests.Session):
@@ -77,16 +83,37 @@ def _decoded(response: requests.Response) -> dict:
     return answer
 
 
+def _through(forward: "Forward", retry: Retry) -> HTTPAdapter:
+    """HTTP over sockets of the forward; with TLS, the server still proves the name in the address."""
+
+    class Plain(HTTPConnection):
+        def _new_conn(self):
+            return forward.open()
+
+    class Secure(HTTPSConnection):
+        _new_conn = Plain._new_conn
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    adapter = HTTPAdapter(max_retries=retry)
+    adapter.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+    return adapter
+
+
 class PrometheusLink:
     """The HTTP API of one Prometheus, read only."""
 
-    def __init__(self, url: str, budget: Budget):
+    def __init__(self, url: str, budget: Budget, forward: "Forward | None"):
         self._session = _BoundedSession(budget.answer_bytes)
-        self._client = PrometheusConnect(
-            url, session=self._session, timeout=budget.connect_s, retry=Retry(0, redirect=0)
-        )
-        self._url = url
-        self._timeout = {"timeout": f"{budget.question_s * 0.8:.0f}s"}
+        retry = Retry(0, redirect=0)
+        self._client = PrometheusConnect(url, session=self._session, timeout=budget.connect_s, retry=retry)
+        if forward:
+            self._session.mount(url, _through(forward, retry))
+        self._url, self._timeout = url, {"timeout": f"{budget.question_s * 0.8:.0f}s"}
         build = self.get("/api/v1/status/buildinfo")
         self.identity = {"version": build.get("version", "")}
         self.clock = measured_clock(self._time)

@@ -6,6 +6,7 @@ import yaml
 
 from nl_forensics import sources
 from nl_forensics.sources.kubernetes.kinds import is_namespaced
+from nl_forensics.sources.systems import PORT_FORWARD
 
 NAME = "nl-forensics"
 GROUP = "rbac.authorization.k8s.io"
@@ -36,9 +37,21 @@ def rules(wanted: Iterable[tuple[str, str]]) -> list[dict]:
 
 
 def everywhere(home: str) -> str:
-    """A ClusterRole with everything, bound to a service account."""
+    """A ClusterRole with everything, bound to a service account; then, as comments, what is optional."""
     wanted = set(sources.asked_of_kubernetes())
-    return _text([HOW], [*_account(home), *_granted(NAME, wanted, home)], home)
+    return _text([HOW], [*_account(home), *_granted(NAME, wanted, home)], home) + "\n" + _port_forward(home)
+
+
+def port_forward_rules() -> list[dict]:
+    """The rules of whoever reaches systems through the cluster."""
+    return rules(PORT_FORWARD.of_kubernetes())
+
+
+def _port_forward(home: str) -> str:
+    """It opens every port of every pod, so it is granted in few namespaces, and by hand."""
+    granted = _granted(f"{NAME}-forward", set(PORT_FORWARD.of_kubernetes()), home, "…")
+    adds = f"# optional, in the namespace of each of them, adds {PORT_FORWARD.adds}:"
+    return "\n".join([adds, *(f"# {line}" for line in _yaml(granted).splitlines())])
 
 
 def in_namespaces(names: Iterable[str], home: str) -> str:
@@ -79,5 +92,10 @@ def _object(version: str, kind: str, name: str, namespace: str = "") -> dict:
 
 
 def _text(comments: list[str], objects: list[dict], home: str) -> str:
-    documents = [yaml.safe_dump(one, sort_keys=False, default_flow_style=None, width=120) for one in objects]
-    return "\n".join(comments).format(home=home, name=NAME, group=GROUP) + "\n" + "---\n".join(documents).rstrip()
+    return "\n".join(comments).format(home=home, name=NAME, group=GROUP) + "\n" + _yaml(objects)
+
+
+def _yaml(objects: Iterable[dict]) -> str:
+    return "---\n".join(
+        yaml.safe_dump(one, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True) for one in objects
+    ).rstrip()

@@ -2,6 +2,11 @@
 
 from nl_forensics.sources import UTC, Permission, source
 
+PORT_FORWARD = Permission(
+    kubernetes="list services endpointslices.discovery.k8s.io; get,create pods/portforward",
+    adds="systems that are reached `via: {port_forward: …}`",
+)
+
 
 @source(
     columns={

@@ -97,7 +97,10 @@ UNCHANGED: Mapping = {}
 
 
 def past(minutes: float = 0, postgres=UNCHANGED, replica=UNCHANGED, redis=UNCHANGED, volumes=UNCHANGED) -> str:
-    """OpenMetrics text of the hours before now; the named series took another shape `minutes` ago, or when their own `Turn` says."""
+    """OpenMetrics text of the hours before now; the named series took another shape `minutes` ago, or when their own `Turn` says.
+
+    The pods and containers of that time are others than those of a story's cluster, which is minutes old.
+    """
     told = (
         (history.POSTGRES, history.POSTGRES_SERIES, postgres),
         (history.REPLICA, history.REPLICA_SERIES, replica),
@@ -106,6 +109,7 @@ def past(minutes: float = 0, postgres=UNCHANGED, replica=UNCHANGED, redis=UNCHAN
         (CONTAINERS, CONTAINER_SERIES, UNCHANGED),
     )
     instances = [(target, _turned(shapes, after, minutes)) for target, shapes, after in told]
+    instances += history.SERVICES
     return history.healthy(HOURS, instances=instances)
 
 

@@ -128,7 +128,7 @@ class Stage:
         options = {"nodes": 2, "real_node": True, "metrics": True} | cluster_options
         with (
             self.servers(past, before, postgres_settings=postgres_settings) as servers,
-            load(servers.pgbouncer, servers.redis, lasting_s=LASTING_S),
+            load(servers.pgbouncer, servers.redis, consume=False, lasting_s=LASTING_S),  # the log-servers do
             cluster(**options) as nodes,
             neurallog(servers, nodes) as running,
             running.traffic(lasting_s=LASTING_S) if customers else nullcontext(),
@@ -150,7 +150,7 @@ class Stage:
         standbys   more instances of PostgreSQL by name, with the environment variables of their addresses
         budget     what differs from the platform's
 
-        Where the environment has no cluster, the platform has none.
+        Where the environment has no cluster, the platform has none, and no services in it.
         """
         end = now()
         start, before = since or end - WINDOW, timedelta(hours=2)
@@ -165,7 +165,7 @@ class Stage:
         platform["systems"]["postgres"] |= {name: {"endpoint": variable} for name, variable in (standbys or {}).items()}
         platform["budget"] |= budget or {}
         if KUBERNETES not in environment:
-            platform["systems"]["kubernetes"] = "absent"
+            platform["systems"]["kubernetes"], platform["metrics"] = "absent", {}
         parameters = Parameters.model_validate({"incident": question | incident, "platform": platform})
         with _recorder(environment):
             recorded = collect.collect(self.folder, parameters)
