@@ -75,7 +75,7 @@ def of_container(metric: str, app: str) -> str:
 
 
 APPS = ("api-gateway", "auth-service", "billing-service")
-CONTAINER_SERIES = {of_container("container_memory_working_set_bytes", app): Gauge(35e6, 0.01) for app in APPS} | {
+CONTAINER_SERIES = {of_container("container_memory_working_set_bytes", app): Gauge(70e6, 0.01) for app in APPS} | {
     of_container("container_spec_memory_limit_bytes", app): Gauge(160 * MIB) for app in APPS
 }
 
