@@ -84,11 +84,13 @@ def now_command(namespaces: tuple[str, ...], since: str, as_json: bool) -> int:
         )
         click.echo(f"interrupted: {goes_on}", err=True)
         return 130
-    findings = run_checks(case)
-    lines = ten_lines(case, findings, _shown(folder), _notebook_of(findings))
-    if as_json:
-        from nl_forensics.report import as_json as whole
+    from nl_forensics.report import as_json as whole
+    from nl_forensics.report import notebooks
 
+    findings = run_checks(case)
+    names = {section: path.name for section, path in notebooks().items()}
+    lines = ten_lines(case, findings, _shown(folder), names)
+    if as_json:
         _print_json(whole(case, findings) | {"folder": str(folder), "lines": lines})
     else:
         click.echo("\n".join(lines))
@@ -326,15 +328,6 @@ def _shown(folder: Path) -> str:
     """A path as it is typed here."""
     here = Path.cwd()
     return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
-
-
-def _notebook_of(findings: Findings) -> str:
-    """The notebook of the worst problem's section, "" when there is none."""
-    from nl_forensics.report import notebooks
-
-    worst = next(iter(findings.problems), None)
-    found = notebooks().get(worst.section) if worst else None
-    return found.name if found else ""
 
 
 def _collected(asked: Parameters, folder: Path, again: tuple[str, ...], live=None, look=None) -> Case:

@@ -30,17 +30,19 @@ class Change(NamedTuple):
     words: str
 
 
-def ten_lines(case: Case, findings: Findings, folder: str, notebook: str = "") -> list[str]:
+def ten_lines(case: Case, findings: Findings, folder: str, notebooks: dict[str, str]) -> list[str]:
     """At most ten lines of at most 110 columns, plain text.
 
-    folder     the case as the next command names it
-    notebook   of the worst problem's section, "" when there is none
+    folder      the case as the next command names it
+    notebooks   {section: name of its notebook}, to name that of the worst thing
     """
+    things = _things(case, findings)
     first = _first_symptom(case, findings)
     counted = f"{case.incident.end:%Y-%m-%d %H:%M} UTC, window from {case.incident.start:%H:%M}: {findings.counts()}."
-    lines = [("now", counted), *_broken(case, findings), *_since(case, first, findings)]
+    lines = [("now", counted), *_broken(things, findings), *_since(case, first, findings)]
     lines += [("changed", words) for words in _changed(case, findings, first)]
     lines += _unseen(case, findings)
+    notebook = notebooks.get(_worst(things[0][1]).section, "") if things else ""
     lines.append(("next", f"nl-forensics report {folder}" + (f" (or lab, {notebook})" if notebook else "")))
     return [_line(label, words) for label, words in lines]
 
@@ -52,22 +54,30 @@ def _line(label: str, words: str, most: int = COLUMNS) -> str:
     return line if len(line) <= most or label == "next" else f"{line[: most - 1].rstrip()}…"
 
 
-def _broken(case: Case, findings: Findings) -> Iterator[tuple[str, str]]:
-    """The worst things, each told by its worst finding; a change that preceded it has a line of its own."""
+def _things(case: Case, findings: Findings) -> list[tuple[str, list[Finding]]]:
+    """The problems by what they are about, the worst first."""
     things: dict[str, list[Finding]] = {}
     for finding in findings.problems:
         things.setdefault(thing(case, finding), []).append(finding)
+    return sorted(things.items(), key=lambda one: _rank(one[1]))
+
+
+def _broken(things: list[tuple[str, list[Finding]]], findings: Findings) -> Iterator[tuple[str, str]]:
+    """The worst things, each told by its worst finding; a change that preceded it has a line of its own."""
     if not things:
         yield "verdict", findings.verdict()
-    ranked = sorted(things.items(), key=lambda thing: _rank(thing[1]))
-    told = ranked if len(ranked) <= MOST_THINGS else ranked[: MOST_THINGS - 1]
+    told = things if len(things) <= MOST_THINGS else things[: MOST_THINGS - 1]
     for place, found in told:
-        worst = next((finding for finding in found if finding.check not in (ROLLOUT, CONFIG)), found[0])
+        worst = _worst(found)
         label = f"{place} ({worst.severity}): "
         more = f" (+{len(found) - 1} findings)" if len(found) > 1 else ""
         yield "broken", label + _cut(worst.because, COLUMNS - WIDTH - len(label) - len(more)) + more
-    if rest := [place for place, _ in ranked[len(told) :]]:
+    if rest := [place for place, _ in things[len(told) :]]:
         yield "broken", f"and {_more(len(rest), 'thing')}: {', '.join(rest)}"
+
+
+def _worst(found: list[Finding]) -> Finding:
+    return next((finding for finding in found if finding.check not in (ROLLOUT, CONFIG)), found[0])
 
 
 def _rank(found: list[Finding]) -> tuple[int, bool]:

@@ -282,7 +282,7 @@ def test_a_crash_loop_with_everything_set(looping, workspace):
     assert said.about("broken")[0].startswith("neurallog-system/billing-service (high): ")
     text = "\n".join([*said.lines, *said.news])
     passwords = {urlsplit(address).password for address in platform.servers.environment().values()} - {None}
-    assert len(passwords) > 1
+    assert passwords
     assert not any(password in text for password in passwords)
 
 
