@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$")]
 InstanceName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")]
+NamespacedName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9*-]+/[a-z0-9.*-]+$")]
 Absent = Literal["absent"]
 IN_CLUSTER = "in-cluster"
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
@@ -74,6 +75,18 @@ class Queue(_Model):
     instance: InstanceName
 
 
+class Flow(_Model):
+    """A connection that the platform needs in order to work; `*` in a name stands for any letters.
+
+    client   namespace/workload (a deployment, a stateful set, …) that opens it
+    service  namespace/service that it goes to, and `port` of that service
+    """
+
+    client: NamespacedName
+    service: NamespacedName
+    port: int = Field(ge=1, le=65535)
+
+
 class RedisNames(_Model):
     """Names of keys. `precious`: patterns that must never be evicted or flushed; `cache`: those that must expire."""
 
@@ -104,6 +117,7 @@ class Platform(_Model):
     """Where things are, and how they are called.
 
     namespaces  the Kubernetes namespaces of the platform, `*` stands for any letters; empty: all of the cluster
+    flows       connections that the platform needs: whether network policies let them pass is judged
     selectors   PromQL label matchers of each exporter, put into the queries of the sources (`job="postgres"`)
     promql      PromQL that replaces the default of a Prometheus source, by source name
     """
@@ -111,6 +125,7 @@ class Platform(_Model):
     name: str
     systems: Systems
     namespaces: tuple[str, ...] = ()
+    flows: tuple[Flow, ...] = ()
     redis: RedisNames = RedisNames()
     selectors: dict[str, str] = {}
     promql: dict[str, str] = {}

@@ -611,6 +611,51 @@ def test_services_with_and_without_endpoints(asked):
     assert (policy.pods_selected, policy.limits_egress, policy.egress_ports) == (3, True, "53/UDP")
 
 
+def flows_of(asked, **flow):
+    return ask(asked, "k8s_flows", platform_=platform(namespaces=("shop",), flows=[flow]))
+
+
+def test_both_ends_of_a_flow(asked):
+    heard = flows_of(asked, client="shop/web", service="shop/web", port=80)
+    assert heard.unseen == []
+    assert len(heard.table) == 9  # from each of three pods to each of them
+    row = heard.table.iloc[0]
+    assert (row.flow, row.port, row.protocol) == ("shop/web → shop/web:80", 8080, "TCP")
+    assert (row.client_namespace, row.server_labels.split(",")[0]) == ("shop", "app=web")
+    assert "kubernetes.io/metadata.name=shop" in row.client_namespace_labels
+    assert "http:8080/TCP" in row.server_ports
+
+
+@pytest.mark.parametrize(
+    ("flow", "unseen"),
+    [
+        ({"client": "shop/none", "service": "shop/web", "port": 80}, "no pod of shop/none has an address"),
+        ({"client": "shop/web", "service": "shop/none", "port": 80}, "there is no service shop/none"),
+        ({"client": "shop/web", "service": "shop/nobody", "port": 80}, "shop/nobody has no port 80 with an address behind it"),
+        ({"client": "shop/web", "service": "shop/web", "port": 81}, "shop/web has no port 81 with an address behind it"),
+        ({"client": "shop/web", "service": "other/none", "port": 81}, "there is no service other/none"),
+    ],
+)  # fmt: skip
+def test_a_flow_that_can_not_be_judged_is_told(asked, flow, unseen):
+    heard = flows_of(asked, **flow)
+    assert [one.split(": ", 1)[1] for one in heard.unseen] == [unseen]
+    assert heard.table.empty
+
+
+def test_flows_of_tenants_that_there_are_not_and_of_others_are_no_gap(asked):
+    for flow in ({"client": "shop/web", "service": "tenant-*/log-server"}, {"client": "far/a", "service": "away/b"}):
+        heard = flows_of(asked, **flow, port=80)
+        assert (heard.unseen, len(heard.table)) == ([], 0)
+        assert "flows of the platform file were looked up" in heard.proof
+
+
+def test_rules_of_policies_are_kept_as_the_api_has_them(asked):
+    rules = ask(asked, "k8s_policy_rules", platform_=platform(namespaces=("shop",), flows=())).table
+    assert list(zip(rules.name, rules.direction, strict=True)) == [("only-dns", "egress")]
+    assert json.loads(rules.selector[0]) == {"matchLabels": {"app": "web"}}
+    assert json.loads(rules.rules[0]) == [{"ports": [{"port": 53, "protocol": "UDP"}]}]
+
+
 def test_nodes_and_quotas(shop, asked):
     nodes = everywhere(asked, "k8s_nodes").table
     assert nodes.ready.all()

@@ -1,5 +1,5 @@
 """What Kubernetes says. One module per subject, in the order of asking: first what is lost soonest."""
 
 # isort: off
-from nl_forensics.sources.kubernetes import events, pods, logs, workloads, batch, nodes, network, storage  # noqa: F401
+from nl_forensics.sources.kubernetes import events, pods, logs, workloads, batch, nodes, network, flows, storage  # noqa: F401
 from nl_forensics.sources.kubernetes import quotas, config, identity, custom, api, changes  # noqa: F401

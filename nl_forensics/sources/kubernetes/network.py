@@ -269,16 +269,22 @@ def k8s_network_policies(kubernetes, incident, platform):
         yield Partial(f"pods that policies select: {refused}", refused.closes)
     for one in found:
         spec = one["spec"]
-        namespace, types = one["metadata"]["namespace"], spec.get("policyTypes") or ["Ingress"]
+        namespace, about = one["metadata"]["namespace"], policy_directions(spec)
         mine = (pod for pod in pods or [] if pod["metadata"]["namespace"] == namespace)
         taken = sum(matches(spec.get("podSelector") or {}, pod["metadata"].get("labels")) for pod in mine)
         ports = [port for rule in spec.get("egress") or [] for port in rule.get("ports") or []]
         yield named(one) | {
             "selector": pairs((spec.get("podSelector") or {}).get("matchLabels")),
             "pods_selected": None if pods is None else taken,
-            "limits_ingress": "Ingress" in types,
-            "limits_egress": "Egress" in types,
+            "limits_ingress": "ingress" in about,
+            "limits_egress": "egress" in about,
             "ingress_rules": len(spec.get("ingress") or []),
             "egress_rules": len(spec.get("egress") or []),
             "egress_ports": joined(f"{port.get('port', '*')}/{port.get('protocol', 'TCP')}" for port in ports),
         }
+
+
+def policy_directions(spec: dict) -> list[str]:
+    """What a policy is about. Where it doesn't say so: what comes in, and what goes out if it has a rule for that."""
+    named = spec.get("policyTypes") or ["Ingress", *(["Egress"] if spec.get("egress") else [])]
+    return [one for one in ("ingress", "egress") if one.capitalize() in named]

@@ -114,3 +114,35 @@ def policy_without_dns(server):
     server.apply([pod("api-gateway", container()), _policy(podSelector={}, policyTypes=["Egress"], egress=egress)])
     server.wait("Pod", "api-gateway", SYSTEM, until=lambda seen: is_true(seen, "Ready"))
     yield
+
+
+FLOWS = ("k8s_flows", "k8s_policy_rules")
+
+
+def _gateway_and_auth_service(server):
+    """Both ends of a flow, on the node that only says it runs them."""
+    home(server)
+    ends = [pod(name, container(**HTTP), real=False) for name in ("api-gateway", "auth-service")]
+    server.apply([*ends, service("auth-service")])
+    for name in ("api-gateway", "auth-service"):
+        server.wait("Pod", name, SYSTEM, until=lambda seen: is_true(seen, "Ready"))
+
+
+@specimen("no_policy_blocks_a_needed_flow", sources=FLOWS)
+@contextmanager
+def policy_blocks_the_gateway(server):
+    """Only the billing service may ask the auth service."""
+    _gateway_and_auth_service(server)
+    peers = [{"podSelector": {"matchLabels": {"app": "billing-service"}}}]
+    selector = {"matchLabels": {"app": "auth-service"}}
+    server.apply(_policy(podSelector=selector, policyTypes=["Ingress"], ingress=[{"from": peers}]))
+    yield
+
+
+@specimen("no_policy_blocks_a_needed_flow", sources=FLOWS)
+@contextmanager
+def policy_lets_nothing_out_but_dns(server):
+    _gateway_and_auth_service(server)
+    egress = [{"ports": [{"port": 53, "protocol": "UDP"}]}]
+    server.apply(_policy(podSelector={}, policyTypes=["Egress"], egress=egress))
+    yield

@@ -1,0 +1,166 @@
+"""Whether network policies let a connection pass, by the semantics of the Kubernetes API, and which rule decides.
+
+Pure: policies and the two ends go in, a verdict with its reasons comes out. Policies add up and never forbid: a pod that no policy
+selects for a direction is open in it; one that is selected lets pass what one rule of one of its policies allows. Both ends must agree.
+
+Not judged: whether the network plugin enforces policies at all, and kinds of policies that only a plugin knows.
+"""
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, NamedTuple
+
+from nl_forensics.sources.kubernetes.reading import matches
+
+Direction = Literal["ingress", "egress"]
+MOST_MISSES = 3  # of rules that are explained in one sentence
+DOES = {"ingress": "receives", "egress": "sends"}
+OTHERS = {"ingress": "is for other senders", "egress": "is for other receivers"}
+
+
+class End(NamedTuple):
+    """One end of a connection: a pod, or, without a namespace, an address outside of the cluster.
+
+    ports         numbers by name and protocol of what its containers declare: {("http", "TCP"): 8080}
+    host_network  it has the address of its node, so that no selector finds it and no policy limits it
+    """
+
+    name: str
+    address: str
+    namespace: str = ""
+    labels: Mapping[str, str] = {}
+    namespace_labels: Mapping[str, str] = {}
+    ports: Mapping[tuple[str, str], int] = {}
+    host_network: bool = False
+
+    @property
+    def is_selectable(self) -> bool:
+        return bool(self.namespace) and not self.host_network
+
+
+class Policy(NamedTuple):
+    """A network policy in one of the directions that it is about; selector and rules as the API has them."""
+
+    namespace: str
+    name: str
+    direction: Direction
+    selector: dict[str, Any]
+    rules: list[dict[str, Any]]
+
+    def limits(self, pod: End) -> bool:
+        return pod.is_selectable and pod.namespace == self.namespace and matches(self.selector, dict(pod.labels))
+
+
+class Ruling(NamedTuple):
+    """What one direction says, and why."""
+
+    allowed: bool
+    why: str
+
+
+class Verdict(NamedTuple):
+    """A connection passes where both directions let it."""
+
+    egress: Ruling
+    ingress: Ruling
+
+    @property
+    def allowed(self) -> bool:
+        return self.egress.allowed and self.ingress.allowed
+
+    @property
+    def why(self) -> str:
+        """Of what forbids it; of both directions where nothing does."""
+        against = [ruling.why for ruling in self if not ruling.allowed]
+        return "; ".join(against or (ruling.why for ruling in self))
+
+
+def verdict(policies: Iterable[Policy], client: End, server: End, port: int, protocol: str = "TCP") -> Verdict:
+    """Judge a connection from `client` to a port of `server`, which is the pod's own, not that of a service."""
+    policies = list(policies)
+    if client.namespace and (client.namespace, client.name) == (server.namespace, server.name):
+        itself = Ruling(True, f"{client.name} can always reach itself")
+        return Verdict(itself, itself)
+    return Verdict(
+        _ruling("egress", policies, client, server, (server, port, protocol)),
+        _ruling("ingress", policies, server, client, (server, port, protocol)),
+    )
+
+
+Wanted = tuple[End, int, str]  # the end that listens, its port, the protocol
+
+
+def _ruling(direction: Direction, policies: list[Policy], pod: End, peer: End, wanted: Wanted) -> Ruling:
+    """What the policies that select `pod` say about `peer`."""
+    limiting = [one for one in policies if one.direction == direction and one.limits(pod)]
+    if not limiting:
+        return Ruling(True, f"no policy limits what {pod.name} {DOES[direction]}")
+    for policy in limiting:
+        for number, rule in enumerate(policy.rules, 1):
+            if not _misses(policy, rule, peer, wanted):
+                return Ruling(True, f"{direction} rule {number} of {policy.namespace}/{policy.name} allows it")
+    return Ruling(False, _refusal(direction, limiting, pod, peer, wanted))
+
+
+def _refusal(direction: Direction, limiting: list[Policy], pod: End, peer: End, wanted: Wanted) -> str:
+    """Which policies limit the pod, and what each of their rules lacks."""
+    named = ", ".join(f"{one.namespace}/{one.name}" for one in limiting)
+    missed = [
+        f"{direction} rule {number} of {policy.name} {' and '.join(_misses(policy, rule, peer, wanted))}"
+        for policy in limiting
+        for number, rule in enumerate(policy.rules, 1)
+    ]
+    told = missed[:MOST_MISSES] + (
+        [f"{len(missed) - MOST_MISSES} more rules don't fit"] if missed[MOST_MISSES:] else []
+    )
+    return (
+        f"{named} limits what {pod.name} {DOES[direction]}, and {', '.join(told) or 'has no rule: nothing is allowed'}"
+    )
+
+
+def _misses(policy: Policy, rule: Mapping[str, Any], peer: End, wanted: Wanted) -> list[str]:
+    """What of a rule does not fit: peers, ports; nothing where it allows the connection."""
+    peers = rule.get("from" if policy.direction == "ingress" else "to") or []
+    ports = rule.get("ports") or []
+    misses = []
+    if peers and not any(_is_peer(one, policy.namespace, peer) for one in peers):
+        misses.append(OTHERS[policy.direction])
+    if ports and not any(_is_port(one, *wanted) for one in ports):
+        misses.append(f"is for other ports ({', '.join(map(_port_in_words, ports))})")
+    return misses
+
+
+def _is_peer(one: Mapping[str, Any], home: str, peer: End) -> bool:
+    """An IP block, or selectors: of pods in the policy's own namespace, of namespaces, or of both at once."""
+    if block := one.get("ipBlock"):
+        return _is_inside(block["cidr"], peer) and not any(_is_inside(hole, peer) for hole in block.get("except") or [])
+    if not peer.is_selectable:
+        return False
+    spaces, pods = one.get("namespaceSelector"), one.get("podSelector")
+    at_home = peer.namespace == home if spaces is None else matches(spaces, dict(peer.namespace_labels))
+    return at_home and (pods is None or matches(pods, dict(peer.labels)))
+
+
+def _is_inside(cidr: str, peer: End) -> bool:
+    """A block that is no network any more is a public one behind a pseudonym: no private address is inside."""
+    try:
+        return ipaddress.ip_address(peer.address) in ipaddress.ip_network(cidr, strict=False)
+    except ValueError:
+        return False
+
+
+def _is_port(one: Mapping[str, Any], server: End, port: int, protocol: str) -> bool:
+    """A number, a range, the name of a port that the listening pod declares; without a port all of the protocol."""
+    if one.get("protocol", "TCP") != protocol:
+        return False
+    first = one.get("port")
+    if isinstance(first, str):
+        first = server.ports.get((first, protocol))
+        return first == port
+    return first is None or first <= port <= one.get("endPort", first)
+
+
+def _port_in_words(one: Mapping[str, Any]) -> str:
+    """`8080/TCP`, `30000-32767/TCP`, `all/UDP`."""
+    last = f"-{one['endPort']}" if "endPort" in one else ""
+    return f"{one.get('port', 'all')}{last}/{one.get('protocol', 'TCP')}"
