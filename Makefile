@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMPS := .venv/installed
-CLUSTER_TESTS := tests/test_kubernetes.py tests/test_kubernetes_stack.py tests/test_neurallog_stack.py
+CLUSTER_TESTS := $(addprefix tests/test_,kubernetes.py kubernetes_permissions.py kubernetes_stack.py neurallog_stack.py now.py port_forward.py)
 
 .PHONY: report test cluster-test lint nbval notebooks record golden bench stack install-test install-cluster clean
 .DEFAULT_GOAL := report
@@ -56,7 +56,7 @@ record: install-test
 golden: $(STAMPS)-test
 	@$(BIN)/python -m tests.write_golden
 
-bench: install-test
+bench: install-cluster
 	@$(BIN)/python -m tests.bench
 
 # Everything up on a real Kubernetes, under traffic, until Ctrl-C; prints the environment that nl-forensics needs.

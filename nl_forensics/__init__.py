@@ -5,17 +5,19 @@ import nl_forensics as nl
 case = nl.open_case(incident, platform, case, limits, narrative)   # open it, or collect it
 nl.verdict(case, "05")                                             # what is wrong, what is fine, what could not be seen
 nl.charts.slow_commands(case)                                      # one chart, one question
+nl.tables.last_lines(case)                                         # one table, where words tell more than a picture
 """
 
 import importlib
 
-__all__ = ["charts", "open_case", "verdict"]
+__all__ = ["charts", "open_case", "tables", "verdict"]
+MODULES = ("charts", "tables")
 
 
 def __getattr__(name: str):
     """Load a part when it is first used: a kernel starts faster, and a collection needs no matplotlib."""
-    if name == "charts":
-        return importlib.import_module(f"{__name__}.charts")
+    if name in MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
     if name in __all__:
         return getattr(importlib.import_module(f"{__name__}.notebook"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -68,7 +68,10 @@ class Case:
 
     def instances(self, source: str) -> list[str]:
         """Whom a source is to be asked of; nobody when the platform declares that system absent."""
-        systems, system = self.parameters.platform.systems, sources.load()[source].system
+        platform, one = self.parameters.platform, sources.load()[source]
+        systems, system = platform.systems, one.system
+        if not one.applies(platform):
+            return []
         if system == "any_system":
             return [f"{name}-{instance}" for name in type(systems).model_fields for instance in systems.instances(name)]
         return list(systems.instances(sources.ASKED_THROUGH.get(system, system)))
@@ -85,7 +88,15 @@ class Case:
             for instance in self.instances(source)
             if instance not in answers
         ]
-        return [gap for answer in answers.values() for gap in answer.gaps] + not_asked
+        left_out = self._left_out() if sources.load()[source].system == "any_system" else []
+        return [gap for answer in answers.values() for gap in answer.gaps] + not_asked + left_out
+
+    def _left_out(self) -> list[Gap]:
+        """The systems that were not asked, since nobody said where they are: one gap, however many."""
+        left_out = self.parameters.platform.left_out
+        variables = ", ".join(name for names in left_out.values() for name in names)
+        why = "was not asked, as its address is not set"
+        return [Gap("systems_reached", ", ".join(left_out), why, f"set {variables}")] if left_out else []
 
     def asked_at(self, source: str) -> pd.Timestamp:
         """When a source was last asked, UTC, by the server's clock."""

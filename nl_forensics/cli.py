@@ -7,30 +7,29 @@ ours · 5 the case fails verification · 130 interrupted. `collect` gives 0 or 3
 import itertools
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import traceback
 from pathlib import Path
 
 import click
 
-from nl_forensics import notebook, permissions
+from nl_forensics import notebook, now, permissions
 from nl_forensics import parameters as parameter_files
 from nl_forensics.case import Case
 from nl_forensics.checks import changes_since_last_round, check_limits, check_sections, run_checks
 from nl_forensics.checks import load as load_checks
-from nl_forensics.collect import REACHED, collect
+from nl_forensics.collect import REACHED, FirstLook, collect
 from nl_forensics.errors import CaseError, ForensicsError, ParameterError
-from nl_forensics.finding import Finding, Findings, Status
+from nl_forensics.finding import Findings
+from nl_forensics.live import Live, print_finding
 from nl_forensics.parameters import Parameters
-from nl_forensics.rounds import Gap
+from nl_forensics.rounds import PARAMETERS, Gap, round_numbers
 from nl_forensics.sources import ASKED_THROUGH
 from nl_forensics.sources import load as load_sources
+from nl_forensics.summary import ten_lines
 
-MARK = {Status.PROBLEM: "✗", Status.UNKNOWN: "?", Status.OK: "✓"}
-COLOUR = {Status.PROBLEM: "red", Status.UNKNOWN: "yellow", Status.OK: "green"}
+ALL_LOGS_PER_S = 100
 as_json_option = click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
 
 
@@ -46,19 +45,78 @@ def cli():
     """
 
 
+@cli.command("now")
+@click.option(
+    "-n",
+    "--namespace",
+    "namespaces",
+    multiple=True,
+    help="Look only into this namespace (`*`: any letters); may be repeated.",
+)
+@click.option(
+    "--since", metavar="30m", default="", help="Begin so long ago: 90s, 30m, 2h, 1d. By default it is proposed."
+)
+@as_json_option
+def now_command(namespaces: tuple[str, ...], since: str, as_json: bool) -> int:
+    """What is wrong now: a kubeconfig is enough. Keeps a case, and ends with ten lines for a chat."""
+    how_long = now.duration(since) if since else None
+    live = None if as_json else Live()
+    asked = now.opening(namespaces)
+    folder = notebook.unused_folder(asked.incident.id)
+    asked = asked.model_copy(update={"incident": asked.incident.model_copy(update={"id": folder.name})})
+
+    def question(case: Case) -> tuple[Parameters, str]:
+        chosen, because = now.question(case, namespaces, how_long)
+        where = ", ".join(chosen.incident.namespaces or chosen.platform.namespaces) or "all namespaces"
+        click.echo(f"window {chosen.incident}, in {where}: {because}", err=True)
+        case.parameters = chosen  # the answers that it follows from are the first that it is judged by
+        if live:
+            live.judge(case)
+        return chosen, because
+
+    look = FirstLook(now.FIRST, now.FIRST_WITHIN_S, question)
+    try:
+        case = _collected(asked, folder, (), live, look)
+    except KeyboardInterrupt:
+        begun = (folder / "1" / PARAMETERS).is_file()
+        goes_on = (
+            f"`nl-forensics collect {_shown(folder)}` goes on where it stopped" if begun else "nothing was asked yet"
+        )
+        click.echo(f"interrupted: {goes_on}", err=True)
+        return 130
+    findings = run_checks(case)
+    lines = ten_lines(case, findings, _shown(folder), _notebook_of(findings))
+    if as_json:
+        from nl_forensics.report import as_json as whole
+
+        _print_json(whole(case, findings) | {"folder": str(folder), "lines": lines})
+    else:
+        click.echo("\n".join(lines))
+    return findings.exit_code()
+
+
 @cli.command("collect")
-@click.argument("parameters", type=click.Path(path_type=Path))
+@click.argument("what", metavar="PARAMETERS|CASE")
 @click.option(
     "--case", "folder", type=click.Path(path_type=Path), help="Folder of the case, in place of the parameters' one."
 )
 @click.option(
     "--again", multiple=True, metavar="SOURCE", help="Ask this source again, in a new round; may be repeated."
 )
+@click.option(
+    "--all-logs", is_flag=True, help="Read the log of every container, at up to 100 requests a second to Kubernetes."
+)
 @as_json_option
-def collect_command(parameters: Path, folder: Path | None, again: tuple[str, ...], as_json: bool) -> int:
-    """Ask every system and record its answers; resumes a collection that was killed."""
-    asked = _read(parameters)
-    case = _collected(asked, _writable(folder or _folder_of(asked)), again)
+def collect_command(what: str, folder: Path | None, again: tuple[str, ...], all_logs: bool, as_json: bool) -> int:
+    """Ask every system and record its answers; resumes a collection that was killed.
+
+    Of a CASE, its own question is asked: to finish it, or to look again.
+    """
+    known = Case(_case_path(what)) if round_numbers(_case_path(what)) else None
+    asked = known.parameters if known else _read(Path(what))
+    if all_logs:
+        asked = asked.with_budget(kubernetes_all_logs=True, kubernetes_per_s=ALL_LOGS_PER_S)
+    case = _collected(asked, _writable(folder or (known.folder if known else _folder_of(asked))), again)
     gaps = [gap for name in case.answers for gap in case.gaps(name)]
     if as_json:
         _print_json({"case": str(case.folder), "coverage": case.coverage().to_dict("records")})
@@ -77,7 +135,7 @@ def findings_command(what: str, sections: str, as_json: bool) -> int:
     """The verdict without notebooks. Live, each finding is printed as soon as its sources have answered."""
     wanted = _sections(sections)
     check_sections(wanted)
-    case = _opened(what, None if as_json else _Live(wanted))
+    case = _opened(what, None if as_json else Live(wanted))
     findings = run_checks(case, wanted)
     if as_json:
         from nl_forensics.report import as_json as whole
@@ -131,38 +189,34 @@ def verify_command(folder: str) -> int:
 @click.argument("parameters", type=click.Path(path_type=Path))
 @as_json_option
 def doctor_command(parameters: Path, as_json: bool) -> int:
-    """What can be reached, what is permitted, and what would stay unknown. Asks everything once, and keeps nothing."""
-    asked = _read(parameters)
-    quick = asked.platform.budget.model_copy(update={"readings_s": 0.5})
-    asked = asked.model_copy(update={"platform": asked.platform.model_copy(update={"budget": quick})})
-    trial = Path(tempfile.mkdtemp(prefix="nl-forensics-doctor-"))
-    try:
-        case = collect(trial / "case", asked)
-        findings = run_checks(case)
-    finally:
-        shutil.rmtree(trial)
-    reached = case.coverage()
+    """What can be reached, what is permitted, and which checks each missing permission costs. Asks everything once, and keeps nothing."""
+    from nl_forensics.doctor import diagnose
+
+    told = diagnose(_read(parameters))
     if as_json:
-        _print_json({"coverage": reached.to_dict("records"), "unknown": findings.gaps().to_dict("records")})
-        return 3 if findings.blind_spots else 0
-    for answer in case.answers.get(REACHED, {}).values():
-        click.echo(f"{answer.instance}: {answer.why or 'asked'}")
-    for line in reached[reached["not seen"] != ""].to_dict("records"):
-        click.echo(f"  {line['source']} of {line['instance']}: {line['not seen']}")
-    for gap in findings.gaps().to_dict("records"):
-        click.echo(f"{gap['what would close it']} → {gap['checks']} checks: {gap['unanswered']}")
-    click.echo(
-        "every check could be answered"
-        if not findings.unknowns
-        else f"{len(findings.unknowns)} checks would stay unknown"
-    )
-    return 3 if findings.blind_spots else 0
+        _print_json(told.as_json())
+    else:
+        for line in told.lines():
+            click.echo(line)
+    return told.exit_code
 
 
 @cli.command("permissions")
-def permissions_command() -> int:
-    """The roles and grants that the questions need: no more, no less."""
-    click.echo(permissions.everything())
+@click.argument("parameters", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--namespace", default="nl-forensics", show_default=True, help="Kubernetes namespace of the service account."
+)
+@as_json_option
+def permissions_command(parameters: Path | None, namespace: str, as_json: bool) -> int:
+    """The roles and grants that the questions need: no more, no less. With PARAMETERS, those of the systems that it has."""
+    asked = _read(parameters) if parameters else None
+    platform = asked.platform if asked else None
+    names = (asked.incident.namespaces or asked.platform.namespaces) if asked else ()
+    found = permissions.sections(platform, names, namespace)
+    if as_json:
+        _print_json({one.name: one.text for one in found})
+    else:
+        click.echo("\n\n".join(f"# {one.title}\n{one.text}" for one in found))
     return 0
 
 
@@ -268,7 +322,22 @@ def _opened(what: str, live) -> Case:
     return notebook.asked_with(Case(folder), asked, open_ended)
 
 
-def _collected(asked: Parameters, folder: Path, again: tuple[str, ...], live=None) -> Case:
+def _shown(folder: Path) -> str:
+    """A path as it is typed here."""
+    here = Path.cwd()
+    return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
+
+
+def _notebook_of(findings: Findings) -> str:
+    """The notebook of the worst problem's section, "" when there is none."""
+    from nl_forensics.report import notebooks
+
+    worst = next(iter(findings.problems), None)
+    found = notebooks().get(worst.section) if worst else None
+    return found.name if found else ""
+
+
+def _collected(asked: Parameters, folder: Path, again: tuple[str, ...], live=None, look=None) -> Case:
     """Collect, telling how far it is: on a terminal in one line that is written over, in a pipe line by line."""
     on_terminal, counted = sys.stderr.isatty(), itertools.count(1)
 
@@ -278,24 +347,9 @@ def _collected(asked: Parameters, folder: Path, again: tuple[str, ...], live=Non
         if live:
             live.landed(folder)
 
-    case = collect(folder, asked, again, landed)
+    case = collect(folder, asked, again, landed, look)
     click.echo("\r\033[K" * on_terminal, nl=False, err=True)
     return case
-
-
-class _Live:
-    """Prints each finding as soon as the sources that it needs have landed."""
-
-    def __init__(self, sections: tuple[str, ...]):
-        self.left = [one for one in load_checks().values() if not sections or one.section in sections]
-
-    def landed(self, folder: Path) -> None:
-        case = Case(folder)
-        ready = [one for one in self.left if all(case.has_landed(name) for name in one.needs)]
-        self.left = [one for one in self.left if one not in ready]
-        for finding in (finding for one in ready for finding in one.run(case)):
-            if finding.status is Status.PROBLEM and finding.is_of_the_incident:
-                _print_finding(finding, live=True)
 
 
 def _system_of(gap: Gap) -> str:
@@ -306,7 +360,7 @@ def _system_of(gap: Gap) -> str:
 
 def _print_findings(findings: Findings) -> None:
     for finding in findings.problems:
-        _print_finding(finding)
+        print_finding(finding)
     for gap in findings.gaps().to_dict("records"):
         click.echo(
             click.style("? ", fg="yellow")
@@ -317,12 +371,6 @@ def _print_findings(findings: Findings) -> None:
             f"  {len(findings.notes)} notes: housekeeping, and what was so before the incident (--json, or the report)"
         )
     click.echo(f"{findings.counts()}." if findings.problems else f"{findings.verdict()} {findings.counts()}.")
-
-
-def _print_finding(finding: Finding, live: bool = False) -> None:
-    """Live, it is news, like the progress; the answer comes at the end, whole and in order."""
-    mark = click.style(MARK[finding.status], fg=COLOUR[finding.status], bold=True)
-    click.echo(f"{mark} {finding.severity:8} {finding.subject}: {finding.because} [{finding.when}]", err=live)
 
 
 def _print_json(value) -> None:

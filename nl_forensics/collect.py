@@ -20,7 +20,7 @@ from nl_forensics import sources
 from nl_forensics.case import Case
 from nl_forensics.errors import ParameterError
 from nl_forensics.parameters import Parameters
-from nl_forensics.platform import Endpoint
+from nl_forensics.platform import Cluster, Endpoint
 from nl_forensics.rounds import OpenRound, Recording, open_round
 from nl_forensics.worker import work
 
@@ -31,11 +31,32 @@ GRACE_S = 1.0  # for a busy machine, on top of what a worker was granted
 Landed = Callable[[str, str], None]
 
 
-def collect(folder: Path, parameters: Parameters, again: tuple[str, ...] = (), landed: Landed | None = None) -> Case:
+@dataclass(frozen=True)
+class FirstLook:
+    """A few questions before all others, from whose answers follows which window and scope the others are about.
+
+    names      of the sources that are asked
+    within_s   when to go on with what has come by then, seconds
+    question   reads the case as it is then, and returns the parameters to go on with, and why these
+    """
+
+    names: tuple[str, ...]
+    within_s: float
+    question: Callable[[Case], tuple[Parameters, str]]
+
+
+def collect(
+    folder: Path,
+    parameters: Parameters,
+    again: tuple[str, ...] = (),
+    landed: Landed | None = None,
+    look: FirstLook | None = None,
+) -> Case:
     """Ask every source that the open round has no answer of, record what comes, and seal the round.
 
     again    names of sources: a new round is opened that asks only these, and inherits the rest
     landed   called with (source, instance) whenever an answer or a refusal was recorded
+    look     what a new round begins with; `landed` is not told of it
 
     Raises ParameterError for an unknown source, for another question than the case is about, and when another process writes to
     the case. When interrupted, the round stays open and can be resumed.
@@ -46,11 +67,18 @@ def collect(folder: Path, parameters: Parameters, again: tuple[str, ...] = (), l
         raise ParameterError(f"no source is called {unknown[0]}: {near}(`nl-forensics sources` lists them)")
     step = open_round(folder, parameters, again)
     try:
-        _Collection(step, _scope(step, again) or set(known), landed or (lambda source, instance: None)).run()
+        if look:
+            _Collection(step, set(look.names), _nobody, look.within_s).run()
+            step.change_question(*look.question(Case(folder)))
+        _Collection(step, _scope(step, again) or set(known), landed or _nobody).run()
         step.finish()
     finally:
         step.close()
     return Case(folder)
+
+
+def _nobody(source: str, instance: str) -> None:
+    """Nobody wants to hear what has landed."""
 
 
 def _scope(step: OpenRound, again: tuple[str, ...]) -> set[str]:
@@ -78,6 +106,7 @@ class _Worker:
     instance: str
     endpoint: Endpoint
     address: str
+    cluster: Cluster | None
     questions: list[str]
     process: multiprocessing.process.BaseProcess | None = None
     pipe: Connection | None = None
@@ -86,6 +115,7 @@ class _Worker:
     began: float = 0.0
     asked_at: float = 0.0
     reached: bool = False
+    on_the_way: bool = False
     timeouts: int = 0
     answered: bool | None = None
     open: dict[str, Recording] = field(default_factory=dict)
@@ -93,6 +123,13 @@ class _Worker:
     def place(self, name: str) -> str:
         """The instance under which an answer is recorded."""
         return f"{self.system}-{self.instance}" if name == REACHED else self.instance
+
+    @property
+    def unset(self) -> str:
+        """The first variable that must hold an address, and is not set."""
+        if not self.address:
+            return self.endpoint.endpoint
+        return self.cluster.endpoint.endpoint if self.cluster and not self.cluster.address else ""
 
     def stop(self) -> None:
         """End the process. One that an interrupt caught while it was being started ends by itself when its pipe closes."""
@@ -107,10 +144,11 @@ class _Worker:
 class _Collection:
     """One run over all systems. Only this process writes to the case."""
 
-    def __init__(self, step: OpenRound, names: set[str], landed: Landed):
+    def __init__(self, step: OpenRound, names: set[str], landed: Landed, within_s: float | None = None):
         self.step, self.parameters, self.landed = step, step.parameters, landed
         self.budget = self.parameters.platform.budget
-        self.deadline = time.monotonic() + self.budget.deadline_s
+        self.within_s = within_s or self.budget.deadline_s
+        self.deadline = time.monotonic() + self.within_s
         self.workers = [worker for worker in self._planned(names) if worker.questions]
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["nl_forensics.worker"])
@@ -118,17 +156,18 @@ class _Collection:
     def _planned(self, names: set[str]) -> Iterator[_Worker]:
         """A worker per instance, with the questions that have no whole answer in this round yet."""
         done = {key for key, answer in self.step.best_answers().items() if not answer.error}
-        systems = self.parameters.platform.systems
+        platform, systems = self.parameters.platform, self.parameters.platform.systems
+        applying = [one for one in sources.load().values() if one.applies(platform)]
         for system in type(systems).model_fields:
-            asked = [s.name for s in sources.load().values() if sources.ASKED_THROUGH.get(s.system, s.system) == system]
+            asked = [s.name for s in applying if sources.ASKED_THROUGH.get(s.system, s.system) == system]
             for instance, endpoint in systems.instances(system).items():
                 left = [name for name in asked if name in names and (name, instance) not in done]
-                yield _Worker(system, instance, endpoint, endpoint.address, left)
+                yield _Worker(system, instance, endpoint, endpoint.address, systems.cluster_of(endpoint), left)
 
     def run(self) -> None:
         try:
             for worker in self.workers:
-                self._start(worker) if worker.address else self._not_configured(worker)
+                self._not_configured(worker) if worker.unset else self._start(worker)
             while running := {worker.pipe: worker for worker in self.workers if worker.pipe}:
                 self._listen(running)
         finally:
@@ -136,15 +175,17 @@ class _Collection:
                 worker.stop()
 
     def _not_configured(self, worker: _Worker) -> None:
-        variable = worker.endpoint.endpoint
+        variable = worker.unset
         closes = f"set {variable}, or declare {worker.system} absent in the platform file"
+        if worker.address and worker.cluster:
+            closes = f"set {variable}: {worker.system} is reached through cluster {worker.cluster.name}"
         self._give_up(worker, "NotConfigured", f"{variable} is not set", closes)
 
     def _start(self, worker: _Worker) -> None:
         worker.reached = False
         with _no_interrupt():
             worker.pipe, theirs = self._context.Pipe()
-            asked = (worker.system, worker.address, worker.endpoint, list(worker.questions))
+            asked = (worker.system, worker.address, worker.endpoint, worker.cluster, list(worker.questions))
             process = self._context.Process(
                 target=work, args=(theirs, *asked, self.parameters.incident, self.parameters.platform), daemon=True
             )
@@ -178,8 +219,9 @@ class _Collection:
 
     # What a worker says, in the order in which it says it.
 
-    def _on_connecting(self, worker: _Worker) -> None:
+    def _on_connecting(self, worker: _Worker, on_the_way: bool) -> None:
         worker.reached, worker.asking, worker.began = False, "", time.monotonic()
+        worker.on_the_way = on_the_way
         self._grant(worker, self.budget.connect_s)
 
     def _on_reached(self, worker: _Worker, identity: dict, clock: tuple[float, float]) -> None:
@@ -194,6 +236,10 @@ class _Collection:
         """It did not let us in. What answers in another protocol is an outage; "you may not log in" is an answer."""
         if kind in ("NotReachable", "BadAnswer", "NotAllowed"):
             self._record_reached(worker, kind == "NotAllowed", why, {}, None)
+        self._give_up(worker, kind, why, closes)
+
+    def _on_no_way(self, worker: _Worker, kind: str, why: str, closes: str) -> None:
+        """It was not even asked: whether it answers is unknown."""
         self._give_up(worker, kind, why, closes)
 
     def _on_asking(self, worker: _Worker, name: str) -> None:
@@ -232,8 +278,11 @@ class _Collection:
         worker.stop()
         waited = time.monotonic() - worker.began
         if time.monotonic() >= self.deadline:
-            why = f"the deadline of {self.budget.deadline_s:g} s for the whole collection was over"
+            why = f"the deadline of {self.within_s:g} s for the whole collection was over"
             self._give_up(worker, "NotReachable", why, "raise budget.deadline_s in the platform file, or collect again")
+        elif worker.on_the_way and worker.cluster:
+            why = f"no way through cluster {worker.cluster.name} within {self.budget.connect_s:g} s ({waited:.1f} s waited)"
+            self._on_no_way(worker, "NotReachable", why, "see whether its API server and the credential plugin answer")
         elif not worker.reached:
             why = f"no answer within {self.budget.connect_s:g} s ({waited:.1f} s waited)"
             self._on_unreached(

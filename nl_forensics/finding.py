@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
+NO_WAY_OUT = "nothing that could be granted or set"
+
 
 class Status(StrEnum):
     """Worst first. `unknown` is not good news: what was needed to judge is missing."""
@@ -145,7 +147,7 @@ class Findings(list):
             causes.setdefault(finding.closes or finding.because, []).append(finding)
         rows = [
             [
-                found[0].closes or "nothing that could be granted or set",
+                found[0].closes or NO_WAY_OUT,
                 len({f.check for f in found}),
                 found[0].because.removeprefix("not seen: "),
                 ", ".join(sorted({f.check for f in found})),
@@ -167,6 +169,8 @@ class Findings(list):
         """The findings in one sentence: the worst of them, or what kind of silence it is."""
         if self.problems:
             return f"{self.problems[0].subject}: {self.problems[0].because}."
+        if not self:
+            return "Nothing was judged: the platform has none of the systems that this is about."
         if self.blind_spots:
             return "Nothing wrong was seen, but not everything was seen."
         if seen_later := sum(f.when == When.AFTER for f in self.oks):

@@ -28,6 +28,12 @@ def case_folder(case: str, incident_id: str) -> Path:
     return workspace() / (case or f"cases/{incident_id}")
 
 
+def unused_folder(name: str) -> Path:
+    """A folder for a new case in the workspace: `cases/<name>`, or `cases/<name>-2`, … where there is one already."""
+    numbered = (name, *(f"{name}-{number}" for number in range(2, 1000)))
+    return next(folder for one in numbered if not (folder := case_folder("", one)).exists())
+
+
 def is_collected(folder: Path) -> bool:
     """Whether a folder holds a case that nobody has to finish."""
     return (folder / "1").is_dir() and bool(Case(folder).rounds[-1].seal)

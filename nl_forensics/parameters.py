@@ -10,7 +10,16 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, FiniteFloat, Valida
 
 from nl_forensics.errors import ParameterError
 from nl_forensics.incident import Incident
-from nl_forensics.platform import Budget, KubernetesEndpoint, Platform, PostgresEndpoint, Queue, RedisNames, Systems
+from nl_forensics.platform import (
+    Budget,
+    KubernetesEndpoint,
+    Platform,
+    PortForward,
+    PostgresEndpoint,
+    Queue,
+    RedisNames,
+    Systems,
+)
 from nl_forensics.redact import Redactor
 
 PACKAGED = Path(__file__).parent / "parameters_shipped"
@@ -61,6 +70,11 @@ class Parameters(BaseModel):
     case: str = ""
     limits: dict[str, dict[str, FiniteFloat]] = {}
     narrative: Narrative = Narrative()
+
+    def with_budget(self, **changed) -> "Parameters":
+        """The same question at another cost."""
+        budget = self.platform.budget.model_copy(update=changed)
+        return self.model_copy(update={"platform": self.platform.model_copy(update={"budget": budget})})
 
 
 class _Loader(yaml.SafeLoader):
@@ -144,7 +158,7 @@ def _one_line(error: ValidationError) -> str:
 
 
 def _nearest(key: str) -> str:
-    endpoints = (PostgresEndpoint, KubernetesEndpoint)
+    endpoints = (PostgresEndpoint, KubernetesEndpoint, PortForward)
     models = (Parameters, Narrative, Incident, Platform, Systems, *endpoints, RedisNames, Queue, Budget)
     known = sorted({name for model in models for name in model.model_fields})
     close = difflib.get_close_matches(key, known, n=1)

@@ -1,10 +1,11 @@
 """Where things are: systems, names and budgets. NeuralLog's are in `platforms/neurallog.yaml`; any team writes its own."""
 
 import os
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$")]
 InstanceName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")]
@@ -12,16 +13,45 @@ NamespacedName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9*-]+/[a-z0-9
 Absent = Literal["absent"]
 IN_CLUSTER = "in-cluster"
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+TARGET = re.compile(r"([a-z0-9-]{1,63})/(service|pod)/([a-z0-9.-]{1,253}):([1-9][0-9]{0,4})")
 
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class PortForward(_Model):
+    """The way to a system that can be reached from inside its cluster only.
+
+    port_forward   namespace/service/name:port, where one of its ready pods is taken, or namespace/pod/name:port
+    cluster        the instance of kubernetes whose kubeconfig is used; empty: the only one
+    """
+
+    port_forward: str
+    cluster: str = ""
+
+    @field_validator("port_forward")
+    @classmethod
+    def _names_a_port(cls, target: str) -> str:
+        if not (parts := TARGET.fullmatch(target)) or int(parts[4]) > 65535:
+            raise ValueError("write namespace/service/name:port or namespace/pod/name:port: data/service/postgres:5432")
+        return target
+
+    @property
+    def target(self) -> tuple[str, str, str, int]:
+        """(namespace, `service` or `pod`, name, port)."""
+        namespace, kind, name, port = TARGET.fullmatch(self.port_forward).groups()  # type: ignore[union-attr]
+        return namespace, kind, name, int(port)
+
+
 class Endpoint(_Model):
-    """One instance of a system. The address is read from an environment variable, so that no secret is in a file."""
+    """One instance of a system. The address is read from an environment variable, so that no secret is in a file.
+
+    via   how it is reached; none: directly. Host and port of the address then only name the server that must prove who it is
+    """
 
     endpoint: Variable
+    via: PortForward | None = None
 
     @property
     def address(self) -> str:
@@ -43,6 +73,7 @@ class KubernetesEndpoint(Endpoint):
     """
 
     endpoint: Variable = "KUBECONFIG"
+    via: None = None
     context: str = ""
 
     @property
@@ -51,6 +82,14 @@ class KubernetesEndpoint(Endpoint):
         usual = Path.home() / ".kube" / "config"
         within = IN_CLUSTER if SERVICE_ACCOUNT.is_file() else ""
         return super().address or (str(usual) if usual.is_file() else within)
+
+
+class Cluster(NamedTuple):
+    """The cluster through which a system is reached."""
+
+    name: str
+    endpoint: KubernetesEndpoint
+    address: str
 
 
 class Systems(_Model):
@@ -66,6 +105,26 @@ class Systems(_Model):
         """The instances of one system; none when it is absent."""
         declared = getattr(self, system)
         return {} if declared == "absent" else declared
+
+    def cluster_of(self, endpoint: Endpoint) -> Cluster | None:
+        """The cluster through which an instance is reached; None: it is reached directly."""
+        if not endpoint.via:
+            return None
+        clusters: dict = self.instances("kubernetes")
+        name = endpoint.via.cluster or next(iter(clusters))
+        return Cluster(name, clusters[name], clusters[name].address)
+
+    @model_validator(mode="after")
+    def _clusters_are_declared(self) -> Self:
+        clusters = self.instances("kubernetes")
+        ways = [one.via for name in type(self).model_fields for one in self.instances(name).values() if one.via]
+        for way in ways:
+            if way.cluster not in clusters and (way.cluster or len(clusters) != 1):
+                there = ", ".join(clusters) or "none"
+                raise ValueError(
+                    f"via {way.port_forward}: `cluster` must name an instance of kubernetes (there: {there})"
+                )
+        return self
 
 
 class Queue(_Model):
@@ -95,6 +154,21 @@ class RedisNames(_Model):
     cache: tuple[str, ...] = ()
 
 
+class Metrics(_Model):
+    """How Prometheus knows what the programs of the platform count; empty: they don't, and nothing is asked about it.
+
+    service_label     label of a target that names its service
+    requests          counter of answered requests, with the labels `service` and `status` (the HTTP status)
+    lines_accepted    counter of log lines that were taken in, with the label `tenant`
+    lines_stored      counter of log lines that were stored, with the label `tenant`
+    """
+
+    service_label: str = ""
+    requests: str = ""
+    lines_accepted: str = ""
+    lines_stored: str = ""
+
+
 class Budget(_Model):
     """What a collection may cost: seconds, bytes, keys and lines."""
 
@@ -106,6 +180,7 @@ class Budget(_Model):
     redis_scan_keys: int = Field(20_000, ge=100)
     redis_scan_s: float = Field(5, ge=0.1, le=600)
     prometheus_points: int = Field(1_000, ge=10, le=10_000)
+    prometheus_rules: int = Field(300, ge=0, le=10_000)
     kubernetes_per_s: float = Field(10, ge=0.5, le=100)
     kubernetes_logs: int = Field(150, ge=0, le=10_000)
     kubernetes_all_logs: bool = False
@@ -119,7 +194,10 @@ class Platform(_Model):
     namespaces  the Kubernetes namespaces of the platform, `*` stands for any letters; empty: all of the cluster
     flows       connections that the platform needs: whether network policies let them pass is judged
     selectors   PromQL label matchers of each exporter, put into the queries of the sources (`job="postgres"`)
+    metrics     names of what the programs count, put into the queries of the sources
     promql      PromQL that replaces the default of a Prometheus source, by source name
+    left_out    {system: environment variables}: what `nl-forensics now` did not ask, since the variables of its addresses are not
+                set. It counts as absent, and yet it is a gap
     """
 
     name: str
@@ -128,5 +206,25 @@ class Platform(_Model):
     flows: tuple[Flow, ...] = ()
     redis: RedisNames = RedisNames()
     selectors: dict[str, str] = {}
+    metrics: Metrics = Metrics()
     promql: dict[str, str] = {}
+    left_out: dict[str, tuple[Variable, ...]] = {}
     budget: Budget = Budget()
+
+    def with_addresses(self) -> "Platform":
+        """The same platform with the instances whose address is known; the others are left out."""
+        declared = {system: self.systems.instances(system) for system in type(self.systems).model_fields}
+        known = {
+            system: {name: endpoint for name, endpoint in instances.items() if endpoint.address} or "absent"
+            for system, instances in declared.items()
+        }
+        left_out = {
+            system: tuple(endpoint.endpoint for endpoint in instances.values() if not endpoint.address)
+            for system, instances in declared.items()
+        }
+        return self.model_copy(
+            update={
+                "systems": self.systems.model_copy(update=known),
+                "left_out": {system: variables for system, variables in left_out.items() if variables},
+            }
+        )

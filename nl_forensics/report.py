@@ -254,6 +254,7 @@ def _plain(text: str) -> str:
 def _page(case: Case, findings: Findings, sections: list[Section]) -> str:
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"plain": _plain, "table": _table, "rule": _rule}
+    platform = case.parameters.platform
     template = environment.from_string(
         resources.files("nl_forensics").joinpath("templates/report.html").read_text("utf-8")
     )
@@ -271,7 +272,7 @@ def _page(case: Case, findings: Findings, sections: list[Section]) -> str:
         coverage=coverage(case),
         seals=[(step.folder.name, step.seal or "open: not sealed yet") for step in case.rounds],
         events=[event for step in case.rounds for event in step.events()],
-        absent=[name for name, value in case.parameters.platform.systems if value == "absent"],
+        absent=[name for name, value in platform.systems if value == "absent" and name not in platform.left_out],
         software=version("nl_forensics"),
     )
 

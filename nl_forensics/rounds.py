@@ -22,6 +22,7 @@ from nl_forensics.parameters import Parameters, home
 from nl_forensics.redact import Redactor, Vault, organisation_key
 
 PARAMETERS = "parameters.json"
+QUESTION = "question"  # the event of custody from which on the round is about another window or scope
 LOCK = ".open"
 
 
@@ -169,20 +170,25 @@ class Round:
 
     def answers(self) -> Iterator[Answer]:
         """Every answer and refusal in the order of recording."""
+        yield from self._answers_in(self.events())
+
+    def _answers_in(self, events: Iterable[dict]) -> Iterator[Answer]:
         names = set(Answer.__dataclass_fields__)
-        for event in self.events():
+        for event in events:
             if event["event"] == "answered":
                 facts = {name: value for name, value in event.items() if name in names}
                 file = f"{self.folder.name}/{event['file']}" if event.get("file") else ""
                 yield Answer(**facts | {"file": file, "partial": tuple(map(tuple, event["partial"]))})
 
     def best_answers(self) -> dict[tuple[str, str], Answer]:
-        """One answer per question: the last with records, else the last refusal.
+        """One answer per question: the last with records, else the last refusal; none from before the question was changed.
 
         An attempt that was cut short has records and an error: it still proves problems where a later attempt was refused.
         """
         best: dict[tuple[str, str], Answer] = {}
-        for answer in self.answers():
+        events = list(self.events())
+        changed = max((number for number, event in enumerate(events) if event["event"] == QUESTION), default=0)
+        for answer in self._answers_in(events[changed:]):
             key = answer.source, answer.instance
             if answer.file or key not in best or not best[key].file:
                 best[key] = answer
@@ -208,6 +214,11 @@ class OpenRound(Round):
         attempts = (place / f"{instance}{n}.ndjson.gz" for n in ["", *(f".{again}" for again in range(2, 1000))])
         path = next(path for path in attempts if not path.exists() and not draft_of(path).exists())
         return Recording(self.chain, self.folder, self.redactor, source, instance, path)
+
+    def change_question(self, asked: Parameters, because: str) -> None:
+        """Go on with another window or scope. What was recorded so far stays, but answers the question before."""
+        self.chain.append(QUESTION, because=self.redactor.text(because), window=str(asked.incident))
+        custody.write_synced(self.folder / PARAMETERS, asked.model_dump_json(indent=1) + "\n")
 
     def adopt_orphans(self) -> None:
         """Keep what a killed collection had received: it is recorded as a cut answer, to be asked again."""

@@ -1,7 +1,8 @@
 """Asks one instance of one system, in a process of its own that can be killed at any moment.
 
-It says, in this order: `connecting`; `reached` or `unreached`; then for each reading of each source `asking`, `records` …, and after
-the last reading `answered` or `refused`; `resting` before it waits for the next reading; `finished`.
+It says, in this order: `connecting` (first to the cluster, if the way leads through one); `reached`, `unreached` or `no_way`; then for
+each reading of each source `asking`, `records` …, and after the last reading `answered` or `refused`; `resting` before it waits for
+the next reading; `finished`.
 """
 
 import contextlib
@@ -15,7 +16,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from nl_forensics import sources
-from nl_forensics.connect import load_client, open_link
+from nl_forensics.connect import load_client, open_forward, open_link
 from nl_forensics.errors import NotReachable, SourceError
 from nl_forensics.sources import Partial, Proof, Source
 
@@ -23,13 +24,22 @@ BATCH, BATCH_S = 200, 1.0  # a slow answer is sent on in parts: what came is kep
 REPORT = "report this, with the case"
 
 
-def work(pipe: Connection, system: str, address: str, endpoint, names: list[str], incident, platform) -> None:
+def work(pipe: Connection, system: str, address: str, endpoint, cluster, names: list[str], incident, platform) -> None:
     """The whole life of a worker process."""
+
+    def open_one():
+        forward = None
+        if cluster:
+            pipe.send(("connecting", True))
+            forward = open_forward(endpoint.via, cluster, platform.budget)
+        pipe.send(("connecting", False))
+        return open_link(system, address, endpoint, platform.budget, forward)
+
     threading.Thread(target=_die_with_the_collector, args=(pipe,), daemon=True).start()
     with contextlib.suppress(BrokenPipeError):  # the collector is gone
         load_client(system)
         asked = [source for source in sources.load().values() if source.name in names]
-        _Asking(pipe, lambda: open_link(system, address, endpoint, platform.budget), asked, incident, platform).run()
+        _Asking(pipe, open_one, asked, incident, platform).run()
 
 
 def _die_with_the_collector(pipe: Connection) -> None:
@@ -67,13 +77,13 @@ class _Asking:
 
     def _connect(self) -> bool:
         """The first time, and whenever a question had no answer: does the system still answer?"""
-        self.pipe.send(("connecting",))
         try:
             if self.link:
                 self.link.close()
             self.link = self.open_one()
         except SourceError as error:
-            self.pipe.send(("unreached", type(error).__name__, str(error), error.closes))
+            trouble = "no_way" if error.on_the_way else "unreached"
+            self.pipe.send((trouble, type(error).__name__, str(error), error.closes))
             return False
         except Exception as error:  # noqa: BLE001 (one of the two places: a bug of ours is recorded as such)
             self.pipe.send(("unreached", "Bug", f"{type(error).__name__}: {error}", REPORT))

@@ -253,3 +253,71 @@ def test_ticks_are_round_in_their_unit(unit, end, expected):
 )
 def test_small_and_nearly_whole_values_stay_visible(unit, value, expected):
     assert unit.words(value) == expected
+
+
+# --- Kubernetes -------------------------------------------------------------------------------------------------------
+
+USUAL = {"Int64": 0, "float64": 0.0, "boolean": False, "str": ""}
+
+
+def row(source, at="2026-11-03T13:30:00Z", **values):
+    """A record of a source; what is not given is "", 0, false, null or the time `at`."""
+    one = sources.load()[source]
+    usual = {name: None if name in one.nullable else USUAL.get(dtype, at) for name, dtype in one.columns.items()}
+    return usual | values
+
+
+def test_three_hundred_pods_are_no_crowd(tmp_path):
+    """Those that are not ready are told by what keeps them from it; two names of each will do."""
+    place = {"namespace": "tenant-acme", "phase": "Running", "scheduled": True}
+    pods = [row("k8s_pods", **place, pod=f"api-{n}", uid=f"u{n}", ready=n > 40) for n in range(300)]
+    case = case_of(tmp_path, {"k8s_pods": {"records": pods}, "k8s_containers": {"records": [row("k8s_containers")]}})
+    chart = drawn("pods_not_ready", case)
+    assert (
+        "41 of 300 pods are not ready. runs, but is not ready: tenant-acme · api-0; tenant-acme · api-1; and 39 more"
+        in chart.words
+    )
+    assert len(chart.figure.axes[0].containers) == 2
+
+
+def test_a_rollout_before_the_incident_is_on_the_axis_with_its_first_symptom(tmp_path):
+    """The window begins at 14:00, the rollout was at 13:50: an axis of the window alone would not show it."""
+    of_it = {"namespace": "shop", "workload_kind": "Deployment", "workload": "api"}
+    sets = [
+        row("k8s_replica_sets", **of_it, name="api-1", revision=1, images="api:1", created_at="2026-11-01T10:00:00Z"),
+        row("k8s_replica_sets", **of_it, name="api-2", revision=2, images="api:2", created_at="2026-11-03T13:50:00Z"),
+    ]
+    died = {"last_reason": "Error", "last_exit_code": 1, "last_finished_at": "2026-11-03T14:10:00Z", "restarts": 1}
+    containers = [row("k8s_containers", **of_it, pod="api-2-x", uid="u", container="api", state="running", **died)]
+    pods = [row("k8s_pods", **of_it, pod="api-2-x", uid="u", phase="Running", scheduled=True, ready=True)]
+    tables = {"k8s_replica_sets": sets, "k8s_containers": containers, "k8s_pods": pods}
+    answers = {name: {"records": records} for name, records in tables.items()}
+    answers["k8s_controller_revisions"] = {"records": [], "proof": "it was listed"}
+    chart = drawn("rollouts", case_of(tmp_path, answers))
+    [axes] = chart.figure.axes
+    first, last = axes.get_xlim()
+    assert all(first < x < last for line in axes.get_lines() for x in line.get_xdata())
+    assert "crashed (Error, restarts: 1), since 14:10:00; revision 2 at 13:50:00, image: api:1 → 2" in chart.words
+
+
+def test_memory_is_shown_against_the_limit_and_one_without_limit_is_left_out(tmp_path):
+    start, end = (datetime(2026, 11, 3, 14, minute, tzinfo=UTC) for minute in (0, 30))
+    labels = {"instance": "worker-1", "namespace": "shop", "container": "api"}
+    used = [series("incident", start, [50, 97, 10], **labels, pod=pod) for pod in ("api-1", "api-2")]
+    limits = [
+        series("incident", start, [limit] * 3, **labels, pod=pod) for pod, limit in (("api-1", 100), ("api-2", 0))
+    ]
+    answers = {"prom_container_memory": {"records": used}, "prom_container_memory_limit": {"records": limits}}
+    chart = drawn("container_memory", case_of(tmp_path, answers, asked_at=end.isoformat()))
+    assert "highest 97 % at 2026-11-03 14:00:15 UTC in the incident" in chart.words
+    assert "api-2" not in chart.words
+    assert "killed at 100 %" in texts(chart)
+
+
+def test_a_node_of_which_nothing_is_known_is_not_drawn_as_ready(tmp_path):
+    ready = {"ready": True, "ready_at": "2026-11-03T09:00:00Z"}
+    silent = {"ready": None, "ready_at": "2026-11-03T14:12:00Z", "ready_reason": "NodeStatusUnknown"}
+    nodes = [row("k8s_nodes", name="n1", **ready), row("k8s_nodes", name="n2", **silent)]
+    chart = drawn("node_conditions", case_of(tmp_path, {"k8s_nodes": {"records": nodes}}))
+    assert "n2: no longer reports (NodeStatusUnknown) since 2026-11-03 14:12:00 UTC" in chart.words
+    assert "1 of 2 nodes are ready" in chart.words

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
+import pandas as pd
 import pytest
-import yaml
 from kubernetes.config import incluster_config
 
 from nl_forensics import parameters, permissions, sources
@@ -22,7 +22,7 @@ from nl_forensics.sources.kubernetes.lines import parse
 from nl_forensics.sources.kubernetes.reading import matches, needed, quantity
 from tests.asking import ask, incident, link, platform
 from tests.stack import faults as wire
-from tests.stack.kubernetes import fake_nodes, images, real_node
+from tests.stack.kubernetes import crowd, fake_nodes, images, real_node
 from tests.stack.kubernetes.api_faults import EXPIRED, Answer, Cut, Page, misbehaving
 from tests.stack.kubernetes.cluster import cluster
 from tests.stack.process import HOST
@@ -235,14 +235,16 @@ def everywhere(opened, name, **options):
 
 
 def test_the_declared_permissions_suffice(shop, asked):
-    """Every source is answered without a hole; the API server saw nothing but get and list, and each list once."""
+    """Every source is answered without a hole; the API server saw nothing but get, list and a review of our rights, and each list once."""
     for name in OURS:
         heard = everywhere(asked, name)
         assert not sources.load()[name].holes(heard.table).any(), name
         assert not any("forbidden" in unseen for unseen in heard.unseen), (name, heard.unseen)
         assert SECRET not in heard.text, name
     log = shop.audit_log(READER)
-    assert {event["verb"] for event in log} == {"get", "list"}
+    assert {event["verb"] for event in log} == {"get", "list", "create"}
+    posted = {event["requestURI"] for event in log if event["verb"] == "create"}
+    assert posted == {"/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"}
     assert {event["userAgent"] for event in log} == {"nl_forensics"}
     lists = [event["requestURI"] for event in log if event["verb"] == "list" and event["stage"] == "ResponseComplete"]
     assert len(lists) == len(set(lists))
@@ -250,9 +252,9 @@ def test_the_declared_permissions_suffice(shop, asked):
 
 
 def test_the_cluster_role_is_read_only():
-    role = yaml.safe_load(permissions.kubernetes())
-    assert {verb for rule in role["rules"] for verb in rule["verbs"]} == {"get", "list"}
-    named = {resource for rule in role["rules"] for resource in rule.get("resources", [])}
+    rules = [rule for rule in permissions.kubernetes_rules() if rule.get("apiGroups") != ["authorization.k8s.io"]]
+    assert {verb for rule in rules for verb in rule["verbs"]} == {"get", "list"}
+    named = {resource for rule in rules for resource in rule.get("resources", [])}
     assert "pods/log" in named
     assert not named & {"secrets", "*", "pods/exec", "pods/portforward", "services/proxy"}
 
@@ -831,57 +833,12 @@ def test_a_node_that_hangs(real):
 
 # --- A whole collection -----------------------------------------------------------------------------------------------
 
-NAMESPACES, PODS_OF_EACH, UNHEALTHY = 20, 25, 40
-
 
 @pytest.fixture(scope="module")
-def crowd(tmp_path_factory):
-    """500 pods in 20 namespaces, in each of which two containers have crashed."""
-    log = tmp_path_factory.mktemp("logs") / "log"
-    written = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    log.write_text("".join(f"{written} stdout F line {number}\n" for number in range(60)))
-    with cluster(nodes=4, audit=True) as running:
-        everybody = {"logs": [{"logsFile": str(log), "previousLogsFile": str(log)}]}
-        running.apply(
-            {
-                "apiVersion": "kwok.x-k8s.io/v1alpha1",
-                "kind": "ClusterLogs",
-                "metadata": {"name": "all"},
-                "spec": everybody,
-            }
-        )
-        for number in range(NAMESPACES):
-            running.apply([_namespace(number), _crowd_in(number)])
-        pods = running.wait(
-            "Pod",
-            until=lambda all_: len(all_) == NAMESPACES * PODS_OF_EACH and all(map(_is_ready, all_)),
-            within_s=120,
-        )
-        for pod in pods[:: len(pods) // UNHEALTHY][:UNHEALTHY]:
-            _crash(running, pod)
+def many():
+    with crowd.crowd(audit=True) as running:
         running.kubeconfig(READER, permissions.kubernetes_rules())
         yield running
-
-
-def _namespace(number):
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"tenant-{number}"}}
-
-
-def _crowd_in(number):
-    container = {"name": "main", "image": "example/main:1", "resources": {"requests": {"cpu": "10m"}}}
-    template = {"metadata": {"labels": {"app": "main"}}, "spec": {"containers": [container]}}
-    spec = {"replicas": PODS_OF_EACH, "selector": {"matchLabels": {"app": "main"}}, "template": template}
-    where = {"name": "main", "namespace": f"tenant-{number}"}
-    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": where, "spec": spec}
-
-
-def _crash(running, pod):
-    name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
-    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    statuses = pod["status"]["containerStatuses"]
-    ended = {"reason": "Error", "exitCode": 1, "startedAt": now, "finishedAt": now, "containerID": "fake://1"}
-    statuses[0] |= {"restartCount": 3, "lastState": {"terminated": ended}}
-    running.patch("Pod", name, {"status": {"containerStatuses": statuses}}, namespace, "/status")
 
 
 def collected(folder, kubeconfig, monkeypatch, landed=None, **budget):
@@ -927,23 +884,32 @@ def test_a_collection_that_is_let_in_nowhere(shop, tmp_path, monkeypatch):
     assert case.table("systems_reached").answered.all()  # "you may not log in" is an answer
 
 
-def test_a_whole_collection_of_500_pods(crowd, tmp_path, monkeypatch):
+def test_all_logs_are_read_when_asked_for(many, tmp_path, monkeypatch):
+    kubeconfig = many.kubeconfig("eager", permissions.kubernetes_rules())
+    case = collected(tmp_path, kubeconfig, monkeypatch, kubernetes_all_logs=True, kubernetes_per_s=100)
+    names = ["namespace", "pod", "container", "previous"]
+    read = pd.concat([case.table("k8s_logs"), case.table("k8s_unhealthy_logs")])
+    every = crowd.NAMESPACES * crowd.PODS_OF_EACH + crowd.UNHEALTHY
+    assert (read.groupby(names).size() == crowd.LINES).sum() == every
+    assert [gap.unseen for gap in case.gaps("k8s_logs")] == []
+
+
+def test_a_whole_collection_of_500_pods(many, tmp_path, monkeypatch):
     """≤ 45 s, ≤ 10 requests in any second, about 200 in all; every unhealthy container's current and previous log is there."""
     began = time.monotonic()
-    case = collected(tmp_path, crowd.folder / f"{READER}.kubeconfig", monkeypatch)
+    case = collected(tmp_path, many.folder / f"{READER}.kubeconfig", monkeypatch)
     took = time.monotonic() - began
     logs = case.table("k8s_unhealthy_logs")
-    assert len(logs.groupby(["namespace", "pod", "previous"])) == 2 * UNHEALTHY
-    assert len(case.table("k8s_logs").groupby("namespace")) == NAMESPACES
-    assert len(case.table("k8s_pods")) == NAMESPACES * PODS_OF_EACH
-    assert case.table("k8s_nodes").pods.sum() == NAMESPACES * PODS_OF_EACH
+    assert len(logs.groupby(["namespace", "pod", "previous"])) == 2 * crowd.UNHEALTHY
+    assert len(case.table("k8s_logs").groupby("namespace")) == crowd.NAMESPACES
+    assert len(case.table("k8s_pods")) == crowd.NAMESPACES * crowd.PODS_OF_EACH
+    assert case.table("k8s_nodes").pods.sum() == crowd.NAMESPACES * crowd.PODS_OF_EACH
     assert errors(case) == {}
     moments = sorted(
         datetime.fromisoformat(one["stageTimestamp"])
-        for one in crowd.audit_log(READER)
+        for one in many.audit_log(READER)
         if one["stage"] == "ResponseComplete"
     )
-    print(f"{len(moments)} requests, {took:.1f} s")
     assert took < 45
     assert len(moments) < 220
     assert all(later - earlier > timedelta(seconds=0.8) for earlier, later in zip(moments, moments[10:], strict=False))

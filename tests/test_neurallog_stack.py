@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.asking import ask, incident, link
 from tests.stack.kubernetes.api import Api, Refused, is_true, rolled_out
 from tests.stack.kubernetes.cluster import cluster
 from tests.stack.neurallog import manifests
@@ -69,6 +70,24 @@ def test_log_lines_are_json_and_share_a_request_id(platform):
         return {line["service"] for line in lines if line.get("request_id") == "request-of-the-test"}
 
     eventually(lambda: services() == {"api-gateway", "auth-service"})
+
+
+def test_sources_find_what_the_programs_count(platform):
+    """The names of the platform file are those of the programs; a line counts for the tenant whose it is, whoever stores it."""
+    prometheus = platform.servers.prometheus
+    with platform.traffic(per_second=20):
+        prometheus.wait_for(
+            f"count(count by (tenant) (log_lines_stored_total)) == {len(platform.tenants)}", within_s=60
+        )
+
+    def of_tenants(counter):
+        found = prometheus.query(f"sum by (tenant) ({counter})")
+        return {one["metric"]["tenant"]: one["value"][1] for one in found}
+
+    eventually(lambda: of_tenants("log_lines_received_total") == of_tenants("log_lines_stored_total"))
+    opened = link("prometheus", prometheus.url)
+    for name in ("prom_service_up", "prom_service_requests", "prom_lines_accepted", "prom_lines_stored"):
+        assert len(ask(opened, name, incident(minutes=0.5)).table), name
 
 
 def test_prometheus_sees_services_and_their_containers(platform):

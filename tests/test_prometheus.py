@@ -24,6 +24,7 @@ from tests.stack.history import REDIS
 from tests.stack.prometheus import Target
 
 SERIES = [name for name, one in sources.load().items() if one.system == "prometheus" and one.covers == "window"]
+OF_EXPORTERS = [name for name in SERIES if not name.startswith("prom_volume") and not sources.load()[name].about]
 ALERTS = {
     "groups": [
         {
@@ -215,7 +216,7 @@ def opened(stack):
     return link("prometheus", stack.url)
 
 
-@pytest.mark.parametrize("name", [name for name in SERIES if not name.startswith("prom_volume")])
+@pytest.mark.parametrize("name", OF_EXPORTERS)
 def test_the_exporters_have_every_series(opened, name):
     """The names are those of Debian's exporters: postgres 0.11, redis 1.45."""
     heard = ask(opened, name, incident(minutes=0.5))
@@ -317,6 +318,41 @@ def prometheus_of_ours():
         yield server
 
 
+CONTAINERS = (("api", 80), ("auth", 90), ("billing", 20), ("log", 30), ("worker", 40), ("report", 50), ("cache", 10))
+
+
+def test_of_each_node_the_containers_nearest_to_their_limit_are_told(prometheus_of_ours):
+    """And the two that use most. What is out of scope, and the cgroup of a pod, are not asked for."""
+    shapes = []
+    for namespace in ("neurallog-system", "kube-system"):
+        for name, used in (*CONTAINERS, ("", 900)):
+            labels = f'{{namespace="{namespace}",pod="{name or "api"}-1",container="{name}"}}'
+            limit = 0 if name == "report" else 100
+            shapes.append((f"container_memory_working_set_bytes{labels}", since(200, used, used)))
+            shapes.append((f"container_spec_memory_limit_bytes{labels}", since(200, limit, limit)))
+    with past(prometheus_of_ours, faults.KUBELET, *shapes):
+        opened = link("prometheus", prometheus_of_ours.url)
+        tables = {name: ask(opened, name, incident(10)) for name in faults.CONTAINER_MEMORY}
+    for heard in tables.values():
+        assert heard.unseen == []
+        assert set(heard.table.namespace) == {"neurallog-system"}
+        assert set(heard.table.container) == {"api", "auth", "billing", "log", "worker"}
+    assert set(tables["prom_container_memory_limit"].table.limit_bytes) == {100}
+
+
+def test_the_largest_is_told_though_it_has_no_limit(prometheus_of_ours):
+    labels = '{namespace="tenant-acme",pod="report-1",container="report"}'
+    with past(prometheus_of_ours, faults.KUBELET, (f"container_memory_working_set_bytes{labels}", since(200, 9, 9))):
+        heard = ask(link("prometheus", prometheus_of_ours.url), "prom_container_memory", incident(10))
+    assert set(heard.table.container) == {"report"}
+
+
+def test_where_there_is_no_kubernetes_nobody_is_asked_about_containers():
+    own = platform(systems=platform().systems.model_dump() | {"kubernetes": "absent"})
+    assert not sources.load()["prom_container_memory"].applies(own)
+    assert sources.load()["prom_redis_memory"].applies(own)
+
+
 # --- Rules ------------------------------------------------------------------------------------------------------------
 
 
@@ -390,6 +426,42 @@ def test_queue_growth(items, alarm):
     depth = steps({"items": items}, target="redis-0:9121", key="log_queue")
     up = steps({"up": [1] * 4}, target="redis-0:9121")
     assert len(offenders("queues_drained", depth, up)) == alarm
+
+
+def memory_of(values, limit=100, step_s=60, **columns):
+    """The two tables of one container."""
+    used = steps(
+        {"used_bytes": values}, step_s, **columns | dict.fromkeys(("target", "namespace", "pod", "container"), "x")
+    )
+    return used, used.drop(columns="used_bytes").assign(limit_bytes=limit)
+
+
+@pytest.mark.parametrize(
+    ("used", "limit", "expected"),
+    [
+        ([50, 97, 50], 100, ["high"]),
+        ([50, 92, 50], 100, ["medium"]),
+        ([50, 89, 50], 100, []),
+        ([50, 97, 50], 0, []),  # it has no limit
+    ],
+)
+def test_memory_of_containers_against_their_limit(used, limit, expected):
+    found = offenders("containers_stayed_below_their_memory_limit", *memory_of(used, limit))
+    assert list(found.severity) == expected
+
+
+@pytest.mark.parametrize(
+    ("used", "alarm"),
+    [
+        ([30 + n for n in range(30)], True),
+        ([3, 30] + [35 + n * 0.001 for n in range(28)], False),  # what a start takes
+        ([30 + n % 10 * 4 for n in range(30)], False),  # it is given back now and then
+        ([30 + n for n in range(10)], False),  # ten minutes tell nothing
+        ([30 + n * 0.01 for n in range(30)], False),  # full in days
+    ],
+)
+def test_growing_memory(used, alarm):
+    assert len(offenders("no_container_grows_towards_its_memory_limit", *memory_of(used))) == alarm
 
 
 @pytest.mark.parametrize("path", specimens(faults.__name__), ids=lambda path: path.stem)

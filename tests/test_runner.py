@@ -432,6 +432,7 @@ def test_gaps_are_grouped_by_what_would_close_them():
         ),
         ([FINE, UNKNOWN], "Nothing wrong was seen, but not everything was seen."),
         ([PROBLEM, HISTORY, UNKNOWN], "subject: because."),
+        ([], "Nothing was judged: the platform has none of the systems that this is about."),
     ],
 )
 def test_verdict(findings, verdict):

@@ -14,7 +14,7 @@ from nl_forensics.checks import run_checks
 from nl_forensics.finding import Findings, Status
 from tests.record import stories
 from tests.record.specimens import FOLDER as SPECIMENS
-from tests.write_golden import GOLDEN, STORIES, as_text, names
+from tests.write_golden import GOLDEN, STORIES, as_text, case_of, names
 
 CAUSES = yaml.safe_load((STORIES / "causes.yaml").read_text())
 SMALL_ENOUGH = 300_000  # bytes
@@ -24,7 +24,7 @@ NEVER_RECORDED = re.compile(r"/tmp/|/root/|/home/|/work/|nl-stack-|nl-story-|tes
 
 @cache
 def findings_of(name: str) -> Findings:
-    return run_checks(Case(STORIES / name))
+    return run_checks(case_of(name))
 
 
 def test_every_story_is_recorded_and_has_a_cause():
@@ -66,19 +66,12 @@ def test_blindness_is_never_health():
 
 @pytest.mark.parametrize("name", names())
 def test_a_story_is_whole_and_small_and_of_no_machine(name):
-    assert Case(STORIES / name).verify() == []
-    files = [path for path in (STORIES / name).rglob("*") if path.is_file()]
+    assert case_of(name).verify() == []
+    files = [path for path in stories.place(name).rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= SMALL_ENOUGH
     for path in files:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         assert not (found := NEVER_RECORDED.search(content.decode())), f"{path}: {found[0]}"
-
-
-def test_the_demo_case_is_whole_and_has_a_story_s_cause():
-    case, cause = Case(DEMO), CAUSES[stories.DEMO]
-    assert case.verify() == []
-    assert case.incident.id == "demo"
-    assert (cause["check"], cause["subject"]) in [(f.check, f.subject) for f in run_checks(case).problems[:3]]
 
 
 def test_the_demo_parameters_ask_what_the_demo_case_answers():

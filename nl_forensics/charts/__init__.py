@@ -1,17 +1,28 @@
 """Every chart: one question, one picture, and the same in words. `nl.charts.slow_commands(case)` draws one."""
 
 from nl_forensics.charts.chart import CHARTS, Chart
+from nl_forensics.charts.containers import container_ends
+from nl_forensics.charts.events import probe_failures, warnings_over_time
+from nl_forensics.charts.logs import log_errors, log_errors_over_time
+from nl_forensics.charts.nodes import node_conditions, node_room
 from nl_forensics.charts.over_time import (
     cache_hit,
     connections_over_time,
+    container_memory,
     disk_filling,
     evictions,
+    lines_not_stored,
+    lines_taken_and_stored,
     queue_depth_over_time,
     reachability,
     redis_busy,
     redis_memory,
     replication_lag,
+    service_errors,
+    service_requests,
+    services_answered,
 )
+from nl_forensics.charts.pods import pods_not_ready, quota_use
 from nl_forensics.charts.redis import (
     big_keys,
     command_time,
@@ -20,6 +31,8 @@ from nl_forensics.charts.redis import (
     redis_memory_now,
     slow_commands,
 )
+from nl_forensics.charts.rollouts import changes, rollouts
+from nl_forensics.charts.services import service_overview
 from nl_forensics.charts.sessions import (
     connections_by_application,
     connections_by_state,
@@ -30,35 +43,59 @@ from nl_forensics.charts.sessions import (
 )
 from nl_forensics.charts.statements import top_statements
 from nl_forensics.charts.storage import cache_misses, dead_rows, table_sizes, unused_indexes, wraparound
+from nl_forensics.charts.usage import api_health, container_usage, node_usage
+from nl_forensics.charts.volumes import volumes_missing
 
 __all__ = [
     "CHARTS",
     "Chart",
+    "api_health",
     "big_keys",
     "cache_hit",
     "cache_misses",
+    "changes",
     "command_time",
     "connections_by_application",
     "connections_by_state",
     "connections_over_time",
+    "container_ends",
+    "container_memory",
+    "container_usage",
     "dead_rows",
     "disk_filling",
     "evictions",
     "key_prefixes",
+    "lines_not_stored",
+    "lines_taken_and_stored",
     "lock_tree",
+    "log_errors",
+    "log_errors_over_time",
+    "node_conditions",
+    "node_room",
+    "node_usage",
     "open_transactions",
+    "pods_not_ready",
     "pool_clients",
+    "probe_failures",
     "queue_depth",
     "queue_depth_over_time",
+    "quota_use",
     "reachability",
     "redis_busy",
     "redis_memory",
     "redis_memory_now",
     "replication_lag",
+    "rollouts",
+    "service_errors",
+    "service_overview",
+    "service_requests",
+    "services_answered",
     "slow_commands",
     "table_sizes",
     "top_statements",
     "unused_indexes",
+    "volumes_missing",
     "wait_profile",
+    "warnings_over_time",
     "wraparound",
 ]

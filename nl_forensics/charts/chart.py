@@ -88,15 +88,15 @@ class Declared:
 
     def __call__(self, case: Case) -> Chart:
         """Never raises because of what is missing: that is told on the face of the chart."""
-        seen = {name: _seen(case, name) for name in self.tables}
+        tables = {name: seen(case, name) for name in self.tables}
         with style.context(STYLE):
-            face = Face(case.incident, partial=any(seen[name][1] for name in self.needed))
-            if all(seen[name][0] is not None for name in self.needed):
-                words = self.draw(face, **{name: rows for name, (rows, _) in seen.items()})
+            face = Face(case.incident, partial=any(tables[name][1] for name in self.needed))
+            if all(tables[name][0] is not None for name in self.needed):
+                words = self.draw(face, **{name: rows for name, (rows, _) in tables.items()})
             else:
                 face.partial = False
                 words = face.say("Nothing of this could be seen.")
-            missing = _shortened(list(dict.fromkeys(gap for _, gaps in seen.values() for gap in gaps)))
+            missing = shortened(list(dict.fromkeys(gap for _, gaps in tables.values() for gap in gaps)))
             face.finish(self.title, missing)
         words = " ".join([self.title, words] + ([missing] if missing else []))
         return Chart(face.figure, words, _fingerprint(face.plotted))
@@ -115,7 +115,7 @@ def chart(title: str) -> Callable[[Callable[..., str]], Declared]:
     return declare
 
 
-def _seen(case: Case, name: str) -> tuple[pd.DataFrame | None, list[str]]:
+def seen(case: Case, name: str) -> tuple[pd.DataFrame | None, list[str]]:
     """The rows of a table without those that have holes, and what is not in them; None for a table that can't be shown at all."""
     answers = case.answers.get(name, {})
     gaps = [f"{name}: {gap.unseen}" for gap in case.gaps(name)]
@@ -133,7 +133,8 @@ def _seen(case: Case, name: str) -> tuple[pd.DataFrame | None, list[str]]:
     return (None if len(rows) and holes.all() else rows[~holes].reset_index(drop=True)), gaps
 
 
-def _shortened(gaps: list[str]) -> str:
+def shortened(gaps: list[str]) -> str:
+    """What was not seen, in one sentence."""
     if not gaps:
         return ""
     more = f"; and {len(gaps) - MOST_GAPS} more" if len(gaps) > MOST_GAPS else ""

@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 from matplotlib.artist import Artist
@@ -11,16 +11,32 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 
-from nl_forensics.charts.look import COLOURS, DASHES, GRID, GROUND, HATCHES, INK, MARKERS, QUIET, WARNING, drawable
-from nl_forensics.charts.time_axis import Panel, panels, places, with_breaks
+from nl_forensics.charts.look import (
+    COLOURS,
+    DASHES,
+    FIELDS,
+    GRID,
+    GROUND,
+    HATCHES,
+    INK,
+    MARKERS,
+    PLAIN,
+    QUIET,
+    WARNING,
+    drawable,
+)
+from nl_forensics.charts.time_axis import Panel, around, panels, places, with_breaks
 from nl_forensics.charts.units import Unit
 from nl_forensics.incident import Incident
+from nl_forensics.sources import UTC
 
 DPI = 110
 WIDTH, LINE_HEIGHT, BAR_HEIGHT, TRACK_HEIGHT, TITLE_HEIGHT, NOTE_HEIGHT = 9.2, 2.7, 0.3, 0.36, 0.34, 0.165  # inches
-MOST_SERIES, MOST_BARS = 6, 20
+MARK_HEIGHT = 0.48  # inches
+BESIDE = 0.13  # of a track, between two kinds of marks
+MOST_SERIES, MOST_BARS, MOST_TRACKS = 6, 20, 12
 LONGEST_LINE = 132  # characters that fit into the width
 
 
@@ -31,6 +47,13 @@ class Bar(NamedTuple):
     parts: dict[str, float]
     text: str = ""
     mark: float | None = None
+
+
+class Cell(NamedTuple):
+    """One field of a grid. `state`: WELL, ILL, UNSEEN, or PLAIN where the text tells no state."""
+
+    text: str
+    state: str = PLAIN
 
 
 class Face:
@@ -174,6 +197,64 @@ class Face:
         found[0].axes.set_ylim(len(tracks) - 0.4, -0.6)
         self._legend([Patch(facecolor=c, hatch=h * 2, edgecolor="white", label=s) for s, (c, h) in states.items()])
 
+    def grid(self, rows: dict[str, dict[str, Cell]], columns: Sequence[str]) -> None:
+        """One line per name, a field per column. What is well is light, what is not is dark, what was not seen is dashed."""
+        shown = dict(list(rows.items())[:MOST_BARS])
+        self.figure.set_size_inches(WIDTH, 0.75 + BAR_HEIGHT * len(shown))
+        axes = self.figure.subplots()
+        for row, (name, cells) in enumerate(shown.items()):
+            for column, heading in enumerate(columns):
+                self._field(axes, column, row, cells[heading])
+            self.plotted.append([name, {heading: list(cells[heading]) for heading in columns}])
+        self._names(axes, [drawable(name, 40) for name in shown])
+        axes.set(xlim=(0, len(columns)), ylim=(len(shown) - 0.45, -0.55))
+        axes.set_xticks([number + 0.5 for number in range(len(columns))], columns, color=INK)
+        axes.tick_params(axis="x", length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        used = [
+            state for state in FIELDS if any(cell.state == state for cells in shown.values() for cell in cells.values())
+        ]
+        self._legend([Patch(**FIELDS[state][0], label=state) for state in used if state != PLAIN])
+
+    def _field(self, axes: Axes, column: int, row: int, cell: Cell) -> None:
+        look, text = FIELDS[cell.state]
+        axes.add_patch(Rectangle((column + 0.02, row - 0.44), 0.96, 0.88, **look))
+        axes.text(column + 0.5, row, drawable(cell.text, 24), ha="center", va="center", fontsize=9, **text)
+
+    def marks(self, tracks: dict[str, pd.DataFrame], kinds: Sequence[str]) -> None:
+        """One track per name, around the incident; each row (`at`, `until`, `kind`) is a mark at its time, and a line from there to
+        `until`, null for a moment. The names are long: they stand over the tracks.
+        """
+        shown = dict(list(tracks.items())[:MOST_TRACKS])
+        rows = pd.concat([_placed(part, row, kinds) for row, part in enumerate(shown.values())])
+        self.figure.set_size_inches(WIDTH, 1.2 + MARK_HEIGHT * len(shown))
+        panel = around(self.figure, self.incident, pd.concat([rows["at"], rows["until"].dropna()]))
+        axes, samples = panel.axes, []
+        axes.hlines(range(len(shown)), 0, 1, color=QUIET, lw=0.6, transform=axes.get_yaxis_transform(), zorder=1)
+        for place, kind in enumerate(kinds):
+            style: dict[str, Any] = {
+                "color": COLOURS[place],
+                "marker": MARKERS[place],
+                "ms": 7,
+                "mec": "white",
+                "lw": 2.5,
+            }
+            for row in rows[rows["kind"] == kind].itertuples(index=False):
+                ends = [row.at] if pd.isna(row.until) else [row.at, row.until]
+                axes.plot(places(pd.Series(ends)), [row.height] * len(ends), markevery=[0], mew=0.5, **style)
+            if (rows["kind"] == kind).any():
+                samples.append(Line2D([], [], label=drawable(kind, 42), mew=0.5, **style))
+        for number, name in enumerate(shown):
+            within = ("axes fraction", "data")
+            words = drawable(name, LONGEST_LINE - 8)
+            axes.annotate(words, (0, number - 0.27), (3, 0), within, "offset points", va="bottom", fontsize=9)
+        axes.set(yticks=[], ylim=(len(shown) - 0.5, -0.9))
+        axes.spines["left"].set_visible(False)
+        self._legend(samples)
+        times = rows[["height", "at", "until", "kind"]].map(str)
+        self.plotted.append([list(shown), sorted(times.to_numpy().tolist())])
+
     def _remember(self, name: str, rows: pd.DataFrame, value: str) -> None:
         points = [[at.isoformat(), rounded(number)] for at, number in zip(rows["at"], rows[value], strict=True)]
         self.plotted.append([name, points])
@@ -218,6 +299,14 @@ class Face:
         self._layout.set(rect=(0, 0, 1, height / whole))
         self.figure.text(0.01, 1 - 0.06 / whole, title, va="top", fontsize=12, fontweight="bold")
         self.figure.text(0.01, 1 - TITLE_HEIGHT / whole, "\n".join(notes), va="top", fontsize=9, color=WARNING)
+
+
+def _placed(marks: pd.DataFrame, row: int, kinds: Sequence[str]) -> pd.DataFrame:
+    """The marks of one track with their `height`: several kinds lie beside one another, as they may fall on the same moment."""
+    here = [kind for kind in kinds if (marks["kind"] == kind).any()]
+    height = {kind: row + BESIDE * (place - (len(here) - 1) / 2) for place, kind in enumerate(here)}
+    placed = marks.reindex(columns=["at", "until", "kind"]).astype({"until": UTC})
+    return placed.assign(height=placed["kind"].map(height))
 
 
 def _patch(kind: str, place: int) -> Patch:

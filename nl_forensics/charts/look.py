@@ -14,6 +14,14 @@ DASHES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (9, 3)),
 MARKERS = ("o", "s", "^", "D", "v", "P")
 HATCHES = ("", "////", "....", "xxx", "\\\\\\\\", "++")
 WINDOWS = {"incident": "#fbdcc4", "baseline": "#dbe9f6"}
+WELL, ILL, UNSEEN, PLAIN = "well", "not well", "not seen", ""
+# Fields of a grid, and the text in them: light, dark and dashed, so that print in grey tells them apart.
+FIELDS: dict[str, tuple[dict, dict]] = {
+    WELL: ({"facecolor": "#dcefe4", "edgecolor": "none"}, {"color": INK}),
+    ILL: ({"facecolor": "#9c1c12", "edgecolor": "none"}, {"color": "white", "fontweight": "bold"}),
+    UNSEEN: ({"facecolor": "white", "edgecolor": QUIET, "linestyle": (0, (3, 2))}, {"color": QUIET}),
+    PLAIN: ({"facecolor": "white", "edgecolor": "none"}, {"color": QUIET}),
+}
 STYLE = (
     "default",
     {

@@ -4,11 +4,14 @@ import pandas as pd
 
 from nl_forensics.charts.chart import chart
 from nl_forensics.charts.face import Bar, Face
-from nl_forensics.charts.units import BYTES, NUMBER, PERCENT, SECONDS, Unit
+from nl_forensics.charts.units import BYTES, NUMBER, PERCENT, RATE, SECONDS, Unit
 from nl_forensics.charts.words import extreme, listed, moment, named, split
+from nl_forensics.sources.prometheus.services import errors_by_service, lines_by_tenant
 
-UP, DOWN = "answered", "gave no answer"
+UP, SOME, DOWN = "answered", "some pods gave no answer", "gave no answer"
 STATES = {UP: ("#7fbf9b", ""), DOWN: ("#a3140f", "xxx")}
+MOST_SERVICES = 20
+MOST_ERRORS = 0.05  # of the requests of a service, as in the rule about them
 
 
 def _lines(
@@ -131,6 +134,22 @@ def queue_depth_over_time(face: Face, prom_redis_queue_depth):
     return _lines(face, prom_redis_queue_depth, ("target", "key"), "items", NUMBER, "items that wait")
 
 
+@chart("How much of their memory limit did the containers use?")
+def container_memory(face: Face, prom_container_memory, prom_container_memory_limit):
+    """Memory of the containers that came nearest to their limit, as a share of it. The kernel may kill between two points."""
+    steps = ["instance", "window", "at", "target", "namespace", "pod", "container"]
+    rows = prom_container_memory.merge(prom_container_memory_limit[[*steps, "limit_bytes"]], on=steps)
+    if rows.empty:
+        return face.say("No container was measured.")
+    rows = rows[rows["limit_bytes"] > 0]
+    if rows.empty:
+        return face.say(
+            "None of the containers that were measured has a memory limit: what they use is only bounded by their node."
+        )
+    rows = rows.assign(used=rows["used_bytes"] / rows["limit_bytes"])
+    return _lines(face, rows, ("pod", "namespace", "container"), "used", PERCENT, "of its limit", {"killed at": 1.0})
+
+
 @chart("Did the databases answer?")
 def reachability(face: Face, systems_reached, *, prom_postgres_up, prom_redis_up):
     """Whether each exporter could reach its server, over the windows; nothing is drawn where nobody looked. In words: whether we could."""
@@ -138,7 +157,8 @@ def reachability(face: Face, systems_reached, *, prom_postgres_up, prom_redis_up
     now = listed((_ours(row) for row in systems_reached.itertuples(index=False)), 8)
     if not rows:
         return face.say(f"Prometheus shows no past of the servers. When we asked: {now}.")
-    tracks = {name: _stretches(part) for name, part in split(pd.concat(rows), ("target",), "up", lowest=True).items()}
+    series = split(pd.concat(rows), ("target",), "up", lowest=True)
+    tracks = {name: _stretches(part, part["up"].map(lambda up: UP if up else DOWN)) for name, part in series.items()}
     face.bands(tracks, STATES)
     told = listed((f"{name}: {_down(part)}" for name, part in tracks.items()), 8)
     return f"By their exporters: {told}. When we asked: {now}."
@@ -148,11 +168,9 @@ def _ours(row) -> str:
     return f"{row.instance} {'answered' if row.answered else 'gave no answer'}" + (f" ({row.why})" if row.why else "")
 
 
-def _stretches(rows: pd.DataFrame) -> pd.DataFrame:
-    """Consecutive steps in the same state, as one stretch each."""
-    rows = rows.dropna(subset="up").sort_values("at")
+def _stretches(rows: pd.DataFrame, state: pd.Series) -> pd.DataFrame:
+    """Consecutive steps in the same state, as one stretch each. `rows`: oldest first."""
     step = rows["at"].diff().median()
-    state = rows["up"].map(lambda up: UP if up else DOWN)
     begins = (state != state.shift()) | (rows["at"].diff() > step * 1.6) | (rows["window"] != rows["window"].shift())
     stretches = (
         rows.assign(state=state)
@@ -164,10 +182,74 @@ def _stretches(rows: pd.DataFrame) -> pd.DataFrame:
     ]
 
 
+@chart("Did every service answer Prometheus?")
+def services_answered(face: Face, prom_service_up):
+    """Whether all, some or none of the pods of each service gave their metrics; nothing is drawn where nobody looked."""
+    if prom_service_up.empty:
+        return face.say("No service is known to Prometheus.")
+    tracks = {}
+    for name, part in split(prom_service_up, ("namespace", "service"), "up_ratio", lowest=True).items():
+        state = part["up_ratio"].map(lambda ratio: DOWN if ratio == 0 else UP if ratio == 1 else SOME)
+        tracks[name] = _stretches(part, state)
+    face.bands(dict(list(tracks.items())[:MOST_SERVICES]), STATES | {SOME: ("#e8c35a", "///")})
+    more = f" {len(tracks) - MOST_SERVICES} more services are not drawn." if len(tracks) > MOST_SERVICES else ""
+    return f"{listed((f'{name}: {_down(part)}' for name, part in tracks.items()), 8)}.{more}"
+
+
 def _down(stretches: pd.DataFrame) -> str:
-    down = stretches[(stretches["state"] == DOWN) & (stretches["window"] == "incident")]
+    down = stretches[stretches["state"].isin((DOWN, SOME)) & (stretches["window"] == "incident")]
     if down.empty:
         seen = stretches[stretches["window"] == "incident"]
         return "answered whenever it was asked in the incident" if len(seen) else "not seen in the incident"
     gone = (down["end"] - down["begin"]).dt.total_seconds().sum()
-    return f"gave no answer for {SECONDS.words(gone)}, first at {down['begin'].min():%H:%M:%S} UTC"
+    who = "some pods gave" if (down["state"] == SOME).all() else "gave"
+    return f"{who} no answer for {SECONDS.words(gone)}, first at {down['begin'].min():%H:%M:%S} UTC"
+
+
+@chart("Which services answered with errors?")
+def service_errors(face: Face, prom_service_requests):
+    """Share of the requests that each service answered with 5xx: the one furthest from the customer with errors is nearest to the cause."""
+    rows = errors_by_service(prom_service_requests).dropna(subset="error_ratio")
+    limits = {"limit": MOST_ERRORS}
+    return _lines(face, rows, ("namespace", "service"), "error_ratio", PERCENT, "of the requests failed", limits)
+
+
+@chart("How many requests did the services answer?")
+def service_requests(face: Face, prom_service_requests):
+    """Requests a second, whatever came out: a fall to nothing means that nobody gets through to it."""
+    rows = errors_by_service(prom_service_requests)
+    return _lines(face, rows, ("namespace", "service"), "requests_per_s", RATE, "requests answered")
+
+
+@chart("Did log lines come, and were they stored?")
+def lines_taken_and_stored(face: Face, prom_lines_accepted, prom_lines_stored):
+    """Log lines a second, of all tenants: what was taken in, and what was stored."""
+    told = (("taken in", prom_lines_accepted, "accepted_per_s"), ("stored", prom_lines_stored, "stored_per_s"))
+    rows = [_of_all_tenants(table, value).assign(what=what) for what, table, value in told]
+    return _lines(face, pd.concat(rows), ("what",), "lines_per_s", RATE, "log lines")
+
+
+def _of_all_tenants(table: pd.DataFrame, value: str) -> pd.DataFrame:
+    """Only steps of which every tenant of that window is known: without one, the sum would look like a fall."""
+    keys = ["window", "at", "instance"]
+    rows = table.groupby(keys, as_index=False).agg(lines_per_s=(value, "sum"), tenants=("tenant", "size"))
+    return rows[rows["tenants"] == rows.groupby(["window", "instance"])["tenants"].transform("max")]
+
+
+@chart("How many log lines that were taken in are not stored?")
+def lines_not_stored(face: Face, prom_lines_accepted, prom_lines_stored, *, prom_redis_queue_depth):
+    """Taken in less stored, summed up since each window began, by tenant; and what waits in the queues. What is missing and does not wait
+    there is lost. A step looks back 5 minutes, so that the sums follow the queues late.
+    """
+    rows = lines_by_tenant(prom_lines_accepted, prom_lines_stored).dropna(subset="stored_per_s").sort_values("at")
+    series = rows.groupby(["window", "instance", "tenant"])
+    step_s = series["at"].diff().dt.total_seconds().fillna(0)
+    behind = (rows["accepted_per_s"] - rows["stored_per_s"]) * step_s
+    behind = behind.groupby([rows["window"], rows["instance"], rows["tenant"]]).cumsum().clip(lower=0)
+    tenants = rows.assign(lines=behind, what=named(rows, "tenant").replace("", "all tenants"))
+    if prom_redis_queue_depth is None:
+        return _lines(face, tenants, ("what",), "lines", NUMBER, "log lines")
+    queues = prom_redis_queue_depth.assign(
+        lines=prom_redis_queue_depth["items"], what="waits in " + prom_redis_queue_depth["key"]
+    )
+    return _lines(face, pd.concat([tenants, queues]), ("what",), "lines", NUMBER, "log lines")

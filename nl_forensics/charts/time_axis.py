@@ -1,6 +1,6 @@
 """Time axes: one for each window, shaded alike, in UTC."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import pandas as pd
@@ -13,6 +13,8 @@ from nl_forensics.incident import Incident, Window
 
 MARGIN = 0.04  # beside each window, so that its edges are seen
 HOLE = 1.6  # steps between two points
+NARROW = 0.1  # of an axis: a window has no room for its name, which would cover that of the next one
+LEAD = timedelta(hours=2)  # what happened so long before an incident can be its cause
 
 
 class Panel(NamedTuple):
@@ -44,6 +46,16 @@ def panels(figure: Figure, incident: Incident) -> list[Panel]:
     return found
 
 
+def around(figure: Figure, incident: Incident, told: pd.Series) -> Panel:
+    """One axis for the incident, and for what happened shortly before and after it, as far as these moments reach."""
+    lead = max(incident.end - incident.start, LEAD)
+    near = told[told.between(incident.start - lead, incident.end + lead)]
+    moments = [incident.start, incident.end, *near.dt.to_pydatetime()]
+    panel = _panel(figure.subplots(), Window(start=min(moments).isoformat(), end=max(moments).isoformat()))
+    shade(panel, incident)
+    return panel
+
+
 def _panel(axes: Axes, window: Window) -> Panel:
     margin = (window.end - window.start) * MARGIN
     panel = Panel(axes, window.start - margin, window.end + margin)
@@ -60,11 +72,11 @@ def shade(panel: Panel, incident: Incident) -> None:
     """The windows of the incident and of its baseline, on every time axis alike."""
     for name, window in (("incident", incident), ("baseline", incident.baseline)):
         if window and window.start < panel.end and window.end > panel.start:
-            left, right = date2num(window.start), date2num(window.end)
+            left, right = panel.place(window.start), panel.place(window.end)
             panel.axes.axvspan(left, right, color=WINDOWS[name], lw=0, zorder=0)
-            panel.axes.annotate(
-                name, (left, 1), (3, 2), ("data", "axes fraction"), "offset points", fontsize=9, color=QUIET
-            )
+            if right - left >= NARROW * (date2num(panel.end) - date2num(panel.start)):
+                over = ("data", "axes fraction")
+                panel.axes.annotate(name, (left, 1), (3, 2), over, "offset points", fontsize=9, color=QUIET)
 
 
 def places(at: pd.Series):

@@ -33,6 +33,13 @@ def named(rows: pd.DataFrame, *columns: str) -> pd.Series:
     )
 
 
+def container_named(rows: pd.DataFrame) -> pd.Series:
+    """Namespace and pod, and the container where the name of the pod doesn't begin with it."""
+    pairs = zip(rows["pod"], rows["container"], strict=True)
+    other = ["" if pod.startswith(container) else container for pod, container in pairs]
+    return named(rows.assign(container=other), "namespace", "pod", "container")
+
+
 def asked(rows: pd.DataFrame) -> str:
     """When a table that shows one moment was asked; an empty one doesn't hold its moment."""
     return f"at {moment(rows['asked_at'].max())}" if len(rows) else "when we asked"

@@ -249,7 +249,19 @@ def check(
 
 def load() -> dict[str, Check]:
     """Every check, by name."""
-    from nl_forensics.checks import connectivity, kubernetes, pgbouncer, postgres, prometheus, redis, systems  # noqa: F401
+    from nl_forensics.checks import (  # noqa: F401
+        connectivity,
+        container_memory,
+        ingestion,
+        kubernetes,
+        monitoring,
+        pgbouncer,
+        postgres,
+        prometheus,
+        redis,
+        services,
+        systems,
+    )
 
     return CHECKS
 

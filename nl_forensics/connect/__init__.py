@@ -15,10 +15,13 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from types import ModuleType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from nl_forensics.errors import NotConfigured
-from nl_forensics.platform import Budget, Endpoint
+from nl_forensics.errors import NotConfigured, SourceError
+from nl_forensics.platform import Budget, Cluster, Endpoint, PortForward
+
+if TYPE_CHECKING:
+    from nl_forensics.connect.forward import Forward
 
 
 class Clock(NamedTuple):
@@ -36,14 +39,27 @@ def measured_clock(server_time: Callable[[], datetime]) -> Clock:
     return Clock(round((there - before).total_seconds() - took / 2, 4), round(took / 2, 4))
 
 
-def open_link(system: str, address: str, endpoint: Endpoint, budget: Budget):
+def open_forward(via: PortForward, cluster: Cluster, budget: Budget) -> "Forward":
+    """The way to a system inside a cluster. Raises a SourceError: `on_the_way` where it says nothing about the system."""
+    return load_client("forward").Forward(via, cluster, budget)
+
+
+def open_link(system: str, address: str, endpoint: Endpoint, budget: Budget, forward: "Forward | None" = None):
     """Connect to one instance. Raises a SourceError that says why not, and what to do."""
     if _is_ambiguous(address):
         raise NotConfigured(
             "the address holds a character that ends the password too early",
             "percent-encode the user and the password: @ as %40, / as %2F, # as %23, ? as %3F",
         )
-    return load_client(system).connect(address, endpoint, budget)
+    if not forward:
+        return load_client(system).connect(address, endpoint, budget)
+    try:
+        link = load_client(system).connect(address, endpoint, budget, forward)
+    except SourceError as error:
+        forward.close()
+        raise forward.failure or error from None
+    link.identity |= {"through": forward.through}
+    return link
 
 
 def load_client(system: str) -> ModuleType:

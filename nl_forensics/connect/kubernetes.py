@@ -1,10 +1,12 @@
 """Kubernetes through the kubernetes client: its kubeconfig and its credentials, and requests of our own.
 
 The client retries behind its timeouts, validates every object, and reads answers of any size. So it is only asked who we are and
-where to go. We send GET, at most so many a second; never a watch, never anything that a source does not declare.
+where to go. We send GET, and POST for a review of our own rights alone, which changes nothing; at most so many a second; never
+a watch, never anything that a source does not declare.
 """
 
 import json
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -29,6 +31,7 @@ PAGE = 250
 CHUNK = 1 << 16
 MOST_TEXT = 300
 HALF_SECOND = 0.5
+CREATED = 201
 LIST_SHARE = 0.9  # of the time for one question: what came of a long list by then is kept
 STALE = "as the API server remembers them, since etcd gave no answer: they may be old"
 LOG_IN = "log in again: the credentials of the kubeconfig have expired or are wrong"
@@ -38,9 +41,7 @@ CURRENT = {"resourceVersion": "0"}  # from the memory of the API server, so that
 @cache
 def allowed() -> frozenset[tuple[str, str]]:
     """Every (verb, resource) that a source declares: ("list", "deployments.apps")."""
-    return frozenset(
-        (verb, resource) for source in sources.load().values() for verb, resource in source.needs.of_kubernetes()
-    )
+    return frozenset(sources.asked_of_kubernetes())
 
 
 def connect(address: str, endpoint: KubernetesEndpoint, budget: Budget) -> "KubernetesLink":
@@ -55,7 +56,7 @@ def connect(address: str, endpoint: KubernetesEndpoint, budget: Budget) -> "Kube
             namespace = _namespace(address, endpoint.context)
     except (ConfigException, YAMLError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         closes = f"{endpoint.endpoint} must hold the path of a kubeconfig, as kubectl reads it"
-        raise NotConfigured(f"the kubeconfig can't be used: {_short(str(error))}", closes) from None
+        raise NotConfigured(f"the kubeconfig can't be used: {short(str(error))}", closes) from None
     return KubernetesLink(settings, namespace, budget)
 
 
@@ -77,17 +78,19 @@ class Listing(NamedTuple):
 class KubernetesLink:
     """The API of one cluster, read only. A list is asked for once, and serves every source that needs it.
 
+    settings    as the kubeconfig says
     namespace   of the context, "" when it names none
     requests    how many were sent
     """
 
     def __init__(self, settings: Configuration, namespace: str, budget: Budget):
-        self._settings, self._budget = settings, budget
+        self.settings, self._budget = settings, budget
         self._pool = ApiClient(settings).rest_client.pool_manager
         self._lists: dict[Kind, Listing | SourceError] = {}
         self._groups: dict[str, str] | None = None
         self._stale = self._timed_out = False
         self._free_at: list[float] = []
+        self._turns = threading.Lock()
         self._list_until = 0.0
         self.namespace, self.requests = namespace, 0
         before, began = datetime.now(UTC), time.monotonic()
@@ -122,6 +125,16 @@ class KubernetesLink:
         self._refuse_undeclared("get", "pods/log")
         return self._get(f"/api/v1/namespaces/{namespace}/pods/{pod}/log", query, self._budget.connect_s)[1]
 
+    def review(self, kind: Kind, spec: dict) -> dict:
+        """What the API server says of our own rights. The only POST: it is computed, and nothing is stored."""
+        self._refuse_undeclared("create", kind.resource)
+        path, until = kind.path(), time.monotonic() + self._budget.connect_s
+        posted = json.dumps({"spec": spec}).encode()
+        status, headers, body = self._send(path, {}, until, self._budget.answer_bytes, posted)
+        if status != CREATED:
+            raise _failed(status, path, body, _retry_after(headers))
+        return _decoded(body).get("status") or {}
+
     def groups(self) -> dict[str, str]:
         """{group: the version that the server prefers}: what this cluster knows at all."""
         if self._groups is None:
@@ -146,6 +159,12 @@ class KubernetesLink:
             raise found
         inside = [one for one in found.items if not kind.namespaced or is_inside(_namespace_of(one), scope)]
         return found._replace(items=inside)
+
+    def some(self, kind: Kind, namespace: str, within_s: float, **query: str) -> list[dict]:
+        """The few objects of one namespace that a selector matches."""
+        self._refuse_undeclared("list", kind.resource)
+        items = _decoded(self._get(kind.path(namespace), query, within_s)[1]).get("items") or []
+        return [kind.keep(one) for one in items]
 
     def _listed(self, kind: Kind, scope: tuple[str, ...]) -> Listing:
         """All of the cluster in a few requests; where that is not allowed, one namespace after another."""
@@ -231,18 +250,20 @@ class KubernetesLink:
             time.sleep(wait_s)
         raise AssertionError("the second answer is returned or raised")
 
-    def _send(self, path: str, query: dict, until: float, most: int) -> tuple[int, Mapping[str, str], bytes]:
+    def _send(
+        self, path: str, query: dict, until: float, most: int, posted: bytes | None = None
+    ) -> tuple[int, Mapping[str, str], bytes]:
         self._wait_for_our_turn()
-        url = self._settings.host.rstrip("/") + path + (f"?{urlencode(query)}" if query else "")
+        url = self.settings.host.rstrip("/") + path + (f"?{urlencode(query)}" if query else "")
         timeout = urllib3.Timeout(connect=self._budget.connect_s, read=max(0.1, until - time.monotonic()))
-        self.requests, self._timed_out = self.requests + 1, False
+        self._timed_out = False
         try:
             response = self._pool.request(
-                "GET",
+                "POST" if posted else "GET",
                 url,
+                posted,
                 None,
-                None,
-                self._headers(),
+                self.headers(),
                 timeout=timeout,
                 retries=False,
                 redirect=False,
@@ -255,21 +276,24 @@ class KubernetesLink:
             self._timed_out = isinstance(error, urllib3.exceptions.ReadTimeoutError)
             raise _unreached(error) from None
 
-    def _headers(self) -> dict[str, str]:
-        headers = {"User-Agent": "nl_forensics", "Accept": "application/json, */*"}
-        if bearer := self._settings.auth_settings().get("BearerToken"):  # asks a credential plugin when it has expired
+    def headers(self) -> dict[str, str]:
+        """Who asks."""
+        headers = {"User-Agent": "nl_forensics", "Accept": "application/json, */*", "Content-Type": "application/json"}
+        if bearer := self.settings.auth_settings().get("BearerToken"):  # asks a credential plugin when it has expired
             headers[bearer["key"]] = str(bearer["value"])
-        if self._settings.username:
-            headers["authorization"] = str(self._settings.get_basic_auth_token())
+        if self.settings.username:
+            headers["authorization"] = str(self.settings.get_basic_auth_token())
         return headers
 
     def _wait_for_our_turn(self) -> None:
-        """At most so many requests in any second."""
-        most, now = max(1, int(self._budget.kubernetes_per_s)), time.monotonic()
-        span = most / self._budget.kubernetes_per_s
-        if len(self._free_at) >= most and (rest := self._free_at[-most] + span - now) > 0:
-            time.sleep(rest)
-        self._free_at = [*self._free_at[-most + 1 :], time.monotonic()] if most > 1 else [time.monotonic()]
+        """At most so many requests in any second, whichever thread sends them."""
+        with self._turns:
+            most, now = max(1, int(self._budget.kubernetes_per_s)), time.monotonic()
+            span = most / self._budget.kubernetes_per_s
+            if len(self._free_at) >= most and (rest := self._free_at[-most] + span - now) > 0:
+                time.sleep(rest)
+            self._free_at = [*self._free_at[-most + 1 :], time.monotonic()] if most > 1 else [time.monotonic()]
+            self.requests += 1
 
     def close(self) -> None:
         self._pool.clear()
@@ -303,7 +327,7 @@ def _uncut(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
     try:
         yield from response.stream(CHUNK)
     except (urllib3.exceptions.ProtocolError, urllib3.exceptions.DecodeError) as error:
-        raise _Cut(_short(str(error))) from None
+        raise _Cut(short(str(error))) from None
 
 
 def _decoded(body: bytes) -> dict:
@@ -335,7 +359,7 @@ def _retry_after(headers) -> float:
 
 
 def _failed(status: int, path: str, body: bytes, wait_s: float) -> SourceError:
-    said = _message(body)
+    said = message(body)
     if status == 401:
         return NotAllowed(f"HTTP 401: {said}", LOG_IN)
     if status == 403:
@@ -351,20 +375,20 @@ def _failed(status: int, path: str, body: bytes, wait_s: float) -> SourceError:
     return BadAnswer(f"HTTP {status} for GET {path}: {said}", closes if status == 503 else "")
 
 
-def _message(body: bytes) -> str:
+def message(body: bytes) -> str:
     """The sentence of a Status object: `pods is forbidden: User … cannot list resource "pods" … in the namespace …`."""
     try:
-        return _short(str(json.loads(body)["message"]))
+        return short(str(json.loads(body)["message"]))
     except (ValueError, KeyError, TypeError, RecursionError):
-        return _short(body[:1000].decode(errors="replace"))
+        return short(body[:1000].decode(errors="replace"))
 
 
 def _unreached(error: BaseException) -> NotReachable:
     closes = "check the address in the kubeconfig, and whether the API server runs"
     while inner := error.__cause__ or error.__context__:
         error = inner
-    return NotReachable(_short(str(error)) or type(error).__name__, closes)
+    return NotReachable(short(str(error)) or type(error).__name__, closes)
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
     return " ".join(text.split())[:MOST_TEXT]

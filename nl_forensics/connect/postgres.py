@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import errors
@@ -12,8 +12,12 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
 
 from nl_forensics.connect import measured_clock
+from nl_forensics.connect.local_port import LocalPort
 from nl_forensics.errors import BadAnswer, NotAllowed, NotConfigured, NotReachable, SourceError
 from nl_forensics.platform import Budget, PostgresEndpoint
+
+if TYPE_CHECKING:
+    from nl_forensics.connect.forward import Forward
 
 APPLICATION = "nl_forensics"
 READS = ("SELECT", "WITH", "SHOW")
@@ -58,13 +62,24 @@ def settings(budget: Budget) -> dict[str, str]:
     }
 
 
-def connect(address: str, endpoint: PostgresEndpoint, budget: Budget) -> "PostgresLink":
+def connect(
+    address: str, endpoint: PostgresEndpoint, budget: Budget, forward: "Forward | None" = None
+) -> "PostgresLink":
     """Open the session of one instance."""
-    return PostgresLink(_connection(address, budget, settings(budget)), address, endpoint, budget)
+    port = LocalPort(forward)
+    try:
+        return PostgresLink(_connection(address, budget, settings(budget), port), address, endpoint, budget, port)
+    except SourceError:
+        port.close()
+        raise
 
 
-def _connection(address: str, budget: Budget, set_up: dict[str, str]) -> psycopg.Connection[dict[str, Any]]:
+def _connection(
+    address: str, budget: Budget, set_up: dict[str, str], port: LocalPort
+) -> psycopg.Connection[dict[str, Any]]:
     asked = asked_by(address)
+    if port.forward and "," in str(asked.get("host", "")):
+        raise NotConfigured("the address names several hosts, and a port-forward leads to one", "name one host")
     options = " ".join(f"-c {name}={value}" for name, value in set_up.items())
     ours: dict[str, str | int] = {
         "application_name": APPLICATION,
@@ -74,10 +89,13 @@ def _connection(address: str, budget: Budget, set_up: dict[str, str]) -> psycopg
     }
     try:
         return psycopg.connect(
-            make_conninfo(address, **ours), autocommit=True, row_factory=dict_row, prepare_threshold=None
+            make_conninfo(address, **ours | port.instead),
+            autocommit=True,
+            row_factory=dict_row,
+            prepare_threshold=None,
         )
     except psycopg.OperationalError as error:
-        raise connection_refused(str(error)) from None
+        raise port.failure or connection_refused(str(error)) from None
 
 
 def asked_by(address: str) -> dict[str, Any]:
@@ -104,9 +122,15 @@ class PostgresLink:
     """A read-only session. `version` is server_version_num (170004); `database` is the connected one."""
 
     def __init__(
-        self, connection: psycopg.Connection[dict[str, Any]], address: str, endpoint: PostgresEndpoint, budget: Budget
+        self,
+        connection: psycopg.Connection[dict[str, Any]],
+        address: str,
+        endpoint: PostgresEndpoint,
+        budget: Budget,
+        port: LocalPort,
     ):
         self._connection, self._address, self._endpoint, self._budget = connection, address, endpoint, budget
+        self._port = port
         connection.adapters.register_loader("numeric", _Number)
         self.version = connection.info.server_version
         self.database = connection.info.dbname
@@ -156,7 +180,7 @@ class PostgresLink:
         if not sql.lstrip().upper().startswith(READS):
             raise BadAnswer(f"refused to send a statement that does not begin with {' or '.join(READS)}")
         set_up = {name: value for name, value in settings(self._budget).items() if not name.endswith("_timeout")}
-        with _connection(make_conninfo(self._address, options=""), self._budget, set_up) as connection:
+        with _connection(make_conninfo(self._address, options=""), self._budget, set_up, self._port) as connection:
             try:
                 return connection.execute(sql, parameters).fetchall()
             except psycopg.Error as error:
@@ -185,7 +209,7 @@ class PostgresLink:
             yield self
             return
         address = make_conninfo(self._address, dbname=database)
-        link = connect(address, self._endpoint, self._budget)
+        link = connect(address, self._endpoint, self._budget, self._port.forward)
         try:
             yield link
         finally:
@@ -193,6 +217,7 @@ class PostgresLink:
 
     def close(self) -> None:
         self._connection.close()
+        self._port.close()
 
 
 def _plain(setting: str) -> str:

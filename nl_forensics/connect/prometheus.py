@@ -6,27 +6,33 @@ partial. So it is given a session of ours: no retries, a bounded body, no redire
 
 import json
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode, urlsplit
 
 import requests
 from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
-from urllib3 import Retry
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Retry
+from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from nl_forensics.connect import measured_clock
 from nl_forensics.errors import BadAnswer, NotAllowed, NotConfigured, NotReachable
 from nl_forensics.platform import Budget, Endpoint
 
+if TYPE_CHECKING:
+    from nl_forensics.connect.forward import Forward
+
 CHUNK = 1 << 16
 
 
-def connect(address: str, endpoint: Endpoint, budget: Budget) -> "PrometheusLink":
+def connect(address: str, endpoint: Endpoint, budget: Budget, forward: "Forward | None" = None) -> "PrometheusLink":
     """Ask one Prometheus who it is."""
     if urlsplit(address).scheme not in ("http", "https"):
         raise NotConfigured(
             "the address is not that of a Prometheus", "http://host:9090, or https://user:password@host/prefix"
         )
-    return PrometheusLink(address.rstrip("/"), budget)
+    return PrometheusLink(address.rstrip("/"), budget, forward)
 
 
 class _BoundedSession(requests.Session):
@@ -77,15 +83,37 @@ def _decoded(response: requests.Response) -> dict:
     return answer
 
 
+def _through(forward: "Forward", retry: Retry) -> HTTPAdapter:
+    """HTTP over sockets of the forward; with TLS, the server still proves the name in the address."""
+
+    class Plain(HTTPConnection):
+        def _new_conn(self):
+            return forward.open()
+
+    class Secure(HTTPSConnection):
+        _new_conn = Plain._new_conn
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    adapter = HTTPAdapter(max_retries=retry)
+    adapter.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+    return adapter
+
+
 class PrometheusLink:
     """The HTTP API of one Prometheus, read only."""
 
-    def __init__(self, url: str, budget: Budget):
+    def __init__(self, url: str, budget: Budget, forward: "Forward | None"):
         self._session = _BoundedSession(budget.answer_bytes)
-        self._client = PrometheusConnect(
-            url, session=self._session, timeout=budget.connect_s, retry=Retry(0, redirect=0)
-        )
-        self._url, self._question_s = url, budget.question_s
+        retry = Retry(0, redirect=0)
+        self._client = PrometheusConnect(url, session=self._session, timeout=budget.connect_s, retry=retry)
+        if forward:
+            self._session.mount(url, _through(forward, retry))
+        self._url, self._timeout = url, {"timeout": f"{budget.question_s * 0.8:.0f}s"}
         build = self.get("/api/v1/status/buildinfo")
         self.identity = {"version": build.get("version", "")}
         self.clock = measured_clock(self._time)
@@ -98,9 +126,14 @@ class PrometheusLink:
 
     def range(self, query: str, start: datetime, end: datetime, step_s: int) -> dict:
         """A range query: {"result": series, "warnings": what Prometheus said to be incomplete}."""
-        timeout = {"timeout": f"{self._question_s * 0.8:.0f}s"}
-        result = self._ask(self._client.custom_query_range, query, start, end, f"{step_s}s", params=timeout)
+        result = self._ask(self._client.custom_query_range, query, start, end, f"{step_s}s", params=self._timeout)
         return {"result": result, "warnings": self._session.answer.get("warnings", [])}
+
+    def steps(self, query: str, first_s: float, last_s: float, step_s: float) -> dict:
+        """A range query at exactly these moments (epoch seconds): the client's own rounds to whole seconds."""
+        asked = {"query": query, "start": f"{first_s:.3f}", "end": f"{last_s:.3f}", "step": f"{step_s:.3f}"}
+        found = self.get(f"/api/v1/query_range?{urlencode(asked | self._timeout)}")
+        return {"result": found["result"], "warnings": self._session.answer.get("warnings", [])}
 
     def instant(self, query: str, at: datetime) -> dict:
         """An instant query, in the same form."""

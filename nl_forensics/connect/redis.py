@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 from functools import cache
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import redis
 from redis import exceptions
@@ -13,6 +15,9 @@ from nl_forensics.connect import measured_clock
 from nl_forensics.errors import BadAnswer, NotAllowed, NotConfigured, NotReachable, SourceError
 from nl_forensics.platform import Budget, Endpoint
 
+if TYPE_CHECKING:
+    from nl_forensics.connect.forward import Forward
+
 WITH_SUBCOMMAND = frozenset({"acl", "client", "cluster", "config", "latency", "memory", "object", "slowlog", "xinfo"})
 
 
@@ -23,11 +28,12 @@ def allowed() -> frozenset[str]:
     return frozenset(rule.removeprefix("+") for rule in rules)
 
 
-def connect(address: str, endpoint: Endpoint, budget: Budget) -> "RedisLink":
+def connect(address: str, endpoint: Endpoint, budget: Budget, forward: "Forward | None" = None) -> "RedisLink":
     """Open the connection of one instance."""
     try:
         client = redis.Redis.from_url(
             address,
+            **_through(forward, address) if forward else {},
             socket_timeout=budget.question_s,
             socket_connect_timeout=budget.connect_s,
             retry=Retry(NoBackoff(), 0),
@@ -42,6 +48,24 @@ def connect(address: str, endpoint: Endpoint, budget: Budget) -> "RedisLink":
         closes = "redis://user:password@host:6379/0, or rediss://… for TLS"
         raise NotConfigured("the address is not a Redis address", closes) from None
     return RedisLink(client, endpoint)
+
+
+def _through(forward: "Forward", address: str) -> dict[str, type]:
+    """The connection of redis-py over a socket of the forward; with TLS, the server still proves the name in the address."""
+
+    class Plain(redis.Connection):
+        def _connect(self):
+            near = forward.open()
+            near.settimeout(self.socket_timeout)
+            return near
+
+    class Secure(redis.SSLConnection, Plain):
+        pass
+
+    classes = {"redis": Plain, "rediss": Secure}
+    if (scheme := urlsplit(address).scheme) not in classes:
+        raise ValueError(f"a port-forward does not lead to {scheme}")
+    return {"connection_class": classes[scheme]}
 
 
 class RedisLink:

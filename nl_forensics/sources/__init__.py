@@ -42,6 +42,7 @@ class Permission(NamedTuple):
     pgbouncer   a list of its configuration that the user must be in (`stats_users`)
     kubernetes  verbs and what they are allowed for, as `kubectl auth can-i` writes it, separated by `;`
                 (`list pods; get pods/log; list deployments.apps; get /readyz`)
+    also_in     Kubernetes namespaces in which it is needed beside those in scope, separated by blanks
     """
 
     postgres: str = ""
@@ -50,6 +51,7 @@ class Permission(NamedTuple):
     pgbouncer: str = ""
     kubernetes: str = ""
     adds: str = ""
+    also_in: str = ""
 
     def of_kubernetes(self) -> list[tuple[str, str]]:
         """Each verb with each resource: [("get", "pods/log"), …]."""
@@ -81,6 +83,8 @@ class Source:
     covers    `window`: events or series over the incident; `ring`: as far back as a ring reaches;
               `since`: counters, as deltas between two readings; `now`: this moment only
     hole      what a null in such a column means, and what to do, where it is no matter of permission
+    about     another system that the answer is about, or a metric that the platform file names (`metrics.requests`), "" for none: where
+              the platform has none of it, nobody is asked
     readings  how often it is asked, spread over the platform's `budget.readings_s`; every record then carries
               `reading` (0, 1, …) and `read_at`
     """
@@ -97,11 +101,19 @@ class Source:
     guide: tuple[str, ...]
     doc: str
     hole: str = ""
+    about: str = ""
 
     @property
     def shows_only_now(self) -> bool:
         """Whether the answer tells of the moment of asking alone: also where it is what changed between two readings."""
         return self.covers == "now" or self.readings > 1
+
+    def applies(self, platform) -> bool:
+        """Whether there is anything that the answer could be about."""
+        kind, _, name = self.about.partition(".")
+        if kind == "metrics":
+            return bool(getattr(platform.metrics, name))
+        return not self.about or bool(platform.systems.instances(self.about))
 
     def ask(self, link, incident, platform) -> Iterator:
         """Put the question through an open link."""
@@ -194,6 +206,15 @@ def source(
         return SOURCES[name]
 
     return register
+
+
+def asked_of_kubernetes() -> dict[tuple[str, str], set[str]]:
+    """Every (verb, resource) that a source declares, with the namespaces in which it is needed beside those in scope."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for one in load().values():
+        for pair in one.needs.of_kubernetes():
+            found.setdefault(pair, set()).update(one.needs.also_in.split())
+    return found
 
 
 def load() -> dict[str, Source]:

@@ -2,6 +2,11 @@
 
 from nl_forensics.sources import UTC, Permission, source
 
+PORT_FORWARD = Permission(
+    kubernetes="list services endpointslices.discovery.k8s.io; get,create pods/portforward",
+    adds="systems that are reached `via: {port_forward: …}`",
+)
+
 
 @source(
     columns={
@@ -17,7 +22,7 @@ from nl_forensics.sources import UTC, Permission, source
     },
     nullable=("version", "role", "superuser", "clock_offset_s"),
     covers="now",
-    needs=Permission(redis="+info"),
+    needs=Permission(redis="+info", kubernetes="get /version namespaces"),
 )
 def systems_reached(any_system):
     """One row per system that we tried to reach, whether it answered or not: an outage is an answer too.

@@ -6,7 +6,6 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from nl_forensics.case import DEMO
 from tests.record import specimens, stories
 from tests.stack.process import MissingServer
 
@@ -26,12 +25,10 @@ def main(arguments: list[str]) -> int:
 
 
 def _works(kind: str) -> dict[str, Callable]:
-    """What there is to record, by name. The demo is a story that is recorded under another name."""
+    """What there is to record, by name."""
     if kind == "specimens":
         return {one.name: lambda one=one: specimens.make(one) for one in specimens.load().values()}
-    told = stories.registered().values()
-    works = {one.name: lambda one=one: stories.record(one, stories.FOLDER / one.name) for one in told}
-    return works | {"demo": lambda: stories.record_demo(DEMO)}
+    return {one.name: lambda one=one: stories.record(one) for one in stories.registered().values()}
 
 
 def _timed(name: str, work: Callable) -> None:

@@ -6,11 +6,13 @@ from random import Random
 
 from tests.stack import history
 from tests.stack.history import Counter, Gauge
+from tests.stack.kubernetes.real_node import NAME
 from tests.stack.postgres import DATABASE
 
 HOURS = 6
 VOLUMES = {"job": "kubelet", "instance": "node-1:10250"}
-GIB = 1024**3
+CONTAINERS = {"job": "kubelet", "instance": NAME, "node": NAME}
+MIB, GIB = 1024**2, 1024**3
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,17 @@ VOLUME_SERIES = {
 POSTGRES_VOLUME = _claim("kubelet_volume_stats_available_bytes", "data-postgres-0")
 
 
+def of_container(metric: str, app: str) -> str:
+    """Of a pod before those of the story's cluster, which is minutes old."""
+    return f'{metric}{{namespace="neurallog-system",pod="{app}-7d9c5f4b6d-x2x4q",container="{app}"}}'
+
+
+APPS = ("api-gateway", "auth-service", "billing-service")
+CONTAINER_SERIES = {of_container("container_memory_working_set_bytes", app): Gauge(35e6, 0.01) for app in APPS} | {
+    of_container("container_spec_memory_limit_bytes", app): Gauge(160 * MIB) for app in APPS
+}
+
+
 def of_database(series: str) -> str:
     """The name of a series of pg_stat_database, with its labels."""
     return next(name for name in history.POSTGRES_SERIES if name.startswith(f"{series}{{"))
@@ -84,14 +97,19 @@ UNCHANGED: Mapping = {}
 
 
 def past(minutes: float = 0, postgres=UNCHANGED, replica=UNCHANGED, redis=UNCHANGED, volumes=UNCHANGED) -> str:
-    """OpenMetrics text of the hours before now; the named series took another shape `minutes` ago, or when their own `Turn` says."""
+    """OpenMetrics text of the hours before now; the named series took another shape `minutes` ago, or when their own `Turn` says.
+
+    The pods and containers of that time are others than those of a story's cluster, which is minutes old.
+    """
     told = (
         (history.POSTGRES, history.POSTGRES_SERIES, postgres),
         (history.REPLICA, history.REPLICA_SERIES, replica),
         (history.REDIS, history.REDIS_SERIES, redis),
         (VOLUMES, VOLUME_SERIES, volumes),
+        (CONTAINERS, CONTAINER_SERIES, UNCHANGED),
     )
     instances = [(target, _turned(shapes, after, minutes)) for target, shapes, after in told]
+    instances += history.SERVICES
     return history.healthy(HOURS, instances=instances)
 
 

@@ -10,6 +10,11 @@ from tests.stack.process import program, run
 STEP_S = 30
 MINUTES = 45
 DISK = {"job": "node", "instance": "node-0:9100"}
+KUBELET = {"job": "kubelet", "instance": "worker-1"}
+CONTAINER = (
+    '{namespace="neurallog-system",pod="billing-service-68fdd444ff-6clwh",container="billing-service",id="/kubepods/1"}'
+)
+MIB = 1024**2
 GB = 1024**3
 
 
@@ -170,4 +175,31 @@ def disk_filled(server):
         (f"node_filesystem_size_bytes{labels}", since(8 * 60, 20 * GB)),
         minutes=8 * 60,
     ):
+        yield
+
+
+def _of_container(used):
+    """Its memory, by seconds ago, and its limit."""
+    return (
+        (f"container_memory_working_set_bytes{CONTAINER}", used),
+        (f"container_spec_memory_limit_bytes{CONTAINER}", since(MINUTES, 160 * MIB)),
+    )
+
+
+CONTAINER_MEMORY = ("prom_container_memory", "prom_container_memory_limit")
+
+
+@specimen("containers_stayed_below_their_memory_limit", sources=CONTAINER_MEMORY)
+@contextmanager
+def container_was_full(server):
+    """For five minutes it used nearly all that it may."""
+    with past(server, KUBELET, *_of_container(lambda ago_s: (154 if 600 < ago_s < 900 else 60) * MIB)):
+        yield
+
+
+@specimen("no_container_grows_towards_its_memory_limit", sources=CONTAINER_MEMORY)
+@contextmanager
+def container_leaked(server):
+    """1 MiB a minute, and nothing is given back."""
+    with past(server, KUBELET, *_of_container(lambda ago_s: (100 - ago_s / 60) * MIB)):
         yield

@@ -29,7 +29,7 @@ from pathlib import Path
 
 from nl_forensics import sources
 from nl_forensics.connect import open_link
-from nl_forensics.incident import Incident
+from nl_forensics.incident import Incident, Window
 from nl_forensics.parameters import read_yaml, shipped
 from nl_forensics.platform import Platform
 from nl_forensics.redact import Redactor
@@ -39,8 +39,18 @@ from tests.stack import pgbouncer, postgres, prometheus, redis
 from tests.stack.kubernetes.cluster import cluster
 
 FOLDER = Path(__file__).parent.parent / "specimens"
-MODULES = ("postgres_sessions", "postgres_tables", "redis", "prometheus", "pgbouncer", "kubernetes")
+MODULES = (
+    "postgres_sessions",
+    "postgres_tables",
+    "redis",
+    "prometheus",
+    "services",
+    "monitoring",
+    "pgbouncer",
+    "kubernetes",
+)
 AT_ONCE = timedelta(0)
+WINDOW = timedelta(minutes=30)
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,7 @@ class Specimen:
 
     edit    changes each record of a real answer
     later   how long the fault is made to last, by the date of the answer
+    baseline   the half hour before the incident is asked for, too
     """
 
     name: str
@@ -58,16 +69,18 @@ class Specimen:
     fault: Callable[..., AbstractContextManager]
     edit: Callable[[str, dict], dict]
     later: timedelta = AT_ONCE
+    baseline: bool = False
 
 
 SPECIMENS: dict[str, Specimen] = {}
 
 
-def specimen(check: str, sources: tuple[str, ...], later: timedelta = AT_ONCE):
+def specimen(check: str, sources: tuple[str, ...], later: timedelta = AT_ONCE, baseline: bool = False):
     """Register a context manager that makes the fault on a server of `tests.stack`."""
 
     def register(fault):
-        _add(Specimen(fault.__name__, check, sources, (fault.__doc__ or "").strip(), fault, _unedited, later))
+        why = (fault.__doc__ or "").strip()
+        _add(Specimen(fault.__name__, check, sources, why, fault, _unedited, later, baseline))
         return fault
 
     return register
@@ -155,10 +168,12 @@ SERVERS = {
 def record(one: Specimen, server, system: str, address: str) -> Path:
     """Make the fault, ask the sources, and write what they answered. `address`: of the role that asks."""
     platform = Platform.model_validate(read_yaml(shipped("platforms/neurallog.yaml")))
-    now = datetime.now(UTC)
-    incident = Incident(id="specimen", start=(now - timedelta(minutes=30)).isoformat(), end=now.isoformat())
     endpoint = platform.systems.instances(system)["main"]
     with one.fault(server):
+        end = datetime.now(UTC)
+        start = end - WINDOW
+        before = Window(start=(start - WINDOW).isoformat(), end=start.isoformat()) if one.baseline else None
+        incident = Incident(id="specimen", start=start.isoformat(), end=end.isoformat(), baseline=before)
         link = open_link(system, address, endpoint, platform.budget)
         try:
             answers = {name: _answer(one, name, link, incident, platform) for name in one.sources}

@@ -29,6 +29,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from nl_forensics import collect
+from nl_forensics.case import DEMO as PACKAGED
 from nl_forensics.parameters import Parameters, read_yaml, shipped
 from tests.record.clock import Clock
 from tests.record.past import past as healthy_past
@@ -40,10 +41,10 @@ from tests.stack.neurallog.neurallog import NeuralLog, neurallog
 from tests.stack.stack import Stack, stack
 
 FOLDER = Path(__file__).parent.parent / "stories"
-DEMO = "lock_chain"  # the story that ships as `nl_forensics/demo`
-MODULES = ("postgres_stories", "redis_stories", "blind_stories")
+DEMO = "demo"  # the story that ships with the package, in nl_forensics/demo
+MODULES = ("postgres_stories", "redis_stories", "blind_stories", "demo")
 WINDOW = timedelta(minutes=30)
-LASTING_S = 3600  # of the load, at most
+LASTING_S = 2 * 3600  # of the load, at most
 METRICS_WITHIN_S = 90
 UP = timedelta(days=9)
 OPTIONAL_GRANT = "GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO nl_forensics"
@@ -121,13 +122,13 @@ class Stage:
 
     @contextmanager
     def platform(
-        self, past: str | None = None, before=_nothing, customers=True, **cluster_options
+        self, past: str | None = None, before=_nothing, customers=True, postgres_settings=None, **cluster_options
     ) -> Iterator[NeuralLog]:
         """The whole stack, and a small NeuralLog with its customers on a real Kubernetes, which is minutes old."""
         options = {"nodes": 2, "real_node": True, "metrics": True} | cluster_options
         with (
-            self.servers(past, before) as servers,
-            load(servers.pgbouncer, servers.redis, lasting_s=LASTING_S),
+            self.servers(past, before, postgres_settings=postgres_settings) as servers,
+            load(servers.pgbouncer, servers.redis, consume=False, lasting_s=LASTING_S),  # the log-servers do
             cluster(**options) as nodes,
             neurallog(servers, nodes) as running,
             running.traffic(lasting_s=LASTING_S) if customers else nullcontext(),
@@ -149,7 +150,7 @@ class Stage:
         standbys   more instances of PostgreSQL by name, with the environment variables of their addresses
         budget     what differs from the platform's
 
-        Where the environment has no cluster, the platform has none.
+        Where the environment has no cluster, the platform has none, and no services in it.
         """
         end = now()
         start, before = since or end - WINDOW, timedelta(hours=2)
@@ -164,7 +165,7 @@ class Stage:
         platform["systems"]["postgres"] |= {name: {"endpoint": variable} for name, variable in (standbys or {}).items()}
         platform["budget"] |= budget or {}
         if KUBERNETES not in environment:
-            platform["systems"]["kubernetes"] = "absent"
+            platform["systems"]["kubernetes"], platform["metrics"] = "absent", {}
         parameters = Parameters.model_validate({"incident": question | incident, "platform": platform})
         with _recorder(environment):
             recorded = collect.collect(self.folder, parameters)
@@ -172,11 +173,17 @@ class Stage:
             raise AssertionError(f"{self.name}: {faults}")
 
 
-def record(one: Story, target: Path, name: str = "") -> None:
+def place(name: str) -> Path:
+    """Where a recorded story lies."""
+    return PACKAGED if name == DEMO else FOLDER / name
+
+
+def record(one: Story) -> None:
     """Play a story, and put its case in the place of the former one."""
+    target = place(one.name)
     with tempfile.TemporaryDirectory(prefix="nl-story-") as scratch:
         folder = Path(scratch) / "case"
-        one.play(Stage(name or one.name, one.title, folder))
+        one.play(Stage(one.name, one.title, folder))
         for hidden in folder.glob(".*"):
             hidden.unlink()
         if target.exists():
@@ -219,8 +226,3 @@ def _wait_until(holds: Callable[[], bool], within_s: float = 30) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"not within {within_s:g} s: {holds}")
         time.sleep(0.1)
-
-
-def record_demo(target: Path) -> None:
-    """The case that ships, recorded for itself: its incident is called `demo`."""
-    record(registered()[DEMO], target, name="demo")

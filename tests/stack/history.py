@@ -171,6 +171,42 @@ REDIS_SERIES = {
 HEALTHY = ((POSTGRES, POSTGRES_SERIES), (REPLICA, REPLICA_SERIES), (REDIS, REDIS_SERIES))
 
 
+def _pod(number, namespace, app):
+    """A pod of the past, as Prometheus finds the pods of the small NeuralLog (tests/stack/neurallog)."""
+    pod = {"namespace": namespace, "pod": f"{app}-{number}", "app": app}
+    return {"job": "neurallog", "instance": f"10.0.0.{number}:8080", **pod}
+
+
+def _answered(service, **per_s):
+    """Requests to a service that were answered well, by method, and its target's `up`."""
+    route = {"api-gateway": "/v1/logs", "auth-service": "/v1/key"}.get(service, "/v1/lines")
+    name = f'http_requests_total{{service="{service}",method="%s",route="{route}",status="200"}}'
+    return {"up": Gauge(1)} | {name % method: Counter(rate) for method, rate in per_s.items()}
+
+
+def _lines(tenant, per_s):
+    """Taken in and stored alike: the same wobble, but for the seed of its chance."""
+    names = ("log_lines_received_total", "log_lines_stored_total")
+    return {f'{name}{{tenant="{tenant}"}}': Counter(per_s, 0.02) for name in names}
+
+
+# Of the services of the small NeuralLog under its usual traffic: for those who run it.
+SERVICES = (
+    (_pod(1, "neurallog-system", "api-gateway"), _answered("api-gateway", POST=3.3, GET=1.6)),
+    (_pod(2, "neurallog-system", "api-gateway"), _answered("api-gateway", POST=3.3, GET=1.6)),
+    (_pod(3, "neurallog-system", "auth-service"), _answered("auth-service", GET=9.8)),
+    (_pod(4, "neurallog-system", "billing-service"), {"up": Gauge(1)}),
+    (_pod(5, "neurallog-operator-system", "neurallog-operator-controller-manager"), {"up": Gauge(1)}),
+    *(
+        (
+            _pod(6 + number, f"tenant-{tenant}", "log-server"),
+            _answered("log-server", POST=2.2, GET=1.1) | _lines(tenant, 11),
+        )
+        for number, tenant in enumerate(("acme", "globex", "initech"))
+    ),
+)
+
+
 def healthy(hours=6, step_s=30, until=None, instances=HEALTHY, **levels):
     """OpenMetrics text of the last hours before `until` (epoch seconds, default now).
 

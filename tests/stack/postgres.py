@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import psycopg
 
+from nl_forensics import permissions
 from tests.stack.process import (
     HOST,
     MissingServer,
@@ -37,7 +38,7 @@ PASSWORDS = {
 ROLES = (
     "CREATE ROLE app LOGIN",
     "CREATE ROLE nl_forensics LOGIN CONNECTION LIMIT 5",
-    "GRANT pg_monitor TO nl_forensics",
+    *permissions.postgres_grants(),
     "CREATE ROLE exporter LOGIN CONNECTION LIMIT 5",
     "GRANT pg_monitor TO exporter",
     "CREATE ROLE replicator LOGIN REPLICATION",

@@ -3,27 +3,11 @@
 import pandas as pd
 
 from nl_forensics.checks import check
-from nl_forensics.checks.kubernetes.ends import first_crash, kept, loops, with_last_end
 from nl_forensics.checks.kubernetes.words import graded, one_line, seconds_since, worst_first
+from nl_forensics.kubernetes.ends import first_crash, kept, loops, with_last_end
+from nl_forensics.kubernetes.waiting import IMAGE_REASONS, START_REASONS
 
 SECTION = "06"
-IMAGE_REASONS = (
-    "ErrImagePull",
-    "ImagePullBackOff",
-    "ErrImageNeverPull",
-    "InvalidImageName",
-    "ImageInspectError",
-    "RegistryUnavailable",
-    "SignatureValidationFailed",
-)
-START_REASONS = (
-    "CreateContainerConfigError",
-    "CreateContainerError",
-    "RunContainerError",
-    "PostStartHookError",
-    "StartError",
-    "ContainerCannotRun",
-)
 PULL_FAILURES = {
     "this node has no such image, and its pull policy is Never": r"(?i)pull policy of never|ErrImageNeverPull",
     "that is no valid name of an image": r"(?i)invalid reference format|InvalidImageName|couldn't parse image",

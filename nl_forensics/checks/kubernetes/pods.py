@@ -1,30 +1,11 @@
 """Rules about pods: they get a place, become ready, and go when they are told to."""
 
-import re
-
 from nl_forensics.checks import check
 from nl_forensics.checks.kubernetes.words import graded, one_line, seconds_since, worst_first
+from nl_forensics.kubernetes.waiting import refusals, refused_for
 
 SECTION = "06"
 OVER = ("Succeeded", "Failed")  # phases
-# What the scheduler writes of the nodes that it refused. The first that it names is the cause: taints keep pods from nodes that
-# were never meant for them, so they are the cause only where nothing else is.
-REFUSALS = {
-    "request": (r"Insufficient [\w./-]+|Too many pods", "no node has as much free as it requests"),
-    "volume": (r"(?i)volume", "a volume of it is not there, or elsewhere"),
-    "cordon": (r"were unschedulable", "the nodes that fit are cordoned"),
-    "affinity": (r"affinity|selector|topology spread", "no node fits its selector, affinity or spread"),
-    "taint": (r"taint", "it does not tolerate the taints of the nodes"),
-    "other": (r"", "no node takes it"),
-}
-AND_SO_ON = (
-    r"(?s)\.? (?:no new claims to deallocate|preemption: ).*"  # what else was tried: it names the same nodes again
-)
-
-
-def _cause(refusals: str) -> str:
-    """Of `0/3 nodes are available: 1 Insufficient cpu, 2 node(s) had untolerated taint(s)`."""
-    return next(cause for cause, (pattern, _) in REFUSALS.items() if re.search(pattern, refusals))
 
 
 @check(
@@ -43,13 +24,12 @@ def every_pod_is_scheduled(k8s_pods, *, max_s=30):
     """
     rows = k8s_pods[(k8s_pods.phase == "Pending") & ~k8s_pods.scheduled & k8s_pods.deletion_requested_at.isna()]
     rows = rows[rows.scheduling_reason != "SchedulingGated"]
+    said = refusals(rows.scheduling_message)
     rows = rows.assign(
         waits_s=seconds_since(rows.created_at, rows),
-        refusals=rows.scheduling_message.str.replace(AND_SO_ON, "", regex=True),
+        meaning=said.map(refused_for),
+        said=one_line(said).replace("", "nothing yet"),
     )
-    rows = rows.assign(cause=rows.refusals.map(_cause))
-    meaning = rows.cause.map({cause: words for cause, (_, words) in REFUSALS.items()})
-    rows = rows.assign(meaning=meaning, said=one_line(rows.refusals).replace("", "nothing yet"))
     return rows[rows.waits_s >= max_s].sort_values("waits_s", ascending=False)
 
 

@@ -1,8 +1,8 @@
 """Rules about probes: they succeed, and leave a container the time that it needs."""
 
 from nl_forensics.checks import check
-from nl_forensics.checks.kubernetes.ends import kept, with_last_end
 from nl_forensics.checks.kubernetes.words import graded, one_line, worst_first
+from nl_forensics.kubernetes.ends import kept, with_last_end
 
 SECTION = "06"
 SIGNALLED = (137, 143)  # what a liveness probe ends a container with, if it does not end by itself

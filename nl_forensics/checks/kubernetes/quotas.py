@@ -2,7 +2,7 @@
 
 from nl_forensics.checks import check
 from nl_forensics.checks.kubernetes.words import graded, one_line, worst_first
-from nl_forensics.units import in_bytes
+from nl_forensics.kubernetes.amounts import in_words
 
 SECTION = "06"
 
@@ -23,14 +23,9 @@ def every_quota_leaves_room(k8s_quotas, *, max_ratio=0.9):
     rows = rows.assign(used_ratio=rows.used / rows.hard)
     for column in ("used", "hard"):
         amounts = zip(rows.resource, rows[column], strict=True)
-        rows[f"{column}_in_words"] = [_amount(resource, value) for resource, value in amounts]
+        rows[f"{column}_in_words"] = [in_words(resource, value) for resource, value in amounts]
     rows = graded(rows, high=rows.used_ratio >= 1, medium=rows.used_ratio >= max_ratio)
     return worst_first(rows, "used_ratio")
-
-
-def _amount(resource: str, value: float) -> str:
-    is_of_bytes = any(word in resource for word in ("memory", "storage", "hugepages"))
-    return in_bytes(value) if is_of_bytes else f"{value:g}"
 
 
 @check(

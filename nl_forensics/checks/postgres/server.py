@@ -22,7 +22,7 @@ LAST_RELEASES = {
     severity="high",
     subject="{instance}",
     because="a trivial question took {answer_ms:.0f} ms there and back (limit {max_ms:.0f} ms)",
-    guide=("C021",),
+    guide=("C020",),
 )
 def postgres_answers_quickly(pg_server, *, max_ms=500):
     """PostgreSQL answers a trivial question within {max_ms:.0f} ms.
@@ -54,7 +54,7 @@ def postgres_version_is_supported(pg_server):
     subject="{instance}",
     because="PostgreSQL {version} was started at {started_at:%Y-%m-%d %H:%M:%S} UTC, {up_s:seconds} before it was asked",
     at="started_at",
-    guide=("C021",),
+    guide=("C020",),
 )
 def postgres_is_not_restarted(pg_server, *, recent_days=7):
     """PostgreSQL was not restarted within the last {recent_days} days.
@@ -72,7 +72,7 @@ def postgres_is_not_restarted(pg_server, *, recent_days=7):
     because="PostgreSQL started all its processes anew at {processes_started_at:%Y-%m-%d %H:%M:%S} UTC, while its main process runs since "
     "{started_at:%Y-%m-%d %H:%M:%S}: a process of it crashed or was killed, or its start recovered from a crash",
     at="processes_started_at",
-    guide=("C021",),
+    guide=("C020",),
 )
 def postgres_does_not_crash(pg_server, *, max_start_s=10):
     """PostgreSQL has not crashed since its main process was started.

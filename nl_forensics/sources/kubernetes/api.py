@@ -58,7 +58,7 @@ def k8s_api_services(kubernetes, incident, platform):
     columns={**NAMED, "holder": "str", "renewed_at": UTC, "duration_s": "Int64", "transitions": "Int64"},
     nullable=("renewed_at", "duration_s"),
     covers="now",
-    needs=Permission(kubernetes="list leases.coordination.k8s.io"),
+    needs=Permission(kubernetes="list leases.coordination.k8s.io", also_in=f"{OF_NODES} {OF_SYSTEM}"),
     guide=("C016", "C017"),
 )
 def k8s_leases(kubernetes, incident, platform):

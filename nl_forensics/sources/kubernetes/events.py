@@ -30,7 +30,7 @@ NAMESPACE_OF_NODES = "default"  # where events about things without a namespace 
         "node": "str",
     },
     covers="ring",
-    needs=Permission(kubernetes="list events"),
+    needs=Permission(kubernetes="list events", also_in=NAMESPACE_OF_NODES),
     guide=("C025", "C081"),
 )
 def k8s_events(kubernetes, incident, platform):

@@ -135,8 +135,9 @@ def _comparable(records: list[dict]) -> pd.DataFrame:
     hole=NOT_TOLD,
 )
 def k8s_flows(kubernetes, incident, platform):
-    """One row per connection that the platform needs (`flows` of the platform file): from each pod of the client to each address
-    behind the service.
+    """One row per connection that the platform needs, from each pod of the client to each address behind the service.
+
+    flows are named in the platform file, under that key.
 
     flow          `neurallog-system/api-gateway → neurallog-system/auth-service:8080`
     client_…, server_…   both ends; server_namespace and server_pod are "" where the address is none of a pod

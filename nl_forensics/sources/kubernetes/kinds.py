@@ -137,6 +137,8 @@ LEASES = Kind("coordination.k8s.io", "v1", "leases", keep=_without_fields)
 API_SERVICES = Kind("apiregistration.k8s.io", "v1", "apiservices", False, keep=_without_fields)
 NODE_METRICS = Kind("metrics.k8s.io", "v1beta1", "nodes", False)
 POD_METRICS = Kind("metrics.k8s.io", "v1beta1", "pods")
+RULES_REVIEWS = Kind("authorization.k8s.io", "v1", "selfsubjectrulesreviews", False)
+ACCESS_REVIEWS = Kind("authorization.k8s.io", "v1", "selfsubjectaccessreviews", False)
 
 # Objects that others defined: listed where this cluster knows their group, in the version that it prefers.
 CUSTOM = tuple(
@@ -159,3 +161,12 @@ CUSTOM = tuple(
         ("postgresql.cnpg.io", "backups", True),
     )
 )
+
+OF_THE_CLUSTER = frozenset(
+    kind.resource for kind in [*vars().values(), *CUSTOM] if isinstance(kind, Kind) and not kind.namespaced
+)
+
+
+def is_namespaced(resource: str) -> bool:
+    """Of a resource as a permission names it: `pods/log` is in a namespace, `nodes` and `/readyz` are in none."""
+    return not resource.startswith("/") and resource.partition("/")[0] not in OF_THE_CLUSTER

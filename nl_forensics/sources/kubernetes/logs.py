@@ -1,7 +1,9 @@
-"""Logs of containers: of every unhealthy one, and of one pod of each workload."""
+"""Logs of containers that are not well, and how any log is read."""
 
 import re
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from typing import NamedTuple
 
@@ -29,6 +31,7 @@ COLUMNS = {
 STARTING = frozenset({"ContainerCreating", "PodInitializing", ""})
 STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)) ?(.*)", re.DOTALL)
 MOST_NAMED = 5
+AT_ONCE = 4
 NARROWER = 0.7  # a log that is cut by its bytes has lost its end: asked again for so much fewer lines
 
 
@@ -63,37 +66,13 @@ def k8s_unhealthy_logs(kubernetes, incident, platform):
 
     Only the newest lines are read (`budget.kubernetes_log_lines`), and the kubelet keeps the log of one run before the current one.
     """
-    wanted = [log for one in _containers(kubernetes, incident, platform) for log in _unhealthy(one, incident)]
+    wanted = [log for one in live_containers(kubernetes, incident, platform) for log in telling_logs(one, incident)]
     yield Proof(f"{len(wanted)} logs of containers that are not well")
-    yield from _read_all(kubernetes, wanted[: platform.budget.kubernetes_logs], platform.budget, "")
-    yield from _not_read(wanted[platform.budget.kubernetes_logs :], "unhealthy, but more than the budget allows")
+    yield from read_all(kubernetes, wanted[: platform.budget.kubernetes_logs], platform.budget, "")
+    yield from not_read(wanted[platform.budget.kubernetes_logs :], "unhealthy, but more than the budget allows")
 
 
-@source(
-    columns=COLUMNS,
-    nullable=("at",),
-    covers="window",
-    needs=Permission(kubernetes="list pods; get pods/log"),
-    guide=("C029", "C032"),
-)
-def k8s_logs(kubernetes, incident, platform):
-    """One row per line of the logs of one running pod of each workload since the incident began; columns as in k8s_unhealthy_logs.
-
-    Pods beside that one are not read, and named as unseen, unless `budget.kubernetes_all_logs` is true.
-    """
-    running = [one for one in _containers(kubernetes, incident, platform) if one["state"] in ("running", "terminated")]
-    unhealthy = {log for one in running for log in _keys(_unhealthy(one, incident))}
-    healthy = [log for log in (Log(one, False) for one in running) if _key(log) not in unhealthy]
-    left = max(0, platform.budget.kubernetes_logs - len(unhealthy))
-    chosen = healthy if platform.budget.kubernetes_all_logs else _one_of_each(healthy)[:left]
-    yield Proof(f"{len(chosen)} logs of {len(healthy)} healthy containers are read")
-    since = incident.start.strftime("%Y-%m-%dT%H:%M:%SZ")
-    yield from _read_all(kubernetes, chosen, platform.budget, since)
-    read = {_key(log) for log in chosen}
-    yield from _not_read([log for log in healthy if _key(log) not in read], "healthy")
-
-
-def _containers(kubernetes, incident, platform) -> list[dict]:
+def live_containers(kubernetes, incident, platform) -> list[dict]:
     """Those in scope; pods that are over or on their way out by somebody's wish are no news."""
     listing = kubernetes.objects(PODS, scope(incident, platform))
     return [
@@ -104,7 +83,7 @@ def _containers(kubernetes, incident, platform) -> list[dict]:
     ]
 
 
-def _unhealthy(one: dict, incident) -> list[Log]:
+def telling_logs(one: dict, incident) -> list[Log]:
     """The logs that tell why a container is not well; none for one that is well, or never ran."""
     restarted = _is_since(one["last_finished_at"], incident.start)
     failed = one["state"] == "terminated" and one["state_exit_code"] != 0
@@ -120,51 +99,52 @@ def _is_since(moment: str | None, start: datetime) -> bool:
     return moment is not None and datetime.fromisoformat(moment) >= start
 
 
-def _key(log: Log) -> tuple:
+def key_of(log: Log) -> tuple:
     return (*(log.container[name] for name in ("namespace", "pod", "container")), log.previous)
 
 
-def _keys(logs: list[Log]) -> list[tuple]:
-    return [_key(log) for log in logs]
-
-
-def _one_of_each(logs: list[Log]) -> list[Log]:
-    """The log of one container of each workload; the first in alphabetical order, so that it is the same one again."""
-    chosen: dict[tuple, Log] = {}
-    for log in sorted(logs, key=_key):
-        one = log.container
-        if one["kind"] != "init":
-            chosen.setdefault((one["namespace"], one["workload_kind"], one["workload"], one["container"]), log)
-    return list(chosen.values())
-
-
-def _not_read(logs: list[Log], why: str) -> Iterator[Partial]:
+def not_read(logs: list[Log], why: str) -> Iterator[Partial]:
     if logs:
         names = joined(log.name for log in logs[:MOST_NAMED]) + (", …" if len(logs) > MOST_NAMED else "")
         closes = "budget.kubernetes_all_logs: true" if why == "healthy" else "raise budget.kubernetes_logs"
         yield Partial(f"{len(logs)} logs were not read ({why}): {names}", closes)
 
 
-def _read_all(kubernetes, logs: list[Log], budget, since: str) -> Iterator:
+def read_all(kubernetes, logs: list[Log], budget, since: str) -> Iterator:
     """Every line of the logs; one that can't be read is a gap, and the others are read all the same."""
     closed: dict[str, NotAllowed] = {}
     silent: dict[str, NotReachable] = {}
-    for log in logs:
-        namespace, node = log.container["namespace"], log.container["node"]
-        if namespace in closed or node in silent:
-            continue
+
+    def may_answer(log: Log) -> bool:
+        return log.container["namespace"] not in closed and log.container["node"] not in silent
+
+    for log, answer in _read_ahead(logs, may_answer, lambda log: _read(kubernetes, log, budget, since)):
         try:
-            yield from _lines(log, *_read(kubernetes, log, budget, since), budget)
+            text, asked_for = answer.result()
+            yield from _lines(log, text, asked_for, budget)
         except NotAllowed as error:
-            closed[namespace] = error
+            closed[log.container["namespace"]] = error
         except NotReachable as error:
-            silent[node] = error
+            silent[log.container["node"]] = error
         except BadAnswer as error:
             yield Partial(f"log of {log.name}: {error}", error.closes)
     for namespace, refused in closed.items():
         yield Partial(f"logs of {namespace}: {refused}", refused.closes or "allow us to get pods/log")
     for node, unreached in silent.items():
         yield Partial(f"logs on node {node}: {unreached}", "see whether its kubelet runs")
+
+
+def _read_ahead(
+    logs: list[Log], may_answer: Callable[[Log], bool], read: Callable[[Log], tuple[bytes, int]]
+) -> Iterator[tuple[Log, Future]]:
+    """Each log with its answer to be, in order. A few are waited for side by side, and no more are held: the rest is not asked yet."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        waited_for: deque[tuple[Log, Future]] = deque()
+        for log in filter(may_answer, logs):
+            waited_for.append((log, pool.submit(read, log)))
+            if len(waited_for) == AT_ONCE:
+                yield waited_for.popleft()
+        yield from waited_for
 
 
 def _read(kubernetes, log: Log, budget, since: str) -> tuple[bytes, int]:

@@ -148,7 +148,7 @@ def _node(one: dict) -> dict:
     },
     nullable=("deletion_requested_at",),
     covers="now",
-    needs=Permission(kubernetes="get,list namespaces"),
+    needs=Permission(kubernetes="list namespaces"),
     guide=("C126",),
 )
 def k8s_namespaces(kubernetes, incident, platform):

@@ -1,5 +1,6 @@
 """What Prometheus knows: exporter series of PostgreSQL and Redis, a second witness that needs no database credential and the only
-past that counters have; how full the volumes are; and what Prometheus says of itself.
+past that counters have; what the services of the platform say of themselves; what containers use, by the kubelet; how full the volumes
+are; and what Prometheus says of itself, and its alerts.
 """
 
-from nl_forensics.sources.prometheus import itself, postgres, redis, volumes  # noqa: F401
+from nl_forensics.sources.prometheus import alerting, containers, itself, postgres, redis, services, volumes  # noqa: F401

@@ -22,7 +22,7 @@ class Traffic:
 
 @contextmanager
 def traffic(gateway_url, api_keys, per_second=10, lasting_s=600, customers=4):
-    """Send requests until the end of `with`, or for `lasting_s` at most; two thirds send lines, one third reads them."""
+    """Send requests until the end of `with`, or for `lasting_s` at most: most send lines, some read them, few look at their bill."""
     running = Traffic()
     until = time.monotonic() + lasting_s
 
@@ -45,9 +45,11 @@ def traffic(gateway_url, api_keys, per_second=10, lasting_s=600, customers=4):
 
 def _request(session, url, key):
     headers = {"X-Api-Key": key}
+    what = random.random()
     try:
-        if random.random() < 1 / 3:
-            return session.get(f"{url}/v1/logs", headers=headers, timeout=TIMEOUT_S).status_code
+        if what < 1 / 3:
+            read = "invoices" if what < 1 / 20 else "logs"
+            return session.get(f"{url}/v1/{read}", headers=headers, timeout=TIMEOUT_S).status_code
         lines = [{"level": random.choice(LEVELS), "message": f"step {n} took {n * 7} ms"} for n in range(5)]
         return session.post(f"{url}/v1/logs", headers=headers, json={"lines": lines}, timeout=TIMEOUT_S).status_code
     except requests.RequestException:

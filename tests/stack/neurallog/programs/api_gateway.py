@@ -8,6 +8,7 @@ from prometheus_client import Counter
 from tests.stack.neurallog.programs.service import PATIENCE_S, Refused, Service
 
 AUTH_SERVICE = "http://auth-service.neurallog-system:8080"
+BILLING_SERVICE = "http://billing-service.neurallog-system:8080"
 LOG_SERVER = "http://log-server.tenant-{tenant}:8080"
 LIMITED = Counter("rate_limited", "Requests refused because a tenant sent too many", ["tenant"])
 
@@ -48,6 +49,12 @@ def send(request):
 def read(request):
     """The newest lines."""
     return ask("GET", f"{LOG_SERVER.format(tenant=tenant_of(request))}/v1/lines", request)
+
+
+@service.route("GET", "/v1/invoices")
+def invoices(request):
+    """The invoices of the last year."""
+    return ask("GET", f"{BILLING_SERVICE}/v1/invoices/{tenant_of(request)}", request)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ LAST_FLUSH = Gauge("billing_last_flush_timestamp_seconds", "When usage was last 
 DECLINED_RATIO = 0.02  # as a payment provider does it on a good day
 
 service = Service("flush_every_s", "payment_every_s")
+left_open = []  # connections
 
 
 @service.background(service.settings["flush_every_s"])
@@ -53,6 +54,15 @@ def take_payment():
         sql.execute("UPDATE payments SET status = %s, error_code = %s WHERE id = %s", [status, error, payment])
     PAYMENTS.labels(status).inc()
     log("warn" if declined else "info", f"payment {status}", payment=payment, tenant_id=tenant, error_code=error)
+
+
+@service.background(1)
+def leave_a_payment_open():
+    """The fault `open_payment`."""
+    if service.faults["open_payment"] and not left_open:
+        left_open.append(service.open_connection())
+        left_open[0].execute("BEGIN")
+        left_open[0].execute("UPDATE invoices SET status = 'paid' WHERE tenant_id = 1")
 
 
 @service.route("GET", "/v1/invoices/{tenant}")

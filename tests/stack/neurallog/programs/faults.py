@@ -7,6 +7,7 @@ deadlocked          /health/live says 503, so the kubelet restarts the container
 stalled             what the service does in the background stands still
 leak_bytes_per_s    memory that is never given back
 burning             one core is busy with nothing
+open_payment        the billing-service marks an invoice as paid, and leaves the transaction open
 leaked_connections  so many database connections are taken and kept, with a transaction open
 exit_code           the process ends with it
 """

@@ -28,7 +28,7 @@ def take(request):
     if not isinstance(lines, list) or not all(isinstance(line, dict) and "message" in line for line in lines):
         raise Refused(400, "lines must be a list of objects with a message")
     queued = [
-        json.dumps({"tenant": TENANT_ID, "level": line.get("level", "info"), "message": line["message"]})
+        json.dumps({"tenant": TENANT_ID, "of": TENANT, "level": line.get("level", "info"), "message": line["message"]})
         for line in lines
     ]
     usage = f"usage:{TENANT_ID}:{time.strftime('%Y%m%d%H', time.gmtime())}"
@@ -71,7 +71,10 @@ def store():
     except (psycopg.Error, Refused):
         service.redis.rpush(QUEUE, *reversed(waiting))
         raise
-    STORED.labels(TENANT).inc(len(lines))
+    # The queue is of all tenants, and of others who push there: what this server took in or another one.
+    for line in lines:
+        if "of" in line:
+            STORED.labels(line["of"]).inc()
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ class Service:
             self._opened += may_open
         if may_open:
             try:
-                return self._open_connection()
+                return self.open_connection()
             except psycopg.Error:
                 self._opened -= 1
                 raise
@@ -115,7 +115,8 @@ class Service:
         except queue.Empty:
             raise Refused(503, f"no database connection was free within {PATIENCE_S} s") from None
 
-    def _open_connection(self):
+    def open_connection(self):
+        """One more than those that are shared, for whoever keeps it."""
         return psycopg.connect(
             os.environ["NL_DATABASE_URL"],
             application_name=SERVICE,

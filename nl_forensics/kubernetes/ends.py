@@ -2,8 +2,6 @@
 
 import pandas as pd
 
-from nl_forensics.checks.kubernetes.words import seconds_since
-
 EXIT_CODES = {
     0: "it ended by itself",
     1: "an error of the program",
@@ -53,12 +51,16 @@ def with_last_end(rows: pd.DataFrame) -> pd.DataFrame:
 
 def loops(rows: pd.DataFrame, min_restarts: int) -> pd.Series:
     """Whether a container crashes again and again: between two crashes it looks as if it ran."""
-    crashed = (rows.end_reason != "Completed") & (seconds_since(rows.ended_at, rows) <= FORGOTTEN_S)
+    crashed = (rows.end_reason != "Completed") & ((rows.asked_at - rows.ended_at).dt.total_seconds() <= FORGOTTEN_S)
     return (rows.state_reason == "CrashLoopBackOff") | ((rows.restarts >= min_restarts) & crashed)
 
 
 def first_crash(rows: pd.DataFrame) -> pd.Series:
-    """When a loop began at the earliest, as only the last crash is kept: its pod was made, or every pause was the longest."""
-    longest = pd.to_timedelta(rows.restarts.astype("float64") * BACK_OFF_S, unit="s")
+    """When a loop began at the earliest, as only the last crash is kept: its pod was made, or every pause was the longest.
+
+    One that runs again was restarted after its last crash, so that there was one pause less between the two.
+    """
+    pauses = (rows.restarts - (rows.state == "running")).clip(lower=0).astype("float64")
+    longest = pd.to_timedelta(pauses * BACK_OFF_S, unit="s")
     earliest = rows.ended_at.fillna(rows.asked_at) - longest
     return earliest.where(earliest > rows.pod_created_at, rows.pod_created_at)

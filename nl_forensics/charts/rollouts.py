@@ -1,0 +1,107 @@
+"""Change: what was rolled out or written, against the first symptom."""
+
+import pandas as pd
+
+from nl_forensics.charts.chart import chart
+from nl_forensics.charts.face import Face
+from nl_forensics.charts.time_axis import LEAD
+from nl_forensics.charts.words import asked, listed, moment, named
+from nl_forensics.kubernetes.revisions import WORKLOAD, revisions, symptoms, what_changed
+from nl_forensics.sources import UTC
+
+ROLLED_OUT, CONFIGURED, SYMPTOM = (
+    "rolled out",
+    "a config map of it was changed",
+    "in trouble, since then at the earliest",
+)
+KINDS = (ROLLED_OUT, CONFIGURED, SYMPTOM)
+MADE, CHANGED = "made", "changed"
+CONTROLLERS = r"^(kube-|kubelet|cloud-controller|metrics-server|kwok)"
+
+
+@chart("What was rolled out, and what went wrong after it?")
+def rollouts(face: Face, k8s_replica_sets, k8s_controller_revisions, k8s_containers, k8s_pods, *, k8s_config_maps):
+    """Rollouts and config maps of each workload on one axis with its first symptom: what came before it is a suspect."""
+    changed = revisions(k8s_replica_sets, k8s_controller_revisions)
+    changed = changed[changed["before_revision"].notna() & _is_near(face, changed["created_at"])]
+    wrong = symptoms(k8s_containers, k8s_pods)
+    marks = [
+        changed.assign(at=changed["created_at"], kind=ROLLED_OUT, text=_rolled_out(changed)),
+        _configured(face, k8s_config_maps, k8s_pods),
+        _first(wrong).assign(kind=SYMPTOM),
+    ]
+    parts = [part.reindex(columns=[*WORKLOAD, "at", "until", "kind", "text"]) for part in marks]
+    rows = pd.concat([part.astype({"at": UTC, "until": UTC}) for part in parts])
+    if rows.empty:
+        return face.say(f"Nothing was rolled out around the incident, and no pod is in trouble, {asked(k8s_pods)}.")
+    rows = rows.assign(name=named(rows, "namespace", "workload"), troubled=rows["kind"] == SYMPTOM).sort_values(
+        "at", kind="stable"
+    )
+    order = sorted(rows.groupby("name"), key=_suspect)
+    tracks = {
+        f"{name}: {'; '.join(part.sort_values('troubled', ascending=False, kind='stable')['text'])}": part
+        for name, part in order
+    }
+    face.marks(tracks, KINDS)
+    counts = f"{len(changed)} rollouts around the incident, {rows['troubled'].sum()} workloads in trouble"
+    return f"{counts}. {listed(tracks)}; {asked(k8s_pods)}."
+
+
+def _suspect(group: tuple[str, pd.DataFrame]) -> tuple:
+    """First those that were changed and are in trouble, then those in trouble, then the newest."""
+    name, rows = group
+    troubled = rows["troubled"]
+    return troubled.all() or not troubled.any(), not troubled.any(), -rows["at"].max().value, name
+
+
+def _is_near(face: Face, at: pd.Series) -> pd.Series:
+    return at.between(face.incident.start - LEAD, face.incident.end + LEAD)
+
+
+def _rolled_out(changed: pd.DataFrame) -> list[str]:
+    return [
+        f"revision {row.revision} at {row.created_at:%H:%M:%S}, {what_changed(row)}" for row in changed.itertuples()
+    ]
+
+
+def _configured(face: Face, k8s_config_maps: pd.DataFrame | None, k8s_pods: pd.DataFrame) -> pd.DataFrame:
+    """A mark for each workload that reads a config map which was changed after it had been made."""
+    if k8s_config_maps is None:
+        return pd.DataFrame()
+    readers = (
+        k8s_pods.assign(name=k8s_pods["config_maps"].str.split(", "))
+        .explode("name")
+        .drop_duplicates([*WORKLOAD, "name"])
+    )
+    edited = k8s_config_maps[k8s_config_maps["changed_at"] > k8s_config_maps["created_at"]]
+    edited = edited[_is_near(face, edited["changed_at"])]
+    rows = edited.merge(readers[[*WORKLOAD, "name"]], on=["instance", "namespace", "name"])
+    text = [f"{row.name} by {row.changed_by} at {row.changed_at:%H:%M:%S}" for row in rows.itertuples(index=False)]
+    return rows.assign(at=rows["changed_at"], kind=CONFIGURED, text=text)
+
+
+def _first(wrong: pd.DataFrame) -> pd.DataFrame:
+    """The first symptom of each workload."""
+    rows = wrong.sort_values("symptom_at", kind="stable").drop_duplicates(WORKLOAD)
+    text = [f"{row.symptom}, since {row.symptom_at:%H:%M:%S}" for row in rows.itertuples()]
+    return rows.assign(at=rows["symptom_at"], until=rows["over_at"], text=text)
+
+
+@chart("Who wrote what into Kubernetes?")
+def changes(face: Face, k8s_changes):
+    """The last write of each program to each object around the incident, by program. Kubernetes' own controllers are left out."""
+    rows = k8s_changes[~k8s_changes["manager"].str.match(CONTROLLERS) & k8s_changes["at"].notna()]
+    rows = rows[_is_near(face, rows["at"])]
+    if rows.empty:
+        return face.say(f"Nothing was written around the incident but by Kubernetes itself, {asked(k8s_changes)}.")
+    rows = rows.assign(kind_of=rows["kind"], kind=rows["is_creation"].map({True: MADE, False: CHANGED}))
+    newest = sorted(rows.groupby(named(rows, "manager")), key=lambda group: -group[1]["at"].max().value)
+    tracks = {f"{manager}: {_written(part)}": part for manager, part in newest}
+    face.marks(tracks, (CHANGED, MADE))
+    return f"{len(rows)} writes by {len(tracks)} programs. {listed(tracks, 4)}; {asked(rows)}."
+
+
+def _written(rows: pd.DataFrame) -> str:
+    last = rows.loc[rows["at"].idxmax()]
+    what = f"{last['kind']} {last['kind_of']} {last['namespace']} {last['name']} ({last['fields']})".replace("  ", " ")
+    return f"writes: {len(rows)}, the last at {moment(last['at'])}: {what}"

@@ -1,0 +1,93 @@
+"""The services of the platform, as they tell Prometheus: whether they answer, with how many errors, and what becomes of log lines.
+
+How their metrics are called is in the platform file (`selectors`, `metrics`); with other labels, `promql` has the whole query.
+"""
+
+import pandas as pd
+
+from nl_forensics.sources.prometheus.series import series
+
+SERVICE = ("namespace", "service")
+OF_TARGETS = 'label_replace(up{{{services}}}, "service", "$1", "{metrics.service_label}", "(.*)")'
+
+series(
+    "prom_service_up",
+    f"avg by (namespace, service) ({OF_TARGETS})",
+    value="up_ratio",
+    labels=SERVICE,
+    each=SERVICE,
+    about="metrics.service_label",
+    guide=("C018", "C022", "C026"),
+    doc="""Share of the targets of each service that answered Prometheus, 0 to 1, per step; a target is a pod.
+
+    namespace   of the target, "" where it has no such label
+    service     of the target, by the label that the platform file names
+
+    A pod that Prometheus does not know of is not in it.""",
+)
+
+series(
+    "prom_service_requests",
+    "sum by (namespace, service, status) (rate({metrics.requests}{{{requests}}}[{range}]))"
+    f" or 0 * sum by (namespace, service) ({OF_TARGETS} == 1)",
+    value="requests_per_s",
+    labels=(*SERVICE, "status"),
+    each=SERVICE,
+    about="metrics.requests",
+    guide=("C022", "C026"),
+    doc="""Requests that each service answered a second, by HTTP status.
+
+    status   `200`, `503`, …; "" for a row that only says that the service was scraped, so that what is not counted did not happen
+
+    Probes and scrapes are left out by the label matchers of the platform file. What never reached the service is not counted; nor is
+    the first request of a status since a pod started, because a counter that is born says nothing of its growth.""",
+)
+
+series(
+    "prom_lines_accepted",
+    "sum by (tenant) (rate({metrics.lines_accepted}{{{lines}}}[{range}]))",
+    value="accepted_per_s",
+    labels=("tenant",),
+    each=("tenant",),
+    about="metrics.lines_accepted",
+    guide=("C015", "C030", "C033"),
+    doc="""Log lines of each tenant that were taken in a second.
+
+    tenant   "" where the counter is not by tenant
+
+    That a line was taken in tells nothing of its being stored. A restart of the program is no spike: a counter that begins anew counts
+    from zero.""",
+)
+
+series(
+    "prom_lines_stored",
+    "sum by (tenant) (rate({metrics.lines_stored}{{{lines}}}[{range}]))",
+    value="stored_per_s",
+    labels=("tenant",),
+    each=("tenant",),
+    about="metrics.lines_stored",
+    guide=("C015", "C030", "C033"),
+    doc="""Log lines of each tenant that were stored a second, whenever they were taken in.""",
+)
+
+
+def errors_by_service(prom_service_requests: pd.DataFrame) -> pd.DataFrame:
+    """Answers with a status of 5xx per service and step: `error_ratio` of `requests_per_s`, null where nothing was asked; `status`: the
+    most frequent of them.
+    """
+    key = ["window", "at", "instance", "asked_at", *SERVICE]
+    failed = prom_service_requests.status.str.startswith("5")
+    rows = prom_service_requests.assign(errors_per_s=prom_service_requests.requests_per_s.where(failed, 0.0))
+    rows = rows.sort_values("errors_per_s", ascending=False, kind="stable")
+    found = rows.groupby(key, as_index=False).agg(
+        requests_per_s=("requests_per_s", "sum"), errors_per_s=("errors_per_s", "sum"), status=("status", "first")
+    )
+    asked = found.requests_per_s.where(found.requests_per_s > 0)
+    return found.assign(error_ratio=found.errors_per_s / asked)
+
+
+def lines_by_tenant(prom_lines_accepted: pd.DataFrame, prom_lines_stored: pd.DataFrame) -> pd.DataFrame:
+    """Accepted and stored lines per tenant and step, side by side; null where one of the two was not seen."""
+    key = ["window", "at", "instance", "asked_at", "tenant"]
+    stored = prom_lines_stored.drop(columns="asked_at")
+    return prom_lines_accepted.merge(stored, on=[name for name in key if name != "asked_at"], how="left")

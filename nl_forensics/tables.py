@@ -1,0 +1,118 @@
+"""Every table of a notebook that is more than a recorded answer: one question, and in words what was not seen of it.
+
+As with charts: a table is a function over recorded answers, named by its arguments, and is called with the case alone:
+`nl.tables.last_lines(case)`.
+"""
+
+import html
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from nl_forensics.case import Case
+from nl_forensics.charts.chart import seen, shortened
+from nl_forensics.charts.words import container_named, cut, named
+from nl_forensics.kubernetes.ends import kept, with_last_end
+from nl_forensics.kubernetes.revisions import WORKLOAD, revisions, symptoms, what_changed
+
+MOST_LOGS, LINES_OF_EACH, MOST_REVISIONS, LONGEST_LINE = 8, 5, 20, 300
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows, and what they show in words: what was not seen, too."""
+
+    words: str
+    rows: pd.DataFrame
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(self.words)}</p>" + (
+            self.rows.to_html(index=False, border=0) if len(self.rows) else ""
+        )
+
+    def __repr__(self) -> str:
+        return self.words + (f"\n{self.rows.to_string(index=False)}" if len(self.rows) else "")
+
+
+TABLES: dict[str, Callable[[Case], Table]] = {}
+
+
+def table(question: str, empty: str) -> Callable[[Callable[..., pd.DataFrame]], Callable[[Case], Table]]:
+    """Declare a table. `empty`: what it says where there is nothing to show, and everything was seen."""
+
+    def declare(rows_of: Callable[..., pd.DataFrame]) -> Callable[[Case], Table]:
+        names = list(inspect.signature(rows_of).parameters)
+
+        def of(case: Case) -> Table:
+            found = {name: seen(case, name) for name in names}
+            missing = shortened(list(dict.fromkeys(gap for _, gaps in found.values() for gap in gaps)))
+            if any(rows is None for rows, _ in found.values()):
+                return Table(f"{question} Nothing of this could be seen. {missing}", pd.DataFrame())
+            rows = rows_of(**{name: rows for name, (rows, _) in found.items()}).reset_index(drop=True)
+            nothing = f"In what could be seen: {empty}" if missing else empty
+            return Table(" ".join(filter(None, [question, "" if len(rows) else nothing, missing])), rows)
+
+        of.__name__, of.__doc__ = rows_of.__name__, rows_of.__doc__
+        TABLES[of.__name__] = of
+        return of
+
+    return declare
+
+
+@table("What did the containers write before they died?", "No container that died has written anything.")
+def last_lines(k8s_unhealthy_logs, k8s_containers) -> pd.DataFrame:
+    """The last lines of the run that ended last, of each container that ended since the incident began; most restarts first."""
+    key = ["instance", "namespace", "pod", "container"]
+    logs = k8s_unhealthy_logs[k8s_unhealthy_logs["message"].str.strip() != ""].merge(_died(k8s_containers), on=key)
+    logs = logs[logs["previous"] | (logs["state"] == "terminated")]
+    newest = (
+        logs.sort_values(["previous", "line"], ascending=[False, True]).groupby(key, sort=False).tail(LINES_OF_EACH)
+    )
+    newest = newest.sort_values(["restarts", "ended_at", *key, "line"], ascending=[False, False, *[True] * 5])
+    newest = newest[newest.groupby(key, sort=False).ngroup() < MOST_LOGS]
+    again = newest.duplicated(key)
+    return pd.DataFrame(
+        {
+            "container": container_named(newest).mask(again, ""),
+            "ended": (newest["ended"] + newest["ended_at"].dt.strftime(", at %H:%M:%S UTC")).mask(again, ""),
+            "at": newest["at"].dt.strftime("%H:%M:%S.%f").str[:-3].fillna(""),
+            "level": newest["level"],
+            "line": [cut(line, LONGEST_LINE) for line in newest["message"]],
+        }
+    )
+
+
+def _died(k8s_containers: pd.DataFrame) -> pd.DataFrame:
+    rows = with_last_end(kept(k8s_containers))
+    rows = rows[rows["ended_at"].notna() & ((rows["end_reason"] != "Completed") | (rows["restarts"] > 0))]
+    return rows[["instance", "namespace", "pod", "container", "state", "restarts", "ended", "ended_at"]]
+
+
+@table("What did each rollout change?", "No workload has a revision beside its first.")
+def changed(k8s_replica_sets, k8s_controller_revisions, k8s_containers, k8s_pods) -> pd.DataFrame:
+    """What differs between a revision and the one before it, newest first, and the first symptom of a pod of that revision."""
+    rows = revisions(k8s_replica_sets, k8s_controller_revisions)
+    rows = (
+        rows[rows["before_revision"].notna()]
+        .sort_values("created_at", ascending=False, kind="stable")
+        .head(MOST_REVISIONS)
+    )
+    wrong = (
+        symptoms(k8s_containers, k8s_pods)
+        .sort_values("symptom_at", kind="stable")
+        .drop_duplicates([*WORKLOAD, "revision"])
+    )
+    wrong = wrong.rename(columns={"revision": "template_hash"})[[*WORKLOAD, "template_hash", "symptom", "symptom_at"]]
+    rows = rows.merge(wrong, on=[*WORKLOAD, "template_hash"], how="left")
+    first = rows["symptom"] + rows["symptom_at"].dt.strftime(", since %H:%M:%S UTC at the earliest")
+    return pd.DataFrame(
+        {
+            "workload": named(rows, "namespace", "workload"),
+            "revision": rows["revision"],
+            "rolled out, UTC": rows["created_at"].dt.strftime("%Y-%m-%d %H:%M:%S"),
+            "changed": [cut(what_changed(row), LONGEST_LINE) for row in rows.itertuples()],
+            "first symptom of its pods": first.fillna("none seen"),
+        }
+    )

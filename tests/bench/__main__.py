@@ -1,0 +1,12 @@
+"""Every line is a goal and a figure; nothing here is a test.
+
+Figures are medians of whole processes, in seconds of wall time, and the memory of all our processes together, in MiB.
+"""
+
+from tests.bench.cluster import collections
+from tests.bench.databases import live_run
+from tests.bench.report import report_and_findings
+
+report_and_findings()
+live_run()
+collections()

@@ -1,0 +1,121 @@
+"""Ten lines for a chat: short, plain, and true of every story."""
+
+import json
+from datetime import datetime, timedelta
+
+import pytest
+
+from nl_forensics.case import Case
+from nl_forensics.checks import run_checks
+from nl_forensics.incident import Incident
+from nl_forensics.parameters import Parameters
+from nl_forensics.rounds import open_round
+from nl_forensics.sources import Partial, Proof
+from nl_forensics.summary import ten_lines
+from tests.asking import platform
+from tests.record import specimens
+from tests.test_first_look import SYSTEMS
+from tests.write_golden import STORIES
+
+STORY_NAMES = sorted(path.name for path in STORIES.iterdir() if path.is_dir())
+
+
+def told(case) -> list[str]:
+    lines = ten_lines(case, run_checks(case), "cases/now-20261124T0310Z", "05_database_issues.ipynb")
+    assert len(lines) <= 10
+    assert all(len(line) <= 110 and line.isprintable() for line in lines)
+    return lines
+
+
+def of(label, lines) -> list[str]:
+    return [line.removeprefix(label).strip() for line in lines if line.startswith(f"{label} ")]
+
+
+def with_specimens(folder, *names, left_out=None, changed=None) -> Case:
+    """A case of Kubernetes alone, in which only the tables of these specimens were answered."""
+    answers = {}
+    for name in names:
+        answers |= json.loads((specimens.FOLDER / f"{name}.json").read_text(encoding="utf-8"))["answers"]
+    end = datetime.fromisoformat(max(answer["asked_at"] for answer in answers.values()))
+    asked = Parameters(
+        incident=Incident(id="now", start=(end - timedelta(minutes=30)).isoformat(), end=end.isoformat()),
+        platform=platform(
+            systems=dict.fromkeys(SYSTEMS, "absent") | {"kubernetes": SYSTEMS["kubernetes"]}, left_out=left_out or {}
+        ),
+    )
+    step = open_round(folder / "case", asked)
+    for name, answer in answers.items():
+        recording = step.record(name, "main")
+        recording.write(map(changed or dict, answer["records"]))
+        recording.write([*(Partial(*part) for part in answer["partial"]), Proof(answer["proof"])])
+        recording.close(answer["asked_at"])
+    step.close()
+    return Case(folder / "case")
+
+
+@pytest.mark.parametrize("name", STORY_NAMES)
+def test_every_story_is_told_in_ten_lines(name):
+    case = Case(STORIES / name)
+    lines, findings = told(case), run_checks(case)
+    assert bool(of("broken", lines)) == bool(findings.problems)
+    assert bool(of("since", lines)) == bool(findings.problems)
+    assert bool(of("verdict", lines)) == (not findings.problems)
+    assert bool(of("not seen", lines)) == bool(findings.blind_spots)
+    assert of("next", lines) == ["nl-forensics report cases/now-20261124T0310Z (or lab, 05_database_issues.ipynb)"]
+
+
+def test_the_root_of_a_lock_chain_is_told_first():
+    lines = told(Case(STORIES / "lock_chain"))
+    assert of("broken", lines)[0].startswith("postgres main: billing-service (app@neurallog) (critical): pid ")
+    assert of("changed", lines)[0].startswith("not seen: Kubernetes was not asked")
+
+
+def test_a_blind_case_is_not_called_well():
+    lines = told(Case(STORIES / "blind"))
+    assert "all that matters for it was seen" not in " ".join(lines)
+    assert of("not seen", lines)
+
+
+def test_findings_about_one_workload_are_one_line_and_the_rollout_is_told(tmp_path):
+    case = with_specimens(tmp_path, "new_revision_crashes")
+    assert len(run_checks(case).problems) > 1
+    lines = told(case)
+    [broken] = of("broken", lines)
+    assert broken.startswith("neurallog-system/api-gateway (high): ")
+    assert broken.endswith("findings)")
+    assert "revision 2" not in broken
+    [changed] = of("changed", lines)
+    assert "UTC neurallog-system/api-gateway was rolled out: " in changed
+    assert of("since", lines)[0].endswith("at the earliest: neurallog-system/api-gateway")
+
+
+def test_a_config_map_that_was_edited_is_told(tmp_path):
+    [changed] = of("changed", told(with_specimens(tmp_path, "config_change_breaks_a_restart")))
+    assert "UTC config map neurallog-system/" in changed
+    assert changed.endswith(" was changed by tests")
+
+
+def test_without_a_change_it_is_told_what_was_not_seen(tmp_path):
+    [changed] = of("changed", told(with_specimens(tmp_path, "crash_loop")))
+    assert changed.startswith("nothing seen from ")
+    assert "; not seen: " in changed
+
+
+def test_the_systems_that_were_not_asked_are_one_line(tmp_path):
+    left_out = {"postgres": ["NL_POSTGRES_DSN"], "redis": ["NL_REDIS_URL"]}
+    lines = told(with_specimens(tmp_path, "crash_loop", left_out=left_out))
+    assert of("not asked", lines) == ["set NL_POSTGRES_DSN, NL_REDIS_URL to ask these systems, too"]
+    assert len(of("not seen", lines)) == 1
+
+
+def test_hostile_text_stays_on_its_line(tmp_path):
+    def hostile(record):
+        return record | {"image": "\x1b[31mapi\x1b[0m\n\nnow all is well\u202e"}
+
+    lines = told(with_specimens(tmp_path, "crash_loop", changed=hostile))
+    assert [line.split()[0] for line in lines].count("now") == 1
+
+
+def test_an_outage_is_not_dated_by_the_question(tmp_path):
+    [since] = of("since", told(Case(STORIES / "postgres_down")))
+    assert since.startswith("not known; seen at ")

@@ -1,0 +1,92 @@
+"""Tables of notebooks: what they show of a real answer, and that they never take blindness for an empty table."""
+
+import json
+
+import pytest
+
+from nl_forensics import sources, tables
+from tests.record.specimens import FOLDER
+from tests.test_charts import case_of
+from tests.test_notebooks import code_of
+from tests.write_notebooks import NOTEBOOKS
+
+NEEDS = {
+    "last_lines": ["k8s_unhealthy_logs", "k8s_containers"],
+    "changed": ["k8s_replica_sets", "k8s_controller_revisions", "k8s_containers", "k8s_pods"],
+}
+
+
+def of(name, case):
+    return tables.TABLES[name](case)
+
+
+def answers_of(*specimens):
+    """The recorded answers of some specimens, laid over one another."""
+    recorded = [json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))["answers"] for name in specimens]
+    return {name: answer for answers in recorded for name, answer in answers.items()}
+
+
+def test_every_table_is_known_here_and_has_a_reader():
+    assert NEEDS.keys() == tables.TABLES.keys()
+    code = "\n".join(cell.source for path in NOTEBOOKS for cell in code_of(path))
+    assert all(f"nl.tables.{name}(case)" in code for name in NEEDS)
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_where_nothing_was_seen_nothing_is_denied(name, tmp_path):
+    table = of(name, case_of(tmp_path, {}, refused=NEEDS[name]))
+    assert "Nothing of this could be seen" in table.words
+    assert "connection refused" in table.words
+    assert table.rows.empty
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_empty_without_proof_is_not_seen(name, tmp_path):
+    answers = {source: {"records": []} for source in NEEDS[name]}
+    assert "nothing proves that it was measured" in of(name, case_of(tmp_path, answers)).words
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_empty_with_proof_is_told_in_words(name, tmp_path):
+    answers = {source: {"records": [], "proof": "it was listed"} for source in NEEDS[name]}
+    assert "? No " in of(name, case_of(tmp_path, answers)).words
+
+
+def test_a_part_that_was_not_seen_denies_nothing(tmp_path):
+    partial = [["logs of tenant-acme", "allow us to get pods/log", "incident"]]
+    said = {"records": lines_of(["up"], previous=False), "partial": partial}
+    words = of("last_lines", case_of(tmp_path, answers_of("crash_loop") | {"k8s_unhealthy_logs": said})).words
+    assert "In what could be seen: No container" in words
+    assert "logs of tenant-acme" in words
+
+
+def lines_of(messages, previous=True):
+    columns = dict.fromkeys(sources.load()["k8s_unhealthy_logs"].columns, "")
+    place = {"namespace": "neurallog-system", "pod": "billing-service", "container": "main", "level": "error"}
+    return [
+        columns | place | {"previous": previous, "line": n, "at": f"2026-11-03T14:00:0{n}Z", "message": message}
+        for n, message in enumerate(messages)
+    ]
+
+
+def test_the_last_lines_of_the_run_that_ended(tmp_path):
+    """A real crash loop. The run that goes on since has other lines, and empty ones tell nothing."""
+    answers = answers_of("crash_loop")
+    said = [
+        *lines_of(["one", "two", "three", "four", "five", " ", "KeyError: <DATABASE_URL>\x1b[0m"]),
+        *lines_of(["up"], False),
+    ]
+    case = case_of(tmp_path, answers | {"k8s_unhealthy_logs": {"records": said}})
+    table = of("last_lines", case)
+    assert list(table.rows["line"].str[:8]) == ["two", "three", "four", "five", "KeyError"]
+    assert list(table.rows["container"]) == ["neurallog-system · billing-service · main", "", "", "", ""]
+    assert "Error, exit code 1: an error of the program" in table.rows["ended"][0]
+    assert "\x1b" not in repr(table)
+    assert "&lt;DATABASE_URL&gt;" in table._repr_html_()
+
+
+def test_what_a_real_rollout_changed_and_what_came_of_it(tmp_path):
+    [row] = of("changed", case_of(tmp_path, answers_of("new_revision_crashes"))).rows.to_dict("records")
+    assert row["revision"] == 2
+    assert "crashed (OOMKilled" in row["first symptom of its pods"]
+    assert row["changed"]
