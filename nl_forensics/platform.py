@@ -100,6 +100,7 @@ class Systems(_Model):
     redis: dict[InstanceName, Endpoint] | Absent
     prometheus: dict[InstanceName, Endpoint] | Absent
     kubernetes: dict[InstanceName, KubernetesEndpoint] | Absent = "absent"
+    probe: dict[InstanceName, Endpoint] | Absent = "absent"
 
     def instances(self, system: str) -> dict[str, Endpoint]:
         """The instances of one system; none when it is absent."""

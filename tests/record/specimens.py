@@ -21,6 +21,7 @@ check must then find a problem.
 
 import importlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ from nl_forensics.platform import Platform
 from nl_forensics.redact import Redactor
 from nl_forensics.sources import Partial, Proof
 from nl_forensics.worker import readings
-from tests.stack import pgbouncer, postgres, prometheus, redis
+from tests.stack import pgbouncer, postgres, prometheus, redis, tls
 from tests.stack.kubernetes.cluster import cluster
 
 FOLDER = Path(__file__).parent.parent / "specimens"
@@ -48,6 +49,7 @@ MODULES = (
     "monitoring",
     "pgbouncer",
     "kubernetes",
+    "probe",
 )
 AT_ONCE = timedelta(0)
 WINDOW = timedelta(minutes=30)
@@ -156,19 +158,28 @@ def _kubernetes() -> Iterator[tuple]:
         yield server, str(server.kubeconfig())
 
 
+@contextmanager
+def _probe() -> Iterator[tuple]:
+    """A server that is well, with a certificate of an authority that we trust."""
+    os.environ["SSL_CERT_FILE"] = str(tls.our_authority().root)
+    with tls.serving(tls.our_authority().chain("localhost")) as server:
+        yield server, server.url()
+
+
 SERVERS = {
     "postgres": _postgres,
     "pgbouncer": _pgbouncer,
     "redis": _redis,
     "prometheus": _prometheus,
     "kubernetes": _kubernetes,
+    "probe": _probe,
 }
 
 
 def record(one: Specimen, server, system: str, address: str) -> Path:
     """Make the fault, ask the sources, and write what they answered. `address`: of the role that asks."""
     platform = Platform.model_validate(read_yaml(shipped("platforms/neurallog.yaml")))
-    endpoint = platform.systems.instances(system)["main"]
+    endpoint = next(iter(platform.systems.instances(system).values()))
     with one.fault(server):
         end = datetime.now(UTC)
         start = end - WINDOW
