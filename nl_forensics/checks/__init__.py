@@ -253,6 +253,7 @@ def load() -> dict[str, Check]:
         certificates,
         connectivity,
         container_memory,
+        dns,
         ingestion,
         kubernetes,
         monitoring,

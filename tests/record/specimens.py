@@ -46,6 +46,7 @@ MODULES = (
     "redis",
     "prometheus",
     "services",
+    "dns",
     "monitoring",
     "pgbouncer",
     "kubernetes",
