@@ -27,10 +27,9 @@ def with_specimen(recorded: dict, folder: Path) -> Case:
     """A copy of the healthy case with a later round, in which the specimen's sources were asked again."""
     place = folder / "case"
     shutil.copytree(HEALTHY, place)
-    case = Case(place)
-    step = open_round(place, case.parameters, recorded["answers"])
+    step = open_round(place, Case(place).parameters, recorded["answers"])
     for name, answer in recorded["answers"].items():
-        recording = step.record(name, *case.instances(name)[:1])
+        recording = step.record(name, "main")
         recording.write([*answer["records"], *(Partial(*part) for part in answer["partial"])])
         if answer["proof"]:
             recording.write([Proof(answer["proof"])])

@@ -204,7 +204,7 @@ def every_certificate_is_renewed_in_time(k8s_certificates, *, max_late_ratio=0.1
     guide=("C061", "C062", "C063"),
 )
 def no_certificate_fails_to_be_issued(k8s_certificates, *, max_failures=1):
-    """No Certificate failed to be issued more than {max_failures:number} times in a row.
+    """No Certificate failed to be issued in more than {max_failures:number} attempts in a row.
 
     While the old one is valid, the Certificate is still Ready. cert-manager waits longer after each failure, up to 32 h. Once may be
     an authority that was busy: a choice of ours.

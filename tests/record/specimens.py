@@ -180,7 +180,7 @@ SERVERS = {
 def record(one: Specimen, server, system: str, address: str) -> Path:
     """Make the fault, ask the sources, and write what they answered. `address`: of the role that asks."""
     platform = Platform.model_validate(read_yaml(shipped("platforms/neurallog.yaml")))
-    endpoint = next(iter(platform.systems.instances(system).values()))
+    endpoint = platform.systems.instances(system)["main"]
     with one.fault(server):
         end = datetime.now(UTC)
         start = end - WINDOW
