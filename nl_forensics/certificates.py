@@ -4,10 +4,18 @@ import ipaddress
 from typing import Any, NamedTuple
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import AuthorityInformationAccessOID
+
+UNREADABLE = (
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+    UnsupportedAlgorithm,
+    TypeError,
+)
 
 
 class Served(NamedTuple):
@@ -40,7 +48,14 @@ class Served(NamedTuple):
 
 
 def read(chain: list[str]) -> Served:
-    """Certificates as PEM, the server's own first. Raises ValueError where that is none."""
+    """Certificates as PEM, the server's own first. Raises ValueError where one can't be read: anybody can serve anything."""
+    try:
+        return _read(chain)
+    except UNREADABLE as error:
+        raise ValueError(f"a certificate that can't be read: {error}") from error
+
+
+def _read(chain: list[str]) -> Served:
     served = [x509.load_pem_x509_certificate(one.encode()) for one in chain]
     leaf, path = served[0], _path(served)
     kind, bits = _key(leaf)
@@ -87,7 +102,7 @@ def _path(served: list[x509.Certificate]) -> list[x509.Certificate]:
 def _vouches(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
 

@@ -84,6 +84,12 @@ class KubernetesEndpoint(Endpoint):
         return super().address or (str(usual) if usual.is_file() else within)
 
 
+class ProbeEndpoint(Endpoint):
+    """The variable holds an address over HTTP. Nothing goes around the way to it: the way from where we stand is what is asked about."""
+
+    via: None = None
+
+
 class Cluster(NamedTuple):
     """The cluster through which a system is reached."""
 
@@ -100,7 +106,7 @@ class Systems(_Model):
     redis: dict[InstanceName, Endpoint] | Absent
     prometheus: dict[InstanceName, Endpoint] | Absent
     kubernetes: dict[InstanceName, KubernetesEndpoint] | Absent = "absent"
-    probe: dict[InstanceName, Endpoint] | Absent = "absent"
+    probe: dict[InstanceName, ProbeEndpoint] | Absent = "absent"
 
     def instances(self, system: str) -> dict[str, Endpoint]:
         """The instances of one system; none when it is absent."""

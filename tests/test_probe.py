@@ -8,14 +8,16 @@ from datetime import timedelta
 import pandas as pd
 import pytest
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from pydantic import ValidationError
 
 from nl_forensics import checks, sources
 from nl_forensics.certificates import fits
 from nl_forensics.checks.wording import Wording
 from nl_forensics.connect import open_link
-from nl_forensics.errors import NotConfigured, NotReachable
+from nl_forensics.errors import BadAnswer, NotConfigured, NotReachable
 from nl_forensics.finding import Status
-from nl_forensics.platform import Budget, Endpoint
+from nl_forensics.platform import Budget, ProbeEndpoint
 from nl_forensics.sources.kubernetes.certificates import record_of
 from tests.asking import ask, offenders
 from tests.investigation import Investigation
@@ -38,7 +40,7 @@ def trusted(authority, monkeypatch):
 
 
 def probe(port, scheme="https", path="/health", host="localhost"):
-    return open_link("probe", f"{scheme}://{host}:{port}{path}", Endpoint(endpoint="X"), Budget(connect_s=HOP_S))
+    return open_link("probe", f"{scheme}://{host}:{port}{path}", ProbeEndpoint(endpoint="X"), Budget(connect_s=HOP_S))
 
 
 def problems(table, names):
@@ -147,8 +149,13 @@ def test_a_failure_now_and_then_is_high_not_critical():
 )
 def test_an_address_that_can_not_be_asked(address):
     with pytest.raises(NotConfigured) as error:
-        open_link("probe", address, Endpoint(endpoint="X"), Budget())
+        open_link("probe", address, ProbeEndpoint(endpoint="X"), Budget())
     assert "hunter2" not in str(error.value)
+
+
+def test_nothing_goes_around_the_way_to_an_address():
+    with pytest.raises(ValidationError, match="via"):
+        ProbeEndpoint.model_validate({"endpoint": "X", "via": {"port_forward": "a/service/b:80"}})
 
 
 # --- Certificates -----------------------------------------------------------------------------------------------------
@@ -272,6 +279,21 @@ def test_a_signature_that_does_not_hold(authority):
     assert table.signature[0] == hashes.SHA256().name
     found = problems(table.assign(signature="sha1"), CERTIFICATES)
     assert found == {"every_served_certificate_is_strong": "serves a certificate with a signature by sha1"}
+
+
+@pytest.mark.parametrize("bits", ["-----BEGIN CERTIFICATE-----\nMAo=\n-----END CERTIFICATE-----\n", "", "garbage"])
+def test_a_certificate_that_can_not_be_read_is_a_bad_answer(authority, bits):
+    with serving(served(authority)) as server:
+        record = probe(server.port).certificate()
+    with pytest.raises(BadAnswer, match="probe_certificates can't be read"):
+        sources.load()["probe_certificates"].table([record | {"chain": [bits]}])
+
+
+def test_a_key_without_a_size(authority):
+    with serving(served(authority, key=ed25519.Ed25519PrivateKey.generate())) as server:
+        table = ask(probe(server.port), "probe_certificates").table
+    assert (table.key_kind[0], table.signature[0]) == ("Ed25519", "sha256")
+    assert problems(table, CERTIFICATES) == {}
 
 
 def test_no_certificate_where_no_tls_is_spoken():

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from nl_forensics.connect import Clock
 from nl_forensics.errors import NotConfigured, NotReachable
-from nl_forensics.platform import SERVICE_ACCOUNT, Budget, Endpoint
+from nl_forensics.platform import SERVICE_ACCOUNT, Budget, ProbeEndpoint
 
 FORM = "https://api.neurallog.example/health"
 PORTS = {"http": 80, "https": 443}
@@ -39,7 +39,7 @@ WORDS = {
 }
 
 
-def connect(address: str, endpoint: Endpoint, budget: Budget) -> "ProbeLink":
+def connect(address: str, endpoint: ProbeEndpoint, budget: Budget) -> "ProbeLink":
     """Understand the address. Nothing is sent yet: that nothing answers is what the hops tell."""
     try:
         parts = urlsplit(address)
