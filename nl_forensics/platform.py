@@ -90,6 +90,16 @@ class ProbeEndpoint(Endpoint):
     via: None = None
 
 
+class DnsEndpoint(Endpoint):
+    """The variable holds the address of a cluster's DNS server, which can be asked from inside only.
+
+    domain   of the cluster
+    """
+
+    via: None = None
+    domain: str = "cluster.local"
+
+
 class Cluster(NamedTuple):
     """The cluster through which a system is reached."""
 
@@ -107,6 +117,7 @@ class Systems(_Model):
     prometheus: dict[InstanceName, Endpoint] | Absent
     kubernetes: dict[InstanceName, KubernetesEndpoint] | Absent = "absent"
     probe: dict[InstanceName, ProbeEndpoint] | Absent = "absent"
+    dns: dict[InstanceName, DnsEndpoint] | Absent = "absent"
 
     def instances(self, system: str) -> dict[str, Endpoint]:
         """The instances of one system; none when it is absent."""

@@ -165,7 +165,8 @@ def every_served_certificate_is_the_newest(probe_certificates, k8s_certificates)
     issued = k8s_certificates[k8s_certificates.not_after.notna()].sort_values("not_after", ascending=False)
     rows = []
     for served in probe_certificates.to_dict("records"):
-        mine = issued[[fits(tuple(names.split(", ")), served["host"]) for names in issued.names]]
+        is_for = [fits(tuple(names.split(", ")), served["host"]) for names in issued.names]
+        mine = issued[pd.Series(is_for, index=issued.index, dtype=bool)]
         rows += [
             served
             | {"namespace": one.namespace, "name": one.name, "revision": one.revision, "issued_until": one.not_after}

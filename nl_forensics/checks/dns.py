@@ -1,4 +1,4 @@
-"""Rules about the cluster's DNS over the incident, by what CoreDNS counts."""
+"""Rules about the cluster's DNS: by what CoreDNS counts over the incident, and by what it answers now."""
 
 import pandas as pd
 
@@ -71,3 +71,52 @@ def core_dns_does_not_crash(prom_dns_panics):
     """
     table = during(prom_dns_panics)
     return stretches(table[table.panics > 0], INSTANCE, "panics")
+
+
+@check(
+    severity="high",
+    subject="{instance}: {name}",
+    because="{said} ({failures} of {attempts} look-ups)",
+    guide=("C052",),
+)
+def names_lead_where_kubernetes_says(dns_names, k8s_services, k8s_endpoints):
+    """The name of every service that is looked up leads to the address that Kubernetes gave the service, or to its ready pods.
+
+    No answer, or another: the DNS is behind, as after it lost the API server, or somebody else answers for the name. Judged are services
+    that there are.
+    """
+    known = _addresses(k8s_services, k8s_endpoints)
+    places = list(zip(dns_names.namespace, dns_names.service, strict=True))
+    rows = dns_names.assign(
+        expected=[known.get(place) for place in places],
+        attempts=dns_names.groupby(["instance", "name"]).attempt.transform("nunique"),
+    )
+    rows = rows[rows.expected.notna()]
+    astray = pd.Series([not _leads_there(row) for row in rows.itertuples()], index=rows.index, dtype=bool)
+    rows = rows[astray]
+    failures = rows.groupby(["instance", "name"]).attempt.transform("nunique")
+    return rows.assign(failures=failures, said=[_told(row) for row in rows.itertuples()])
+
+
+def _addresses(services: pd.DataFrame, endpoints: pd.DataFrame) -> dict[tuple[str, str], set[str]]:
+    """Of each service: its own, or, where it is headless, those of its ready pods. Not of one that is only another name."""
+    ready = endpoints[endpoints.ready].groupby(["namespace", "service"]).address.agg(set).to_dict()
+    own = services[services.type != "ExternalName"]
+    return {
+        (row.namespace, row.name): ready.get((row.namespace, row.name), set())
+        if row.cluster_ip == "None"
+        else {row.cluster_ip}
+        for row in own.itertuples(index=False)
+    }
+
+
+def _leads_there(row) -> bool:
+    found = set(row.addresses.split(", ")) if row.addresses else set()
+    return row.rcode == "NOERROR" and found <= row.expected and bool(found) == bool(row.expected)
+
+
+def _told(row) -> str:
+    if row.why:
+        return f"no answer: {row.why}"
+    expected = ", ".join(sorted(row.expected)) or "nothing"
+    return f"{row.rcode}, leads to {row.addresses or 'nothing'}, while Kubernetes says {expected}"

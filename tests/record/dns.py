@@ -1,4 +1,4 @@
-"""Faults in the past of the cluster's DNS, as CoreDNS tells Prometheus: see prometheus.py."""
+"""Faults of the cluster's DNS: in the past, as CoreDNS tells Prometheus (see prometheus.py), and in what is answered now."""
 
 from contextlib import contextmanager
 
@@ -34,3 +34,17 @@ def names_come_late(server):
 def dns_panics(server):
     with past(server, DNS, ("coredns_panics_total", lambda ago_s: 2 if ago_s < 600 else 0)):
         yield
+
+
+@specimen("names_lead_where_kubernetes_says", sources=("dns_names",))
+@contextmanager
+def name_leads_elsewhere(server):
+    """The address of a service that was deleted and made again is still the old one."""
+    yield
+
+
+@specimen("names_lead_where_kubernetes_says", sources=("dns_names",))
+@contextmanager
+def name_is_not_known(server):
+    server.names.popitem()
+    yield

@@ -37,6 +37,7 @@ from nl_forensics.redact import Redactor
 from nl_forensics.sources import Partial, Proof
 from nl_forensics.worker import readings
 from tests.stack import pgbouncer, postgres, prometheus, redis, tls
+from tests.stack.kubernetes import dns
 from tests.stack.kubernetes.cluster import cluster
 
 FOLDER = Path(__file__).parent.parent / "specimens"
@@ -167,6 +168,12 @@ def _probe() -> Iterator[tuple]:
         yield server, server.url()
 
 
+@contextmanager
+def _dns() -> Iterator[tuple]:
+    with dns.serving(auth_service="10.96.254.1") as server:
+        yield server, server.address
+
+
 SERVERS = {
     "postgres": _postgres,
     "pgbouncer": _pgbouncer,
@@ -174,6 +181,7 @@ SERVERS = {
     "prometheus": _prometheus,
     "kubernetes": _kubernetes,
     "probe": _probe,
+    "dns": _dns,
 }
 
 

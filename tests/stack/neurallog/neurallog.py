@@ -52,7 +52,8 @@ class NeuralLog:
     def environment(self):
         """The environment variables that nl-forensics needs; they hold passwords."""
         kubeconfig = self.cluster.kubeconfig("nl-forensics", permissions.kubernetes_rules())
-        return {**self.servers.environment(), "KUBECONFIG": str(kubeconfig), "NL_API_URL": self.door.url()}
+        inside = {"KUBECONFIG": str(kubeconfig), "NL_CLUSTER_DNS": self.cluster.addresses.dns}
+        return {**self.servers.environment(), **inside, "NL_API_URL": self.door.url()}
 
     def traffic(self, **how):
         """Customers' requests until the end of `with`; see traffic.py."""
