@@ -13,6 +13,7 @@ from nl_forensics.errors import CaseError
 from nl_forensics.parameters import Parameters, home
 from nl_forensics.redact import Vault
 from nl_forensics.rounds import LOCK, Answer, Gap, OpenRound, Round, actor, open_round, round_numbers
+from nl_forensics.sources.systems import TELL_THEMSELVES
 
 DEMO = Path(__file__).parent / "demo"
 
@@ -73,7 +74,8 @@ class Case:
         if not one.applies(platform):
             return []
         if system == "any_system":
-            return [f"{name}-{instance}" for name in type(systems).model_fields for instance in systems.instances(name)]
+            asked = (name for name in type(systems).model_fields if name not in TELL_THEMSELVES)
+            return [f"{name}-{instance}" for name in asked for instance in systems.instances(name)]
         return list(systems.instances(sources.ASKED_THROUGH.get(system, system)))
 
     def has_landed(self, source: str) -> bool:

@@ -22,6 +22,7 @@ from nl_forensics.errors import ParameterError
 from nl_forensics.parameters import Parameters
 from nl_forensics.platform import Cluster, Endpoint
 from nl_forensics.rounds import OpenRound, Recording, open_round
+from nl_forensics.sources.systems import TELL_THEMSELVES
 from nl_forensics.worker import work
 
 REACHED = "systems_reached"
@@ -319,7 +320,8 @@ class _Collection:
     def _give_up(self, worker: _Worker, kind: str, why: str, closes: str) -> None:
         """Ask nothing more. Where it is not even known whether the system answers, that question is refused, too."""
         worker.stop()
-        for name in [REACHED] * (worker.answered is None) + worker.questions:
+        unseen = worker.answered is None and worker.system not in TELL_THEMSELVES
+        for name in [REACHED] * unseen + worker.questions:
             self._refused(worker, name, kind, why, closes)
         worker.questions.clear()
 
@@ -334,8 +336,8 @@ class _Collection:
         self.landed(name, worker.place(name))
 
     def _record_reached(self, worker: _Worker, answered: bool, why: str, identity: dict, offset: float | None) -> None:
-        if worker.answered == answered:
-            return  # a second connection after a question that hung
+        if worker.answered == answered or worker.system in TELL_THEMSELVES:
+            return  # a second connection after a question that hung; or none to a system at all
         worker.answered = answered
         recording = self.step.record(REACHED, worker.place(REACHED))
         at = datetime.now(UTC) + timedelta(seconds=offset or 0)

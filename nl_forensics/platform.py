@@ -84,6 +84,22 @@ class KubernetesEndpoint(Endpoint):
         return super().address or (str(usual) if usual.is_file() else within)
 
 
+class ProbeEndpoint(Endpoint):
+    """The variable holds an address over HTTP. Nothing goes around the way to it: the way from where we stand is what is asked about."""
+
+    via: None = None
+
+
+class DnsEndpoint(Endpoint):
+    """The variable holds the address of a cluster's DNS server, which can be asked from inside only.
+
+    domain   of the cluster
+    """
+
+    via: None = None
+    domain: str = "cluster.local"
+
+
 class Cluster(NamedTuple):
     """The cluster through which a system is reached."""
 
@@ -100,6 +116,8 @@ class Systems(_Model):
     redis: dict[InstanceName, Endpoint] | Absent
     prometheus: dict[InstanceName, Endpoint] | Absent
     kubernetes: dict[InstanceName, KubernetesEndpoint] | Absent = "absent"
+    probe: dict[InstanceName, ProbeEndpoint] | Absent = "absent"
+    dns: dict[InstanceName, DnsEndpoint] | Absent = "absent"
 
     def instances(self, system: str) -> dict[str, Endpoint]:
         """The instances of one system; none when it is absent."""

@@ -7,8 +7,11 @@ Not judged: whether the network plugin enforces policies at all, and kinds of po
 """
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
+
+import pandas as pd
 
 from nl_forensics.sources.kubernetes.reading import matches
 
@@ -164,3 +167,46 @@ def _port_in_words(one: Mapping[str, Any]) -> str:
     """`8080/TCP`, `30000-32767/TCP`, `all/UDP`."""
     last = f"-{one['endPort']}" if "endPort" in one else ""
     return f"{one.get('port', 'all')}{last}/{one.get('protocol', 'TCP')}"
+
+
+# --- As recorded ------------------------------------------------------------------------------------------------------
+
+
+def judged(flows: pd.DataFrame, rules: pd.DataFrame) -> list[Verdict]:
+    """A verdict for each row of k8s_flows, by those of k8s_policy_rules."""
+    policies = {instance: list(policies_of(rules, instance)) for instance in flows.instance.unique()}
+    return [
+        verdict(policies[row.instance], _end(row, "client"), _end(row, "server"), row.port, row.protocol)
+        for row in flows.itertuples()
+    ]
+
+
+def policies_of(rules: pd.DataFrame, instance: str) -> Iterator[Policy]:
+    """The policies of one cluster, by the rows of k8s_policy_rules."""
+    for row in rules[rules.instance == instance].itertuples():
+        yield Policy(row.namespace, row.name, row.direction, json.loads(row.selector), json.loads(row.rules))
+
+
+def _end(row, side: str) -> End:
+    """One of the two ends of a row of k8s_flows."""
+    value = {name: getattr(row, f"{side}_{name}") for name in ("pod", "address", "namespace", "host_network")}
+    return End(
+        value["pod"] or value["address"],
+        value["address"],
+        value["namespace"],
+        _labels(getattr(row, f"{side}_labels")),
+        _labels(getattr(row, f"{side}_namespace_labels")),
+        _ports(row.server_ports) if side == "server" else {},
+        value["host_network"],
+    )
+
+
+def _labels(words: str) -> dict[str, str]:
+    """`app=api,tier=front`: neither a name nor a value can hold `=` or `,`."""
+    return dict(pair.split("=") for pair in words.split(",")) if words else {}
+
+
+def _ports(words: str) -> dict[tuple[str, str], int]:
+    """`http:8080/TCP, dns:53/UDP`."""
+    parts = (one.replace("/", ":").split(":") for one in words.split(", ")) if words else ()
+    return {(name, protocol): int(number) for name, number, protocol in parts}

@@ -116,3 +116,55 @@ def changed(k8s_replica_sets, k8s_controller_revisions, k8s_containers, k8s_pods
             "first symptom of its pods": first.fillna("none seen"),
         }
     )
+
+
+@table("Which certificates does cert-manager have?", "No certificate is kept by cert-manager.")
+def certificates_issued(k8s_certificates) -> pd.DataFrame:
+    """Every Certificate, the one that is to be renewed first on top: its names, its dates, and how its last attempts went."""
+    rows = k8s_certificates.sort_values("renews_at", na_position="first", kind="stable")
+    failed = rows["failed_attempts"].astype("str") + rows["last_failed_at"].dt.strftime(
+        ", last at %Y-%m-%d %H:%M UTC"
+    ).fillna("")
+    return pd.DataFrame(
+        {
+            "certificate": named(rows, "namespace", "name"),
+            "for": rows["names"],
+            "issuer": rows["issuer"],
+            "ready": rows["ready"].map({True: "yes", False: "no"}).fillna("not known"),
+            "expires, UTC": rows["not_after"].dt.strftime("%Y-%m-%d %H:%M").fillna("never issued"),
+            "renewal, UTC": rows["renews_at"].dt.strftime("%Y-%m-%d %H:%M").fillna("not known"),
+            "failed attempts": failed,
+            "why": [cut(words, LONGEST_LINE) for words in rows["issuing_message"]],
+        }
+    )
+
+
+@table("Which network policies are there?", "No network policy: every pod may reach every other.")
+def policy_rules(k8s_policy_rules) -> pd.DataFrame:
+    """Every policy and direction: which pods it limits, and what it lets pass, as the API has it."""
+    rows = k8s_policy_rules.sort_values(["namespace", "name", "direction"], kind="stable")
+    return pd.DataFrame(
+        {
+            "policy": named(rows, "namespace", "name"),
+            "limits": rows["direction"].map({"ingress": "what comes in", "egress": "what goes out"}),
+            "of pods": rows["selector"].mask(rows["selector"] == "{}", "all of the namespace"),
+            "lets pass": [cut(words, LONGEST_LINE) for words in rows["rules"].mask(rows["rules"] == "[]", "nothing")],
+            "since, UTC": rows["created_at"].dt.strftime("%Y-%m-%d %H:%M:%S"),
+        }
+    )
+
+
+@table("Where do the ingresses lead?", "No ingress.")
+def ingress_rules(k8s_ingresses) -> pd.DataFrame:
+    """Every rule of every ingress."""
+    rows = k8s_ingresses.sort_values(["namespace", "name", "host", "path"], kind="stable")
+    return pd.DataFrame(
+        {
+            "ingress": named(rows, "namespace", "name"),
+            "class": rows["class_name"].replace("", "(the default)"),
+            "host and path": rows["host"] + rows["path"],
+            "service": rows["service"] + ":" + rows["port"],
+            "certificate": rows["certificate"].replace("", "none"),
+            "address": rows["address"].replace("", "none yet"),
+        }
+    )

@@ -8,8 +8,7 @@ import pytest
 import yaml
 
 from nl_forensics import sources
-from nl_forensics.checks.connectivity import _policies
-from nl_forensics.policies import End, verdict
+from nl_forensics.policies import End, policies_of, verdict
 from nl_forensics.sources.kubernetes.flows import rules_of
 
 
@@ -20,7 +19,7 @@ def policies(*texts, namespace="default"):
         for number, text in enumerate(texts, 1)
     ]
     table = sources.load()["k8s_policy_rules"].table([record for one in objects for record in rules_of(one)])
-    return list(_policies(table.assign(instance="main"), "main"))
+    return list(policies_of(table.assign(instance="main"), "main"))
 
 
 def pod(name, address="10.1.0.1", namespace="default", spaces=None, ports=None, host_network=False, **labels):

@@ -13,6 +13,9 @@ from tests.write_notebooks import NOTEBOOKS
 NEEDS = {
     "last_lines": ["k8s_unhealthy_logs", "k8s_containers"],
     "changed": ["k8s_replica_sets", "k8s_controller_revisions", "k8s_containers", "k8s_pods"],
+    "certificates_issued": ["k8s_certificates"],
+    "policy_rules": ["k8s_policy_rules"],
+    "ingress_rules": ["k8s_ingresses"],
 }
 
 
@@ -90,3 +93,30 @@ def test_what_a_real_rollout_changed_and_what_came_of_it(tmp_path):
     assert row["revision"] == 2
     assert "crashed (OOMKilled" in row["first symptom of its pods"]
     assert row["changed"]
+
+
+def test_what_cert_manager_has_and_why_its_attempts_fail(tmp_path):
+    table = of("certificates_issued", case_of(tmp_path, answers_of("certificate_renewal_fails")))
+    row = table.rows.iloc[0]
+    assert (row["certificate"], row["issuer"], row["ready"]) == (
+        "neurallog-system · api",
+        "ClusterIssuer/letsencrypt",
+        "yes",
+    )
+    assert row["failed attempts"].startswith("4, last at ")
+    assert "Failed to wait for order resource" in row["why"]
+
+
+def test_policies_are_shown_as_the_api_has_them(tmp_path):
+    row = of("policy_rules", case_of(tmp_path, answers_of("policy_lets_nothing_out_but_dns"))).rows.iloc[0]
+    assert (row["limits"], row["of pods"]) == ("what goes out", "all of the namespace")
+    assert json.loads(row["lets pass"]) == [{"ports": [{"port": 53, "protocol": "UDP"}]}]
+
+
+def test_where_ingresses_lead(tmp_path):
+    row = of("ingress_rules", case_of(tmp_path, answers_of("ingress_to_no_port"))).rows.iloc[0]
+    assert (row["host and path"], row["service"], row["address"]) == (
+        "api.neurallog.example/",
+        "api-gateway:80",
+        "none yet",
+    )

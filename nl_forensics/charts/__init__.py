@@ -1,6 +1,7 @@
 """Every chart: one question, one picture, and the same in words. `nl.charts.slow_commands(case)` draws one."""
 
 from nl_forensics.charts.chart import CHARTS, Chart
+from nl_forensics.charts.connectivity import certificates_served, hop_times, needed_flows
 from nl_forensics.charts.containers import container_ends
 from nl_forensics.charts.events import probe_failures, warnings_over_time
 from nl_forensics.charts.logs import log_errors, log_errors_over_time
@@ -10,6 +11,8 @@ from nl_forensics.charts.over_time import (
     connections_over_time,
     container_memory,
     disk_filling,
+    dns_answers,
+    dns_slowest,
     evictions,
     lines_not_stored,
     lines_taken_and_stored,
@@ -53,6 +56,7 @@ __all__ = [
     "big_keys",
     "cache_hit",
     "cache_misses",
+    "certificates_served",
     "changes",
     "command_time",
     "connections_by_application",
@@ -63,13 +67,17 @@ __all__ = [
     "container_usage",
     "dead_rows",
     "disk_filling",
+    "dns_answers",
+    "dns_slowest",
     "evictions",
+    "hop_times",
     "key_prefixes",
     "lines_not_stored",
     "lines_taken_and_stored",
     "lock_tree",
     "log_errors",
     "log_errors_over_time",
+    "needed_flows",
     "node_conditions",
     "node_room",
     "node_usage",

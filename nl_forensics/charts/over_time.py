@@ -4,7 +4,7 @@ import pandas as pd
 
 from nl_forensics.charts.chart import chart
 from nl_forensics.charts.face import Bar, Face
-from nl_forensics.charts.units import BYTES, NUMBER, PERCENT, RATE, SECONDS, Unit
+from nl_forensics.charts.units import BYTES, MILLISECONDS, NUMBER, PERCENT, RATE, SECONDS, Unit
 from nl_forensics.charts.words import extreme, listed, moment, named, split
 from nl_forensics.sources.prometheus.services import errors_by_service, lines_by_tenant
 
@@ -253,3 +253,15 @@ def lines_not_stored(face: Face, prom_lines_accepted, prom_lines_stored, *, prom
         lines=prom_redis_queue_depth["items"], what="waits in " + prom_redis_queue_depth["key"]
     )
     return _lines(face, pd.concat([tenants, queues]), ("what",), "lines", NUMBER, "log lines")
+
+
+@chart("What did the cluster's DNS answer?")
+def dns_answers(face: Face, prom_dns_answers):
+    """Answers of CoreDNS a second, by code. NXDOMAIN is usual: clients try each search domain in turn."""
+    return _lines(face, prom_dns_answers, ("rcode",), "answers_per_s", RATE, "answers")
+
+
+@chart("How slow was the cluster's DNS?")
+def dns_slowest(face: Face, prom_dns_slowest):
+    """Time within which CoreDNS answered 99 % of the requests."""
+    return _lines(face, prom_dns_slowest, ("instance",), "p99_ms", MILLISECONDS, "99 % are faster")

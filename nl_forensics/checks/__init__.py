@@ -250,8 +250,10 @@ def check(
 def load() -> dict[str, Check]:
     """Every check, by name."""
     from nl_forensics.checks import (  # noqa: F401
+        certificates,
         connectivity,
         container_memory,
+        dns,
         ingestion,
         kubernetes,
         monitoring,

@@ -1,14 +1,90 @@
-"""Rules about the way between services: network policies let pass what the platform needs."""
-
-import json
-from collections.abc import Iterator
+"""Rules about the way of a request: to an address, hop by hop from where we stand; and between services, past network policies."""
 
 import pandas as pd
 
 from nl_forensics.checks import check
-from nl_forensics.policies import End, Policy, verdict
+from nl_forensics.policies import judged
 
 SECTION = "04"
+HOP_IN_WORDS = {"dns": "looking up the name", "tcp": "connecting", "tls": "the TLS handshake", "http": "the answer"}
+
+
+@check(
+    severity="critical",
+    subject="{instance}: {url}",
+    because="{words} failed in {failures} of {attempts} attempts: {why} (asked from {asked_from})",
+    guide=("C051", "C052", "C053", "C060"),
+)
+def every_address_is_reached(probe_hops):
+    """Every address is reached in each attempt: its name is found, it accepts connections, speaks TLS, and answers.
+
+    The hop that fails says where to look: the name servers; a firewall or nothing that listens; the certificate's server; the service
+    itself. One that fails now and then is a problem, too: a name with one dead address, or a service at its limit.
+    """
+    counted = probe_hops.assign(attempts=probe_hops.groupby(["instance", "url"]).attempt.transform("nunique"))
+    failed = counted[~counted.answered]
+    failures = failed.groupby(["instance", "url"]).attempt.transform("nunique")
+    severity = (failures < failed.attempts).map({True: "high", False: "critical"})
+    return failed.assign(failures=failures, severity=severity, words=failed.hop.map(HOP_IN_WORDS))
+
+
+@check(
+    severity="critical",
+    subject="{instance}: {url}",
+    because="answered with HTTP status {status}{where} (asked from {asked_from})",
+    guide=("C060",),
+)
+def every_address_says_that_it_is_well(probe_answers):
+    """Every address answers with a status of success (2xx).
+
+    5xx is the service's own fault, or that of what it needs. Of medium weight: 4xx (the path is wrong, or it asks who we are), and
+    3xx (it sends us on, where we don't follow).
+    """
+    rows = probe_answers[~probe_answers.status.between(200, 299)]
+    where = (", which leads to " + rows.leads_to).where(rows.leads_to != "", "")
+    severity = (rows.status >= 500).map({True: "critical", False: "medium"})
+    return rows.assign(where=where, severity=severity).sort_values("status", ascending=False)
+
+
+@check(
+    severity="medium",
+    subject="{instance}: {url}",
+    because="{words} took {took_ms:,.0f} ms (median of {attempts} attempts; limit {limit_ms:,.0f} ms; asked from {asked_from})",
+    guide=("C051", "C052", "C053", "C060"),
+)
+def every_hop_is_quick(probe_hops, probe_answers, *, max_dns_ms=100, max_ms=1000):
+    """A name is found within {max_dns_ms:number} ms, and each other hop takes {max_ms:number} ms at most.
+
+    100 ms for a name: Coroot's; one second: the alert on slow probes of awesome-prometheus-alerts. A hop over a long distance is slow by
+    nature: what is judged is the way from where we stand, of requests that were answered.
+    """
+    keys = ["instance", "url", "hop", "asked_from"]
+    rows = (
+        probe_hops[probe_hops.answered]
+        .groupby(keys, sort=False)
+        .agg(took_ms=("took_ms", "median"), attempts=("attempt", "nunique"), asked_at=("asked_at", "max"))
+    )
+    rows = rows.reset_index()
+    limit_ms = rows.hop.map({"dns": max_dns_ms}).fillna(max_ms)
+    rows = rows.assign(limit_ms=limit_ms, words=rows.hop.map(HOP_IN_WORDS))
+    return rows[rows.took_ms > rows.limit_ms].sort_values("took_ms", ascending=False)
+
+
+@check(
+    severity="medium",
+    subject="{instance}: {url}",
+    because="its clock is {seconds:seconds} {side} ours (limit {max_s:seconds})",
+    guide=("C064",),
+)
+def clocks_agree(probe_clock, *, max_s=5):
+    """The clock of every server differs from ours by {max_s:seconds} at most.
+
+    One of the two is wrong. Certificates and tokens that are fresh are refused by who is behind, and those that have ended are accepted.
+    The Date of an answer has whole seconds. 5 s: a choice of ours; a token's leeway is usually some seconds.
+    """
+    ahead = (probe_clock.clock_offset_s > 0).map({True: "ahead of", False: "behind"})
+    rows = probe_clock.assign(seconds=probe_clock.clock_offset_s.abs(), side=ahead)
+    return rows[rows.seconds > max_s].sort_values("seconds", ascending=False)
 
 
 @check(
@@ -23,42 +99,7 @@ def no_policy_blocks_a_needed_flow(k8s_flows, k8s_policy_rules):
     What a policy drops looks like a server that hangs: the client waits until it gives up. Judged by the semantics of the API, in
     both directions. Whether the network plugin enforces policies, and kinds of policies of its own, can't be seen here.
     """
-    verdicts = [
-        verdict(
-            _policies(k8s_policy_rules, row.instance), _end(row, "client"), _end(row, "server"), row.port, row.protocol
-        )
-        for row in k8s_flows.itertuples()
-    ]
+    verdicts = judged(k8s_flows, k8s_policy_rules)
     allowed = pd.Series([one.allowed for one in verdicts], index=k8s_flows.index, dtype=bool)
     rows = k8s_flows.assign(why=[one.why for one in verdicts])
     return rows.assign(server=rows.server_pod.where(rows.server_pod != "", rows.server_address))[~allowed]
-
-
-def _policies(rules: pd.DataFrame, instance: str) -> Iterator[Policy]:
-    for row in rules[rules.instance == instance].itertuples():
-        yield Policy(row.namespace, row.name, row.direction, json.loads(row.selector), json.loads(row.rules))
-
-
-def _end(row, side: str) -> End:
-    """One of the two ends of a row of k8s_flows."""
-    value = {name: getattr(row, f"{side}_{name}") for name in ("pod", "address", "namespace", "host_network")}
-    return End(
-        value["pod"] or value["address"],
-        value["address"],
-        value["namespace"],
-        _labels(getattr(row, f"{side}_labels")),
-        _labels(getattr(row, f"{side}_namespace_labels")),
-        _ports(row.server_ports) if side == "server" else {},
-        value["host_network"],
-    )
-
-
-def _labels(words: str) -> dict[str, str]:
-    """`app=api,tier=front`: neither a name nor a value can hold `=` or `,`."""
-    return dict(pair.split("=") for pair in words.split(",")) if words else {}
-
-
-def _ports(words: str) -> dict[tuple[str, str], int]:
-    """`http:8080/TCP, dns:53/UDP`."""
-    parts = (one.replace("/", ":").split(":") for one in words.split(", ")) if words else ()
-    return {(name, protocol): int(number) for name, number, protocol in parts}

@@ -219,6 +219,6 @@ def asked_of_kubernetes() -> dict[tuple[str, str], set[str]]:
 
 def load() -> dict[str, Source]:
     """Every source, in the order in which they are asked: first what is lost soonest."""
-    from nl_forensics.sources import kubernetes, pgbouncer, postgres, prometheus, redis, systems  # noqa: F401
+    from nl_forensics.sources import dns, kubernetes, pgbouncer, postgres, probe, prometheus, redis, systems  # noqa: F401
 
     return SOURCES

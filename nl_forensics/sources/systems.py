@@ -7,6 +7,8 @@ PORT_FORWARD = Permission(
     adds="systems that are reached `via: {port_forward: …}`",
 )
 
+TELL_THEMSELVES = ("probe",)  # whether they answer is what their own sources are about
+
 
 @source(
     columns={

@@ -4,7 +4,7 @@ import time
 
 from nl_forensics import permissions
 from tests.record.postgres_stories import SETTLED_S
-from tests.record.stories import KUBERNETES, story
+from tests.record.stories import DNS, KUBERNETES, PROBE, story
 from tests.stack import postgres, redis
 from tests.stack.kubernetes.cluster import cluster
 from tests.stack.load import load
@@ -33,4 +33,4 @@ def blind(stage):
         nodes.revoke("left")
         time.sleep(TOKEN_CACHE_S)
         addresses = {"NL_POSTGRES_DSN": database.dsn(password=old), "NL_REDIS_URL": cache.url(password=old)}
-        stage.record(addresses | {KUBERNETES: str(kubeconfig)})
+        stage.record(addresses | {KUBERNETES: str(kubeconfig), PROBE: "", DNS: ""})

@@ -80,6 +80,30 @@ CONTAINER_SERIES = {of_container("container_memory_working_set_bytes", app): Gau
 }
 
 
+# What CoreDNS says; the tests' own DNS says nothing.
+DNS = {"job": "coredns", "instance": "10.96.0.10:9153"}
+DNS_BUCKETS_S = tuple(0.00025 * 2**number for number in range(16))
+
+
+def dns_answers(rcode: str) -> str:
+    return f'coredns_dns_responses_total{{server="dns://:53",zone=".",view="",rcode="{rcode}",plugin="kubernetes"}}'
+
+
+def dns_bucket(le: float | str) -> str:
+    return f'coredns_dns_request_duration_seconds_bucket{{server="dns://:53",zone=".",view="",le="{le}"}}'
+
+
+DNS_SERIES = {
+    dns_answers("NOERROR"): Counter(20),
+    dns_answers("NXDOMAIN"): Counter(30),
+    dns_answers("SERVFAIL"): Counter(0, start=3),
+    "coredns_panics_total": Counter(0, start=0),
+    # Half of the answers within a quarter of a millisecond, all of them within four.
+    **{dns_bucket(le): Counter(50 if le >= 0.004 else 25, 0) for le in DNS_BUCKETS_S},
+    dns_bucket("+Inf"): Counter(50, 0),
+}
+
+
 def of_database(series: str) -> str:
     """The name of a series of pg_stat_database, with its labels."""
     return next(name for name in history.POSTGRES_SERIES if name.startswith(f"{series}{{"))
@@ -107,6 +131,7 @@ def past(minutes: float = 0, postgres=UNCHANGED, replica=UNCHANGED, redis=UNCHAN
         (history.REDIS, history.REDIS_SERIES, redis),
         (VOLUMES, VOLUME_SERIES, volumes),
         (CONTAINERS, CONTAINER_SERIES, UNCHANGED),
+        (DNS, DNS_SERIES, UNCHANGED),
     )
     instances = [(target, _turned(shapes, after, minutes)) for target, shapes, after in told]
     instances += history.SERVICES

@@ -21,6 +21,7 @@ check must then find a problem.
 
 import importlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -35,7 +36,8 @@ from nl_forensics.platform import Platform
 from nl_forensics.redact import Redactor
 from nl_forensics.sources import Partial, Proof
 from nl_forensics.worker import readings
-from tests.stack import pgbouncer, postgres, prometheus, redis
+from tests.stack import pgbouncer, postgres, prometheus, redis, tls
+from tests.stack.kubernetes import dns
 from tests.stack.kubernetes.cluster import cluster
 
 FOLDER = Path(__file__).parent.parent / "specimens"
@@ -45,9 +47,11 @@ MODULES = (
     "redis",
     "prometheus",
     "services",
+    "dns",
     "monitoring",
     "pgbouncer",
     "kubernetes",
+    "probe",
 )
 AT_ONCE = timedelta(0)
 WINDOW = timedelta(minutes=30)
@@ -156,12 +160,28 @@ def _kubernetes() -> Iterator[tuple]:
         yield server, str(server.kubeconfig())
 
 
+@contextmanager
+def _probe() -> Iterator[tuple]:
+    """A server that is well, with a certificate of an authority that we trust."""
+    os.environ["SSL_CERT_FILE"] = str(tls.our_authority().root)
+    with tls.serving(tls.our_authority().chain("localhost")) as server:
+        yield server, server.url()
+
+
+@contextmanager
+def _dns() -> Iterator[tuple]:
+    with dns.serving(auth_service="10.96.254.1") as server:
+        yield server, server.address
+
+
 SERVERS = {
     "postgres": _postgres,
     "pgbouncer": _pgbouncer,
     "redis": _redis,
     "prometheus": _prometheus,
     "kubernetes": _kubernetes,
+    "probe": _probe,
+    "dns": _dns,
 }
 
 

@@ -39,6 +39,7 @@ from tests.stack.kubernetes.real_node import NAME
 from tests.stack.load import load
 from tests.stack.neurallog.neurallog import NeuralLog, neurallog
 from tests.stack.stack import Stack, stack
+from tests.stack.tls import our_authority
 
 FOLDER = Path(__file__).parent.parent / "stories"
 DEMO = "demo"  # the story that ships with the package, in nl_forensics/demo
@@ -48,8 +49,8 @@ LASTING_S = 2 * 3600  # of the load, at most
 METRICS_WITHIN_S = 90
 UP = timedelta(days=9)
 OPTIONAL_GRANT = "GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO nl_forensics"
-KUBERNETES = "KUBECONFIG"
-ENDPOINTS = (KUBERNETES, "NL_POSTGRES_DSN", "NL_PGBOUNCER_DSN", "NL_REDIS_URL", "NL_PROMETHEUS_URL")
+KUBERNETES, PROBE, DNS = "KUBECONFIG", "NL_API_URL", "NL_CLUSTER_DNS"
+ENDPOINTS = (KUBERNETES, PROBE, DNS, "NL_POSTGRES_DSN", "NL_PGBOUNCER_DSN", "NL_REDIS_URL", "NL_PROMETHEUS_URL")
 # The same pseudonyms at each recording, whoever records.
 KEY = b"the key of the recorded stories\n"
 
@@ -150,7 +151,7 @@ class Stage:
         standbys   more instances of PostgreSQL by name, with the environment variables of their addresses
         budget     what differs from the platform's
 
-        Where the environment has no cluster, the platform has none, and no services in it.
+        Where the environment has no cluster, the platform has none, and no services in it; nor an address to probe, or a DNS.
         """
         end = now()
         start, before = since or end - WINDOW, timedelta(hours=2)
@@ -166,6 +167,9 @@ class Stage:
         platform["budget"] |= budget or {}
         if KUBERNETES not in environment:
             platform["systems"]["kubernetes"], platform["metrics"] = "absent", {}
+        for system, variable in (("probe", PROBE), ("dns", DNS)):
+            if variable not in environment:
+                platform["systems"][system] = "absent"
         parameters = Parameters.model_validate({"incident": question | incident, "platform": platform})
         with _recorder(environment):
             recorded = collect.collect(self.folder, parameters)
@@ -201,7 +205,8 @@ def _recorder(environment: Mapping[str, str]) -> Iterator[None]:
         before = dict(os.environ)
         for name in ENDPOINTS:
             os.environ.pop(name, None)
-        os.environ.update(environment, NL_FORENSICS_ACTOR="recorder", NL_FORENSICS_HOME=home)
+        trusted = str(our_authority().root)
+        os.environ.update(environment, NL_FORENSICS_ACTOR="recorder", NL_FORENSICS_HOME=home, SSL_CERT_FILE=trusted)
         try:
             yield
         finally:

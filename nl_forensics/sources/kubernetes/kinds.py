@@ -98,6 +98,12 @@ def _custom(one: dict) -> dict:
     return one
 
 
+def _certificate(one: dict) -> dict:
+    """What a Certificate of cert-manager asks for holds no secret: names, and who issues it."""
+    _without_fields(one)["metadata"].pop("annotations", None)
+    return one
+
+
 NAMESPACES = Kind("", "v1", "namespaces", False)
 NODES = Kind("", "v1", "nodes", False)
 PODS = Kind("", "v1", "pods", keep=_pod)
@@ -139,6 +145,8 @@ NODE_METRICS = Kind("metrics.k8s.io", "v1beta1", "nodes", False)
 POD_METRICS = Kind("metrics.k8s.io", "v1beta1", "pods")
 RULES_REVIEWS = Kind("authorization.k8s.io", "v1", "selfsubjectrulesreviews", False)
 ACCESS_REVIEWS = Kind("authorization.k8s.io", "v1", "selfsubjectaccessreviews", False)
+
+CERTIFICATES = Kind("cert-manager.io", "v1", "certificates", keep=_certificate)
 
 # Objects that others defined: listed where this cluster knows their group, in the version that it prefers.
 CUSTOM = tuple(

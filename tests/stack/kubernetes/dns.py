@@ -2,6 +2,11 @@
 
 import asyncio
 import struct
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from tests.stack.process import HOST
 
 DOMAIN = "svc.cluster.local"
 A, ANY = 1, 255
@@ -44,3 +49,39 @@ class Protocol(asyncio.DatagramProtocol):
 
     def datagram_received(self, query, sender):
         self.transport.sendto(answer(query, self.look()), sender)
+
+
+@dataclass
+class Served:
+    """Names and their addresses as they are answered now, and where."""
+
+    names: dict[str, list[str]]
+    port: int = 0
+
+    @property
+    def address(self):
+        return f"{HOST}:{self.port}"
+
+
+@contextmanager
+def serving(**services):
+    """A server of its own on loopback: `auth_service="10.96.0.7"` is in the namespace neurallog-system."""
+    names = {f"{name.replace('_', '-')}.neurallog-system.{DOMAIN}": [address] for name, address in services.items()}
+    served, loop = Served({f"kubernetes.default.{DOMAIN}": ["10.96.0.1"]} | names), asyncio.new_event_loop()
+
+    async def listen():
+        made, _ = await loop.create_datagram_endpoint(lambda: Protocol(lambda: served.names), (HOST, 0))
+        return made
+
+    transport = loop.run_until_complete(listen())
+    served.port = transport.get_extra_info("sockname")[1]
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield served
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        transport.close()
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()

@@ -17,6 +17,7 @@ from tests.stack.neurallog import discovery, manifests, traffic
 from tests.stack.neurallog.manifests import DATA, OPERATOR, OPERATOR_SYSTEM, PORT, SYSTEM, thing
 from tests.stack.process import HOST
 from tests.stack.stack import Stack
+from tests.stack.tls import Server, our_authority, serving
 
 TENANTS = ("acme", "globex", "initech")  # in the database, too: numbers 1, 2, 3
 API_KEYS = 60  # of schema.sql: key n belongs to tenant 1 + n % 20
@@ -46,11 +47,13 @@ class NeuralLog:
     servers: Stack
     cluster: Cluster
     tenants: tuple[str, ...]
+    door: Server
 
     def environment(self):
         """The environment variables that nl-forensics needs; they hold passwords."""
         kubeconfig = self.cluster.kubeconfig("nl-forensics", permissions.kubernetes_rules())
-        return {**self.servers.environment(), "KUBECONFIG": str(kubeconfig)}
+        inside = {"KUBECONFIG": str(kubeconfig), "NL_CLUSTER_DNS": self.cluster.addresses.dns}
+        return {**self.servers.environment(), **inside, "NL_API_URL": self.door.url()}
 
     def traffic(self, **how):
         """Customers' requests until the end of `with`; see traffic.py."""
@@ -86,8 +89,17 @@ class NeuralLog:
 
 @contextmanager
 def neurallog(servers, cluster, tenants=TENANTS):
-    """Run the platform on a cluster with a real node, on the servers of a stack; Prometheus scrapes it from then on."""
-    running = NeuralLog(servers, cluster, tuple(tenants))
+    """Run the platform on a cluster with a real node, on the servers of a stack; Prometheus scrapes it from then on.
+
+    Its door is what stands for a load balancer: it ends TLS, and is no part of the cluster.
+    """
+    with serving(our_authority().chain("localhost")) as door:
+        running = NeuralLog(servers, cluster, tuple(tenants), door)
+        yield from _started(running)
+
+
+def _started(running):
+    servers, cluster, tenants = running.servers, running.cluster, running.tenants
     for app in manifests.PROGRAMS:
         cluster.processes["containerd"].add_image(manifests.image(app))
     _name_tenants(servers, tenants)
