@@ -249,7 +249,7 @@ def check(
 
 def load() -> dict[str, Check]:
     """Every check, by name."""
-    from nl_forensics.checks import kubernetes, pgbouncer, postgres, prometheus, redis, systems  # noqa: F401
+    from nl_forensics.checks import kubernetes, monitoring, pgbouncer, postgres, prometheus, redis, systems  # noqa: F401
 
     return CHECKS
 

@@ -39,7 +39,7 @@ from tests.stack import pgbouncer, postgres, prometheus, redis
 from tests.stack.kubernetes.cluster import cluster
 
 FOLDER = Path(__file__).parent.parent / "specimens"
-MODULES = ("postgres_sessions", "postgres_tables", "redis", "prometheus", "pgbouncer", "kubernetes")
+MODULES = ("postgres_sessions", "postgres_tables", "redis", "prometheus", "monitoring", "pgbouncer", "kubernetes")
 AT_ONCE = timedelta(0)
 
 
@@ -155,10 +155,10 @@ SERVERS = {
 def record(one: Specimen, server, system: str, address: str) -> Path:
     """Make the fault, ask the sources, and write what they answered. `address`: of the role that asks."""
     platform = Platform.model_validate(read_yaml(shipped("platforms/neurallog.yaml")))
-    now = datetime.now(UTC)
-    incident = Incident(id="specimen", start=(now - timedelta(minutes=30)).isoformat(), end=now.isoformat())
     endpoint = platform.systems.instances(system)["main"]
     with one.fault(server):
+        now = datetime.now(UTC)
+        incident = Incident(id="specimen", start=(now - timedelta(minutes=30)).isoformat(), end=now.isoformat())
         link = open_link(system, address, endpoint, platform.budget)
         try:
             answers = {name: _answer(one, name, link, incident, platform) for name in one.sources}

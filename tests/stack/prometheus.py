@@ -1,6 +1,7 @@
 """Prometheus, scraping the exporters, with a past that was written before it started."""
 
 import json
+import signal
 import time
 from dataclasses import dataclass
 
@@ -38,6 +39,15 @@ class Prometheus(Process):
             return requests.get(f"{self.url}/-/ready", timeout=1).ok
         except requests.RequestException:
             return False
+
+    def load(self, rules):
+        """Replace the rules, {"groups": [...]}, while it runs."""
+        (self.folder / "rules.json").write_text(json.dumps(rules))
+        self.reload()
+
+    def reload(self):
+        """Let it read its configuration again."""
+        self.popen.send_signal(signal.SIGHUP)
 
     def query(self, promql):
         """The instant vector of an expression, now."""
@@ -79,7 +89,7 @@ def start(targets=(), history="", rules=None, interval_s=1):
     if rules:
         (folder / "rules.json").write_text(json.dumps(rules))
     configuration = folder / "prometheus.json"  # JSON is YAML
-    configuration.write_text(json.dumps(_configuration([*targets, _itself(port)], bool(rules), interval_s)))
+    configuration.write_text(json.dumps(_configuration([*targets, _itself(port)], interval_s)))
     command = [
         program("prometheus"),
         f"--config.file={configuration}",
@@ -94,7 +104,7 @@ def _itself(port):
     return Target("prometheus", "prometheus-0:9090", port)
 
 
-def _configuration(targets, rules, interval_s):
+def _configuration(targets, interval_s):
     def scrape(job):
         return {
             "job_name": job,
@@ -109,6 +119,6 @@ def _configuration(targets, rules, interval_s):
     interval = f"{interval_s}s"
     return {
         "global": {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval},
-        "rule_files": ["rules.json"] if rules else [],
+        "rule_files": ["rules.json"],
         "scrape_configs": [scrape(job) for job in sorted({target.job for target in targets})],
     }

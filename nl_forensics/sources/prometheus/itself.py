@@ -68,9 +68,10 @@ def prom_targets(prometheus):
         "evaluation_s": "float64",
         "interval_s": "float64",
         "for_s": "float64",
+        "keep_firing_s": "float64",
         "severity": "str",
     },
-    nullable=("state", "evaluated_at", "for_s"),
+    nullable=("state", "evaluated_at", "for_s", "keep_firing_s"),
     covers="now",
     needs=Permission(prometheus="/api/v1/rules"),
 )
@@ -80,7 +81,8 @@ def prom_rules(prometheus):
     kind           `alerting` or `recording`
     state          of an alerting rule: `inactive`, `pending` or `firing`
     health         `ok`, `err`, or `unknown` before the first evaluation
-    evaluation_s   how long the last evaluation took; interval_s: how often its group is evaluated; for_s: how long before it fires
+    evaluation_s   how long the last evaluation took; interval_s: how often its group is evaluated
+    for_s          how long before it fires; keep_firing_s: how long after its expression gives nothing any more
     severity       the label of that name, "" where there is none
     """
     groups = prometheus.get("/api/v1/rules")["groups"]
@@ -99,6 +101,7 @@ def prom_rules(prometheus):
                 "evaluation_s": rule["evaluationTime"],
                 "interval_s": group["interval"],
                 "for_s": rule.get("duration"),
+                "keep_firing_s": rule.get("keepFiringFor"),
                 "severity": rule.get("labels", {}).get("severity", ""),
             }
 

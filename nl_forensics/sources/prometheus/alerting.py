@@ -1,0 +1,251 @@
+"""The alerts of the incident: when they were firing, and when, by the expressions of their rules, they should have been."""
+
+import json
+import math
+import re
+import time
+from collections.abc import Iterator
+from datetime import UTC as utc
+from datetime import datetime
+
+import pandas as pd
+
+from nl_forensics.errors import BadAnswer
+from nl_forensics.sources import UTC, Partial, Permission, Proof, source
+from nl_forensics.sources.prometheus.firing import OWN_LABELS, TOLERANCE, Due, Rule, stretches, within
+
+SMALLEST_STEP_S = 15
+ALIVE_S = 150  # without a sample of any target for so long, Prometheus itself was not there
+ALIVE = "count(present_over_time(up[{alive_s:.0f}s]))"
+BREAK = 2.5  # evaluations without a sample
+AT_AN_END = re.compile(
+    r"@\s*(start|end)\s*\("
+)  # means each evaluation in a rule, and the whole range when a range is asked
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, utc)
+
+
+def _seconds(text: str) -> float:
+    return pd.Timestamp(text).timestamp()
+
+
+def _labels(labels) -> str:
+    return ",".join(f"{name}={value}" for name, value in sorted(labels))
+
+
+# --- What fired -------------------------------------------------------------------------------------------------------
+
+
+def _stretches_of(records: list[dict]) -> pd.DataFrame:
+    """Samples of ALERTS that follow one another are one row."""
+    rows = []
+    for record in records:
+        metric = record["metric"]
+        moments = pd.Series([float(at) for at, _ in record["values"]])
+        steps = moments.diff()
+        begins = steps.isna() | (steps > BREAK * (record["interval_s"] or steps.min()))
+        for _, part in moments.groupby(begins.cumsum()):
+            rows.append(
+                {
+                    "alert": metric["alertname"],
+                    "state": metric["alertstate"],
+                    "severity": metric.get("severity", ""),
+                    "labels": json.dumps({k: v for k, v in metric.items() if k not in OWN_LABELS}, sort_keys=True),
+                    "at": _moment(part.iloc[0]),
+                    "until": _moment(part.iloc[-1]),
+                }
+            )
+    return pd.DataFrame(rows, columns=["alert", "state", "severity", "labels", "at", "until"])
+
+
+@source(
+    parse=_stretches_of,
+    columns={"alert": "str", "state": "str", "severity": "str", "labels": "str", "at": UTC, "until": UTC},
+    covers="window",
+    needs=Permission(prometheus="/api/v1/query /api/v1/rules"),
+)
+def prom_alert_history(prometheus, incident):
+    """What was alerting during the incident; one row per alert, state, and stretch without a break.
+
+    state    `pending` or `firing`
+    labels   all but name and state, as JSON
+    at       the first evaluation of the stretch that lies in the incident, UTC; until: the last one
+
+    From the series ALERTS, which Prometheus writes at each evaluation of a rule: what an Alertmanager silenced is in it, too.
+    """
+    answer = prometheus.instant(f"ALERTS[{incident.seconds:.0f}s]", incident.end)
+    yield from (Partial(f"Prometheus warns: {warning}") for warning in answer["warnings"])
+    groups = prometheus.get("/api/v1/rules?type=alert")["groups"]
+    intervals = {rule["name"]: group["interval"] for group in groups for rule in group["rules"]}
+    yield Proof(f"Prometheus was asked for ALERTS, and has {len(intervals)} alerts by name")
+    for found in answer["result"]:
+        yield {"interval_s": intervals.get(found["metric"]["alertname"]), **found}
+
+
+# --- What should have fired -------------------------------------------------------------------------------------------
+
+
+def _parse_due(records: list[dict]) -> pd.DataFrame:
+    rows = [row for record in records if "rule" in record for row in _rows_of(record, records[0])]
+    return pd.DataFrame(rows, columns=list(DUE))
+
+
+def _rows_of(record: dict, server: dict) -> Iterator[dict]:
+    """One row for each stretch in which the rule's alerts were due."""
+    rule = Rule(**{name: record[name] for name in ("interval_s", "for_s", "keep_s", "loaded_s", "labels")})
+    steps = [record["first_s"] + number * rule.interval_s for number in range(record["evaluations"])]
+    truth: dict = {}
+    for series in record["series"]:
+        there = {round((float(at) - steps[0]) / rule.interval_s) for at, _ in series["values"]}
+        truth.setdefault(rule.alert_of(series["metric"]), set()).update(steps[place] for place in there)
+    fired: dict = {}
+    for series in record["alerts"]:
+        fired.setdefault(rule.comparable(series["metric"]), []).extend(float(at) for at, _ in series["values"])
+    had_data = sorted(float(at) for series in server["alive"] for at, _ in series["values"])
+    alive = {at for at in steps if within(had_data, at - server["step_s"], at + server["step_s"])}
+    seen = {alert: sorted(moments) for alert, moments in fired.items()}
+    for due in stretches(rule, steps, alive, truth, seen, record["start_s"]):
+        yield {name: record[name] for name in ("group", "rule", "severity", "last_error", "for_s")} | _row(due)
+
+
+def _row(due: Due) -> dict:
+    first, last = due.missed or (None, None)
+    return {
+        "labels": _labels(due.alert),
+        "at": _moment(due.first_s),
+        "until": _moment(due.last_s),
+        "evaluations": due.evaluations,
+        "fired": due.fired,
+        "fired_at": _moment(due.fired_s),
+        "missed_at": _moment(first),
+        "missed_until": _moment(last),
+    }
+
+
+DUE = {
+    "group": "str",
+    "rule": "str",
+    "severity": "str",
+    "labels": "str",
+    "for_s": "float64",
+    "last_error": "str",
+    "at": UTC,
+    "until": UTC,
+    "evaluations": "Int64",
+    "fired": "boolean",
+    "fired_at": UTC,
+    "missed_at": UTC,
+    "missed_until": UTC,
+}
+
+
+@source(
+    parse=_parse_due,
+    columns=DUE,
+    nullable=("fired_at", "missed_at", "missed_until"),
+    covers="window",
+    needs=Permission(prometheus="/api/v1/rules /api/v1/query_range /api/v1/query /api/v1/status/runtimeinfo"),
+    hole="Prometheus read its rules or started only later, had no data then, or the alert was due for one or two evaluations:"
+    " look at prom_alert_history",
+)
+def prom_rule_series(prometheus, incident, platform):
+    """When alerts should have been firing: each alerting rule's own expression, asked at each moment at which it is evaluated.
+
+    labels       of the alert, without its name and those that a template makes
+    at, until    the first and the last evaluation of a stretch in which it should have been firing, its `for` counted, UTC
+    fired        whether it was, by the series ALERTS; null where that can't be decided
+    fired_at     the first evaluation of the stretch at which it was firing
+    missed_at, missed_until   the longest part in which it should have been, and was not
+    last_error   of the rule's last evaluation, "" when it succeeded
+
+    A rule as it is today is asked: what lies before Prometheus last read its configuration, or started, proves nothing missed. A rule
+    that is evaluated more often than `budget.prometheus_points` allows is not asked.
+    """
+    rules = [(group, rule) for group in prometheus.get("/api/v1/rules?type=alert")["groups"] for rule in group["rules"]]
+    asked = rules[: platform.budget.prometheus_rules]
+    yield _alive(prometheus, incident, max((_before_s(*each) for each in asked), default=0), platform.budget)
+    if len(rules) > len(asked):
+        yield Partial(f"{len(rules) - len(asked)} alerting rules of {len(rules)}", "raise budget.prometheus_rules")
+    running = prometheus.get("/api/v1/status/runtimeinfo")
+    loaded_s = max(_seconds(running["startTime"]), _seconds(running["lastConfigTime"]))
+    now_s = time.time() + prometheus.clock.offset_s
+    for group, rule in asked:
+        last_s = min(incident.end.timestamp(), now_s - TOLERANCE * group["interval"])
+        found = _Question(group, rule, incident.start.timestamp(), last_s)
+        yield from found.asked(prometheus, loaded_s, platform.budget.prometheus_points)
+    yield Proof(f"the expressions of {len(asked)} alerting rules were asked")
+
+
+def _before_s(group: dict, rule: dict) -> float:
+    """How long before a moment one must look to know what is pending or firing then."""
+    return rule["duration"] + rule.get("keepFiringFor", 0) + (TOLERANCE + 1) * group["interval"]
+
+
+def _alive(prometheus, incident, before_s: float, budget) -> dict:
+    """When Prometheus had data at all."""
+    whole_s = before_s + incident.seconds
+    step_s = max(SMALLEST_STEP_S, math.ceil(whole_s / budget.prometheus_points))
+    first_s, last_s = incident.start.timestamp() - before_s, incident.end.timestamp() + step_s
+    answer = prometheus.steps(ALIVE.format(alive_s=ALIVE_S), first_s, last_s, step_s)
+    return {"step_s": step_s, "alive": answer["result"]}
+
+
+class _Question:
+    """One rule, over the window and so far before it that what was pending then is known."""
+
+    def __init__(self, group: dict, rule: dict, start_s: float, end_s: float):
+        self.group, self.rule, self.start_s = group, rule, start_s
+        self.interval_s = group["interval"]
+        self.name = f"rule {rule['name']} of {group['name']}"
+        phase = _seconds(group.get("lastEvaluation") or rule["lastEvaluation"]) % self.interval_s
+        first_s = start_s - _before_s(group, rule)
+        self.first_s = first_s + (phase - first_s) % self.interval_s
+        self.evaluations = int((end_s - self.first_s) // self.interval_s) + 1
+        self.last_s = self.first_s + (self.evaluations - 1) * self.interval_s
+
+    def asked(self, prometheus, loaded_s: float, most: int) -> Iterator:
+        """The record of the answers; or what stands against asking."""
+        if self.evaluations > most:
+            closes = "raise budget.prometheus_points, or ask about a shorter time"
+            yield Partial(f"{self.name}: {self.evaluations} evaluations", closes)
+        elif AT_AN_END.search(self.rule["query"]):
+            yield Partial(f"{self.name}: what its expression takes `@ start()` or `@ end()` can't be asked over a time")
+        else:
+            yield from self._answers(prometheus, loaded_s)
+
+    def _answers(self, prometheus, loaded_s: float) -> Iterator:
+        try:
+            found = prometheus.steps(self.rule["query"], self.first_s, self.last_s, self.interval_s)
+            alerts = prometheus.instant(self._firing, datetime.fromtimestamp(self._seen_s, utc))
+        except BadAnswer as error:
+            yield Partial(f"{self.name}: {error}", "see whether Prometheus can evaluate it, on its page /rules")
+            return
+        yield from (Partial(f"{self.name}: Prometheus warns: {one}") for one in found["warnings"] + alerts["warnings"])
+        yield {
+            "group": self.group["name"],
+            "rule": self.rule["name"],
+            "severity": self.rule.get("labels", {}).get("severity", ""),
+            "last_error": self.rule.get("lastError", ""),
+            "labels": self.rule.get("labels", {}),
+            "for_s": self.rule["duration"],
+            "keep_s": self.rule.get("keepFiringFor", 0),
+            "interval_s": self.interval_s,
+            "loaded_s": loaded_s,
+            "start_s": self.start_s,
+            "first_s": self.first_s,
+            "evaluations": self.evaluations,
+            "series": found["result"],
+            "alerts": alerts["result"],
+        }
+
+    @property
+    def _seen_s(self) -> float:
+        return self.last_s + (TOLERANCE + 1) * self.interval_s
+
+    @property
+    def _firing(self) -> str:
+        """When it was firing, sample by sample."""
+        name, back_s = json.dumps(self.rule["name"], ensure_ascii=False), math.ceil(self._seen_s - self.first_s)
+        return f'ALERTS{{alertname={name},alertstate="firing"}}[{back_s}s]'

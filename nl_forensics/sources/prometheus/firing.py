@@ -1,0 +1,134 @@
+"""When an alert should have been firing: what Prometheus counts at each evaluation of a rule, counted again.
+
+A rule is evaluated every `interval_s`. A series that its expression returns is an alert: pending, then firing when it was there at
+every evaluation of `for_s`; it goes on firing for `keep_s` after the series went. What the templates in its labels would give is not
+computed: such labels are left out of the comparison with the alerts that there were.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple
+
+TOLERANCE = 2  # evaluations: a sample arrives a moment after the evaluation that would need it, and others do the rule's sending
+OWN_LABELS = ("__name__", "alertname", "alertstate")
+
+Labels = frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How an alerting rule counts. Times are epoch seconds.
+
+    loaded_s   since when Prometheus has these rules and their state for certain: when it last read its configuration, or started
+    """
+
+    interval_s: float
+    for_s: float
+    keep_s: float
+    loaded_s: float
+    labels: dict[str, str]
+
+    @property
+    def templated(self) -> set[str]:
+        return {name for name, value in self.labels.items() if "{{" in value}
+
+    def alert_of(self, series: dict[str, str]) -> Labels:
+        """The labels of the alert that a series of the expression becomes."""
+        return self.comparable(series | self.labels)
+
+    def comparable(self, labels: dict[str, str]) -> Labels:
+        """Without the labels that all alerts have, those that a template makes, and empty ones."""
+        left_out = {*OWN_LABELS, *self.templated}
+        return frozenset((name, value) for name, value in labels.items() if value and name not in left_out)
+
+
+class Due(NamedTuple):
+    """A stretch in which an alert should have been firing. Times are epoch seconds.
+
+    fired      whether it was; null where that can't be decided
+    missed     the first and the last evaluation at which it should have been firing and was not; null when it always was
+    """
+
+    alert: Labels
+    first_s: float
+    last_s: float
+    evaluations: int
+    fired: bool | None
+    fired_s: float | None
+    missed: tuple[float, float] | None
+
+
+def stretches(
+    rule: Rule,
+    steps: list[float],
+    alive: set[float],
+    truth: dict[Labels, set[float]],
+    fired: dict[Labels, list[float]],
+    start_s: float,
+) -> Iterator[Due]:
+    """Every stretch from `start_s` on in which an alert of the rule should have been firing.
+
+    steps   the moments of evaluation, from before `start_s`, so that what was pending then is known
+    alive   those at which Prometheus had data at all
+    truth   at which of them the expression returned a series, by alert
+    fired   when each alert was seen firing, in order
+    """
+    sure = [at for at in steps if at >= rule.loaded_s and at in alive]
+    for alert, true in truth.items():
+        possible = firing(rule, [at for at in steps if at in alive], true, since_ever=True)
+        # What happened in a hole is not known, so after it the count begins anew.
+        certain = {at for part in _runs(sure, rule.interval_s) for at in firing(rule, part, true)}
+        due = [at for at in steps if at >= start_s and at in possible]
+        for run in _runs(due, rule.interval_s):
+            yield _judged(rule, alert, run, certain, fired.get(alert, []))
+
+
+def firing(rule: Rule, steps: list[float], true: set[float], since_ever: bool = False) -> set[float]:
+    """At which evaluations an alert is firing whose series is there at those in `true`.
+
+    since_ever   a series that is there at the first of them may have been there for as long as one likes
+    """
+    found, is_firing = set(), False
+    active: float | None = None
+    gone: float | None = None
+    for number, at in enumerate(steps):
+        if at in true:
+            if active is None:
+                active = float("-inf") if since_ever and number == 0 else at
+            is_firing, gone = is_firing or at - active >= rule.for_s, None
+        else:
+            gone = at if gone is None else gone
+            if not (is_firing and at - gone < rule.keep_s):
+                is_firing, active = False, None
+        if is_firing:
+            found.add(at)
+    return found
+
+
+def _runs(steps: list[float], interval_s: float) -> Iterator[list[float]]:
+    """Steps that follow one another."""
+    for _, run in groupby(enumerate(steps), key=lambda place: round((place[1] - steps[0]) / interval_s) - place[0]):
+        yield [at for _, at in run]
+
+
+def _judged(rule: Rule, alert: Labels, run: list[float], certain: set[float], fired: list[float]) -> Due:
+    """Hold a stretch against when the alert was seen firing."""
+    reach = (TOLERANCE + 0.5) * rule.interval_s
+    missed = [at for at in run if not within(fired, at - reach, at + reach)]
+    seen = len(missed) < len(run)
+    proven = max(_runs([at for at in missed if at in certain], rule.interval_s), key=len, default=[])
+    verdict: bool | None = True
+    if len(proven) > TOLERANCE:
+        verdict = False
+    elif len(missed) > TOLERANCE or not seen:
+        verdict = None
+    first = next((at for at in fired if run[0] - reach <= at <= run[-1] + reach), None)
+    return Due(alert, run[0], run[-1], len(run), verdict, first, (proven[0], proven[-1]) if verdict is False else None)
+
+
+def within(moments: list[float], first: float, last: float) -> bool:
+    """Whether one of the moments, which are in order, lies between two others."""
+    place = bisect_left(moments, first)
+    return place < len(moments) and moments[place] <= last
