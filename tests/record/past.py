@@ -92,7 +92,7 @@ def past(minutes: float = 0, postgres=UNCHANGED, replica=UNCHANGED, redis=UNCHAN
         (VOLUMES, VOLUME_SERIES, volumes),
     )
     instances = [(target, _turned(shapes, after, minutes)) for target, shapes, after in told]
-    return history.healthy(HOURS, instances=instances)
+    return history.healthy(HOURS, instances=[*instances, *history.WATCHED])
 
 
 def _turned(shapes: Mapping, after: Mapping, minutes: float) -> dict:

@@ -1,0 +1,26 @@
+"""Grafana, by its HTTP API. A token of a service account is given as a password: `https://api_key:TOKEN@host`."""
+
+from nl_forensics.connect.http import JsonLink, base_of
+from nl_forensics.errors import BadAnswer
+from nl_forensics.platform import Budget, Endpoint
+
+HEALTH = "/api/health"
+UNHEALTHY = (503,)
+
+
+def connect(address: str, endpoint: Endpoint, budget: Budget) -> "GrafanaLink":
+    """Ask one Grafana who it is."""
+    return GrafanaLink(base_of(address, "a Grafana", "https://api_key:TOKEN@host/prefix"), budget)
+
+
+class GrafanaLink(JsonLink):
+    """The HTTP API of one Grafana, read only."""
+
+    def __init__(self, url: str, budget: Budget):
+        super().__init__("Grafana", url, budget)
+        health = self.get(HEALTH, also=UNHEALTHY)
+        if not isinstance(health, dict) or "database" not in health:
+            raise BadAnswer("the JSON is not that of Grafana", "check the address, with its path prefix")
+        self.identity = {"version": health.get("version", "")}
+        self.clock = self.measured_clock(HEALTH)
+        self.settle(budget)
