@@ -3,9 +3,8 @@
 Each row that breaks a rule is one stretch: from the first step that broke it (`at`) to the last (`until`), with the worst value.
 """
 
-import pandas as pd
-
 from nl_forensics.checks import check
+from nl_forensics.checks.stretches import during, stretches
 from nl_forensics.checks.wording import in_seconds
 
 SECTION = "05"
@@ -14,24 +13,6 @@ TARGET = ["instance", "target"]
 VOLUME = ["instance", "target", "namespace", "volume"]
 DAY_S = 86_400
 GB = 1024**3
-
-
-def _during(table: pd.DataFrame) -> pd.DataFrame:
-    """The steps of the incident; those of the baseline are there for comparison."""
-    return table[table.window == "incident"]
-
-
-def _stretches(broken: pd.DataFrame, by: list[str], worst: str, most: bool = True) -> pd.DataFrame:
-    """One row per subject: the step with the worst value; `at` the first and `until` the last step that broke the rule; `span` in words."""
-    ordered = broken.sort_values(worst, ascending=not most).rename(columns={"at": "worst_at"})
-    times = ordered.groupby(by).worst_at
-    ordered = ordered.assign(at=times.transform("min"), until=times.transform("max"), steps=times.transform("size"))
-    rows = ordered.drop_duplicates(by)
-    return rows.assign(span=[_span(first, last) for first, last in zip(rows["at"], rows.until, strict=True)])
-
-
-def _span(first: pd.Timestamp, last: pd.Timestamp) -> str:
-    return f"at {first:%H:%M:%S} UTC" if first == last else f"from {first:%H:%M:%S} to {last:%H:%M:%S} UTC"
 
 
 @check(
@@ -46,8 +27,8 @@ def postgres_was_up(prom_postgres_up):
 
     The exporter is a client like any other: where it got no connection, services got none either.
     """
-    table = _during(prom_postgres_up)
-    return _stretches(table[table.up < 1], TARGET, "up", most=False)
+    table = during(prom_postgres_up)
+    return stretches(table[table.up < 1], TARGET, "up", most=False)
 
 
 @check(
@@ -66,10 +47,10 @@ def connections_stayed_below_the_limit(
     75 and 90 %: Crunchy's pgmonitor and pg-healthcheck. Usable: without what is reserved for superusers.
     """
     steps = ["window", "at", *TARGET]
-    taken = _during(prom_postgres_connections).groupby([*steps, "asked_at"], as_index=False).connections.sum()
+    taken = during(prom_postgres_connections).groupby([*steps, "asked_at"], as_index=False).connections.sum()
     table = taken.merge(prom_postgres_slots[[*steps, "slots"]], on=steps)
     table = table.assign(used_ratio=table.connections / table.slots)
-    rows = _stretches(table[table.used_ratio >= max_ratio], TARGET, "used_ratio")
+    rows = stretches(table[table.used_ratio >= max_ratio], TARGET, "used_ratio")
     return rows.assign(severity=(rows.used_ratio >= critical_ratio).map({True: "critical", False: "high"}))
 
 
@@ -84,9 +65,9 @@ def postgres_had_no_deadlocks(prom_postgres_deadlocks, *, max_per_min=5, range_m
 
     Any is a note; more than 5 a minute (awesome-prometheus-alerts, mixin of postgres_exporter) is of medium severity.
     """
-    table = _during(prom_postgres_deadlocks)
+    table = during(prom_postgres_deadlocks)
     table = table.assign(per_min=table.deadlocks / range_min)
-    rows = _stretches(table[table.deadlocks >= 0.5], [*TARGET, "database"], "deadlocks")
+    rows = stretches(table[table.deadlocks >= 0.5], [*TARGET, "database"], "deadlocks")
     return rows.assign(severity=(rows.per_min > max_per_min).map({True: "medium", False: "note"}))
 
 
@@ -104,10 +85,10 @@ def no_transaction_lasted_long(prom_postgres_longest_transaction, *, max_s=3600,
     1 h: postgres-checkup; idle in transaction 300 and 900 s: Crunchy's pgmonitor. A backup may take its hour in peace: active ones are of
     medium severity only.
     """
-    table = _during(prom_postgres_longest_transaction)
+    table = during(prom_postgres_longest_transaction)
     idle = table.state.str.startswith("idle in transaction")
     table = table.assign(limit_s=idle.map({True: max_idle_s, False: max_s}))
-    rows = _stretches(table[table.longest_s > table.limit_s], [*TARGET, "state"], "longest_s")
+    rows = stretches(table[table.longest_s > table.limit_s], [*TARGET, "state"], "longest_s")
     bad = rows.state.str.startswith("idle in transaction") & (rows.longest_s > high_idle_s)
     return rows.assign(severity=bad.map({True: "high", False: "medium"}))
 
@@ -124,8 +105,8 @@ def replicas_kept_up(prom_postgres_replication_lag, *, max_s=5, critical_s=300, 
     5 s for 30 s: awesome-prometheus-alerts; 300 s: CloudNativePG. At least three steps, because a primary that writes nothing for a few
     seconds makes its replica look late.
     """
-    table = _during(prom_postgres_replication_lag)
-    rows = _stretches(table[table.lag_s > max_s], TARGET, "lag_s")
+    table = during(prom_postgres_replication_lag)
+    rows = stretches(table[table.lag_s > max_s], TARGET, "lag_s")
     rows = rows[rows.steps >= min_steps]
     return rows.assign(severity=(rows.lag_s > critical_s).map({True: "critical", False: "medium"}))
 
@@ -142,13 +123,13 @@ def queries_fit_into_work_mem(prom_postgres_temp, *, max_per_day_bytes=50 * GB):
 
     Sorts and hashes that do not fit into work_mem go to disk. 50 GB a day: pg_gather.
     """
-    table = _during(prom_postgres_temp)
+    table = during(prom_postgres_temp)
     by = [*TARGET, "database"]
     mean = table.groupby(by).temp_bytes_per_s.transform("mean")
     length_s = (table["at"].max() - table["at"].min()).total_seconds()
     table = table.assign(per_day_bytes=mean * DAY_S, written_bytes=mean * length_s)
     broken = table[(table.per_day_bytes > max_per_day_bytes) & (table.temp_bytes_per_s > 0)]
-    return _stretches(broken, by, "temp_bytes_per_s").sort_values("per_day_bytes", ascending=False)
+    return stretches(broken, by, "temp_bytes_per_s").sort_values("per_day_bytes", ascending=False)
 
 
 @check(
@@ -163,8 +144,8 @@ def redis_was_up(prom_redis_up):
 
     The exporter is a client like any other: where it got no answer, services got none either.
     """
-    table = _during(prom_redis_up)
-    return _stretches(table[table.up < 1], TARGET, "up", most=False)
+    table = during(prom_redis_up)
+    return stretches(table[table.up < 1], TARGET, "up", most=False)
 
 
 @check(
@@ -183,10 +164,10 @@ def redis_memory_stayed_below_its_limit(
     90 %: awesome-prometheus-alerts; 95 %: our own. An instance without maxmemory has no such limit.
     """
     steps = ["window", "at", *TARGET]
-    table = _during(prom_redis_memory).merge(prom_redis_memory_limit[[*steps, "limit_bytes"]], on=steps)
+    table = during(prom_redis_memory).merge(prom_redis_memory_limit[[*steps, "limit_bytes"]], on=steps)
     table = table[table.limit_bytes > 0]
     table = table.assign(used_ratio=table.used_bytes / table.limit_bytes)
-    rows = _stretches(table[table.used_ratio > max_ratio], TARGET, "used_ratio")
+    rows = stretches(table[table.used_ratio > max_ratio], TARGET, "used_ratio")
     return rows.assign(severity=(rows.used_ratio > critical_ratio).map({True: "critical", False: "high"}))
 
 
@@ -202,8 +183,8 @@ def redis_evicted_nothing(prom_redis_evictions):
 
     Evicted cache sends its load to the database; an evicted queue or usage counter is lost.
     """
-    table = _during(prom_redis_evictions)
-    return _stretches(table[table.evicted_keys >= 0.5], TARGET, "evicted_keys")
+    table = during(prom_redis_evictions)
+    return stretches(table[table.evicted_keys >= 0.5], TARGET, "evicted_keys")
 
 
 @check(
@@ -218,9 +199,9 @@ def redis_turned_nobody_away(prom_redis_rejected_connections, *, max_per_min=5, 
 
     They are refused at maxclients. 5 a minute: awesome-prometheus-alerts.
     """
-    table = _during(prom_redis_rejected_connections)
+    table = during(prom_redis_rejected_connections)
     broken = table[table.rejected_connections / range_min > max_per_min]
-    return _stretches(broken, TARGET, "rejected_connections")
+    return stretches(broken, TARGET, "rejected_connections")
 
 
 @check(
@@ -236,11 +217,11 @@ def redis_had_time_to_spare(prom_redis_command_time, *, max_ratio=0.8):
 
     It runs commands on one thread: near 100 % every command waits. 80 %: our own.
     """
-    table = _during(prom_redis_command_time).sort_values("busy_ratio", ascending=False)
+    table = during(prom_redis_command_time).sort_values("busy_ratio", ascending=False)
     steps = ["at", *TARGET]
     total = table.groupby(steps).busy_ratio.transform("sum")
     busiest = table.assign(command_ratio=table.busy_ratio, busy_ratio=total).drop_duplicates(steps)
-    return _stretches(busiest[busiest.busy_ratio > max_ratio], TARGET, "busy_ratio")
+    return stretches(busiest[busiest.busy_ratio > max_ratio], TARGET, "busy_ratio")
 
 
 @check(
@@ -256,7 +237,7 @@ def queues_drained(prom_redis_queue_depth, prom_redis_up, *, min_items=1000, max
     From its lowest point to its end; a queue below 1,000 items is short. Both values are our own. Where the exporter did not reach Redis,
     nothing is known of its queues.
     """
-    table = _during(prom_redis_queue_depth).sort_values("at")
+    table = during(prom_redis_queue_depth).sort_values("at")
     queues = table.groupby([*TARGET, "key"])
     table = table.assign(lowest=queues["items"].transform("min"), until=queues["at"].transform("max"))
     last = table[table["at"] == table.until]
@@ -289,12 +270,12 @@ def disks_do_not_fill(
     is high.
     """
     steps = ["window", "at", *VOLUME]
-    table = _during(prom_volume_available).merge(prom_volume_size[[*steps, "size_bytes"]], on=steps)
+    table = during(prom_volume_available).merge(prom_volume_size[[*steps, "size_bytes"]], on=steps)
     table = table.merge(prom_volume_growth[[*steps, "growth_bytes_per_s"]], on=steps, how="left")
     growing = table.growth_bytes_per_s.where(table.growth_bytes_per_s > 0)
     table = table.assign(free_ratio=table.available_bytes / table.size_bytes, left_s=table.available_bytes / growing)
     full, filling = table.free_ratio < critical_ratio, (table.free_ratio < min_ratio) & (table.left_s < full_in_s)
-    rows = _stretches(table[full | filling], VOLUME, "free_ratio", most=False)
+    rows = stretches(table[full | filling], VOLUME, "free_ratio", most=False)
     forecast = [f", full in {in_seconds(s)} at the pace of the last 6 h" if s < full_in_s else "" for s in rows.left_s]
     severity = (rows.free_ratio < critical_ratio).map({True: "critical", False: "high"})
     return rows.assign(forecast=forecast, severity=severity)

@@ -2,4 +2,4 @@
 
 # isort: off
 from nl_forensics.sources.kubernetes import events, pods, logs, workloads, batch, nodes, network, storage  # noqa: F401
-from nl_forensics.sources.kubernetes import quotas, config, identity, custom, api, changes  # noqa: F401
+from nl_forensics.sources.kubernetes import quotas, config, identity, custom, api, changes, scraping  # noqa: F401

@@ -2,4 +2,4 @@
 past that counters have; how full the volumes are; what Prometheus says of itself, and its alerts.
 """
 
-from nl_forensics.sources.prometheus import alerting, itself, postgres, redis, volumes  # noqa: F401
+from nl_forensics.sources.prometheus import alerting, health, itself, postgres, redis, volumes  # noqa: F401

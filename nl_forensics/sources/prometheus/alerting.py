@@ -49,6 +49,7 @@ def _stretches_of(records: list[dict]) -> pd.DataFrame:
         for _, part in moments.groupby(begins.cumsum()):
             rows.append(
                 {
+                    "window": record["window"],
                     "alert": metric["alertname"],
                     "state": metric["alertstate"],
                     "severity": metric.get("severity", ""),
@@ -57,31 +58,46 @@ def _stretches_of(records: list[dict]) -> pd.DataFrame:
                     "until": _moment(part.iloc[-1]),
                 }
             )
-    return pd.DataFrame(rows, columns=["alert", "state", "severity", "labels", "at", "until"])
+    return pd.DataFrame(rows, columns=list(HISTORY))
+
+
+HISTORY = {
+    "window": "str",
+    "alert": "str",
+    "state": "str",
+    "severity": "str",
+    "labels": "str",
+    "at": UTC,
+    "until": UTC,
+}
 
 
 @source(
     parse=_stretches_of,
-    columns={"alert": "str", "state": "str", "severity": "str", "labels": "str", "at": UTC, "until": UTC},
+    columns=HISTORY,
     covers="window",
     needs=Permission(prometheus="/api/v1/query /api/v1/rules"),
+    guide=("C122",),
 )
 def prom_alert_history(prometheus, incident):
-    """What was alerting during the incident; one row per alert, state, and stretch without a break.
+    """What was alerting during the incident and its baseline; one row per alert, state, and stretch without a break.
 
+    window   `incident` or `baseline`
     state    `pending` or `firing`
     labels   all but name and state, as JSON
-    at       the first evaluation of the stretch that lies in the incident, UTC; until: the last one
+    at       the first evaluation of the stretch that lies in the window, UTC; until: the last one
 
     From the series ALERTS, which Prometheus writes at each evaluation of a rule: what an Alertmanager silenced is in it, too.
     """
-    answer = prometheus.instant(f"ALERTS[{incident.seconds:.0f}s]", incident.end)
-    yield from (Partial(f"Prometheus warns: {warning}") for warning in answer["warnings"])
     groups = prometheus.get("/api/v1/rules?type=alert")["groups"]
     intervals = {rule["name"]: group["interval"] for group in groups for rule in group["rules"]}
     yield Proof(f"Prometheus was asked for ALERTS, and has {len(intervals)} alerts by name")
-    for found in answer["result"]:
-        yield {"interval_s": intervals.get(found["metric"]["alertname"]), **found}
+    for name, window in (("incident", incident), ("baseline", incident.baseline)):
+        if window:
+            answer = prometheus.instant(f"ALERTS[{window.seconds:.0f}s]", window.end)
+            yield from (Partial(f"{name}: Prometheus warns: {one}", window=name) for one in answer["warnings"])
+            for found in answer["result"]:
+                yield {"window": name, "interval_s": intervals.get(found["metric"]["alertname"]), **found}
 
 
 # --- What should have fired -------------------------------------------------------------------------------------------
@@ -147,6 +163,7 @@ DUE = {
     nullable=("fired_at", "missed_at", "missed_until"),
     covers="window",
     needs=Permission(prometheus="/api/v1/rules /api/v1/query_range /api/v1/query /api/v1/status/runtimeinfo"),
+    guide=("C122",),
     hole="Prometheus read its rules or started only later, had no data then, or the alert was due for one or two evaluations:"
     " look at prom_alert_history",
 )

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import UTC as utc
 from datetime import datetime
 
@@ -30,16 +30,18 @@ def series(
     value: str,
     labels: tuple[str, ...] = ("target",),
     sparse: bool = False,
+    come_and_go: bool = False,
     doc: str,
     guide: tuple[str, ...] = (),
 ) -> None:
     """Declare one PromQL expression as a table: one row per series and step, over the incident and its baseline.
 
-    query   PromQL; {postgres}, {redis} and {volumes} stand for the label matchers of the platform file, {queues} for a regular
+    query   PromQL; {postgres}, {redis}, {volumes}, … stand for the label matchers of the platform file, {queues} for a regular
             expression of its queues, {range} for the duration of a rate
     value   name of the value column, with its unit
     labels  labels that become columns; `target` is the label `instance`, `database` is `datname`, `command` is `cmd`
     sparse  steps without a value are normal (nothing happened that could be divided by), so they are no gap
+    come_and_go   a series may begin and end within a window: only a hole between is a gap
 
     Columns besides these: `at` (UTC) and `window` (`incident` or `baseline`). The value of a rate covers the {range} that ends at `at`.
     """
@@ -49,7 +51,9 @@ def series(
             if window:
                 step = max(SMALLEST_STEP_S, math.ceil(window.seconds / platform.budget.prometheus_points))
                 asked = platform.promql.get(name) or query.format_map(_placeholders(platform, step))
-                yield from _ask(prometheus, asked, window_name, window, step, sparse)
+                found = yield from _ask(prometheus, asked, window_name, window, step)
+                if found and not sparse:
+                    yield from _gaps(found, window_name, window, step, come_and_go)
 
     def parse(records):
         return pd.DataFrame(
@@ -73,8 +77,8 @@ def _placeholders(platform, step: int) -> dict[str, str]:
     return _Matchers(platform.selectors | own)
 
 
-def _ask(prometheus, query: str, window_name: str, window, step: int, sparse: bool) -> Iterator:
-    """One range query. Steps without a value are named: a hole in a chart is not a quiet line."""
+def _ask(prometheus, query: str, window_name: str, window, step: int) -> Generator[dict | Partial, None, list[dict]]:
+    """One range query. Returns the series."""
     answer = prometheus.range(query, window.start, window.end, step)
     for warning in answer["warnings"]:
         yield Partial(f"{window_name}: Prometheus warns: {warning}", window=window_name)
@@ -86,13 +90,17 @@ def _ask(prometheus, query: str, window_name: str, window, step: int, sparse: bo
             "let Prometheus scrape the exporter, or correct its labels in the platform file (selectors, promql)",
             window_name,
         )
-    elif not sparse:
-        for target, unseen in _unseen(answer["result"], window, step):
-            where = f" ({target})" if target else ""
-            yield Partial(f"{window_name}: no value {unseen}{where}", "see whether its target was up", window_name)
+    return answer["result"]
 
 
-def _unseen(result: list[dict], window, step: int) -> Iterator[tuple[str, str]]:
+def _gaps(result: list[dict], window_name: str, window, step: int, come_and_go: bool) -> Iterator[Partial]:
+    """Steps without a value are named: a hole in a chart is not a quiet line."""
+    for target, unseen in _unseen(result, window, step, come_and_go):
+        where = f" ({target})" if target else ""
+        yield Partial(f"{window_name}: no value {unseen}{where}", "see whether its target was up", window_name)
+
+
+def _unseen(result: list[dict], window, step: int, come_and_go: bool) -> Iterator[tuple[str, str]]:
     """Per target, the stretches in which none of its series has a value. One missing step is the edge of the window."""
     start = round(window.start.timestamp())
     expected = range(start, start + int(window.seconds) + 1, step)
@@ -101,7 +109,8 @@ def _unseen(result: list[dict], window, step: int) -> Iterator[tuple[str, str]]:
         moments = {round(float(at)) for at, _ in found["values"]}
         seen.setdefault(found["metric"].get("instance", ""), set()).update(moments)
     for target, moments in sorted(seen.items()):
-        missing = [at for at in expected if at not in moments]
+        first, last = (min(moments), max(moments)) if come_and_go else (expected[0], expected[-1])
+        missing = [at for at in expected if at not in moments and first <= at <= last]
         if len(missing) > 1:
             yield target, _stretches(missing, step)
 
