@@ -29,8 +29,9 @@ GUIDE = yaml.safe_load((TOP / "nl_forensics" / "guide.yaml").read_text(encoding=
 # Numbers of the guide's commands, by section.
 NUMBERS = {
     "05": range(66, 78),
+    "10": range(119, 126),
 }
-ACTIONS = ("C068", "C069", "C073", "C077")  # they change something: text only
+ACTIONS = ("C068", "C069", "C073", "C077", "C121", "C124")  # they change something, or tell another thing: text only
 COMMANDS = [(section, command) for section, told in GUIDE.items() for command in told["commands"]]
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

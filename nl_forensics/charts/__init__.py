@@ -1,16 +1,22 @@
 """Every chart: one question, one picture, and the same in words. `nl.charts.slow_commands(case)` draws one."""
 
 from nl_forensics.charts.chart import CHARTS, Chart
+from nl_forensics.charts.monitoring import alerts_over_time, cardinality
 from nl_forensics.charts.over_time import (
     cache_hit,
     connections_over_time,
     disk_filling,
     evictions,
+    notification_failures,
     queue_depth_over_time,
     reachability,
     redis_busy,
     redis_memory,
     replication_lag,
+    rule_failures,
+    scrape_age,
+    series_in_memory,
+    targets_up,
 )
 from nl_forensics.charts.redis import (
     big_keys,
@@ -34,9 +40,11 @@ from nl_forensics.charts.storage import cache_misses, dead_rows, table_sizes, un
 __all__ = [
     "CHARTS",
     "Chart",
+    "alerts_over_time",
     "big_keys",
     "cache_hit",
     "cache_misses",
+    "cardinality",
     "command_time",
     "connections_by_application",
     "connections_by_state",
@@ -46,6 +54,7 @@ __all__ = [
     "evictions",
     "key_prefixes",
     "lock_tree",
+    "notification_failures",
     "open_transactions",
     "pool_clients",
     "queue_depth",
@@ -55,8 +64,12 @@ __all__ = [
     "redis_memory",
     "redis_memory_now",
     "replication_lag",
+    "rule_failures",
+    "scrape_age",
+    "series_in_memory",
     "slow_commands",
     "table_sizes",
+    "targets_up",
     "top_statements",
     "unused_indexes",
     "wait_profile",

@@ -8,6 +8,7 @@ from nl_forensics.charts.units import BYTES, NUMBER, PERCENT, SECONDS, Unit
 from nl_forensics.charts.words import extreme, listed, moment, named, split
 
 UP, DOWN = "answered", "gave no answer"
+MOST_TRACKS = 12
 STATES = {UP: ("#7fbf9b", ""), DOWN: ("#a3140f", "xxx")}
 
 
@@ -171,3 +172,41 @@ def _down(stretches: pd.DataFrame) -> str:
         return "answered whenever it was asked in the incident" if len(seen) else "not seen in the incident"
     gone = (down["end"] - down["begin"]).dt.total_seconds().sum()
     return f"gave no answer for {SECONDS.words(gone)}, first at {down['begin'].min():%H:%M:%S} UTC"
+
+
+@chart("Could Prometheus look at its targets?")
+def targets_up(face: Face, prom_up):
+    """Whether each target could be scraped, those that could not first; nothing is drawn where it was not tried."""
+    if prom_up.empty:
+        return face.say("No target was recorded.")
+    series = split(prom_up, ("job", "target"), "up", lowest=True)
+    tracks = {name: _stretches(part) for name, part in list(series.items())[:MOST_TRACKS]}
+    face.bands(tracks, STATES)
+    told = listed((f"{name}: {_down(part)}" for name, part in tracks.items()), 8)
+    more = f" {len(series) - len(tracks)} targets more are not drawn." if len(series) > len(tracks) else ""
+    return f"{told}.{more}"
+
+
+@chart("How old was what Prometheus knew of each target?")
+def scrape_age(face: Face, prom_scrape_age):
+    """Seconds since the newest scrape of each target: as high as its interval at most, and a ramp where nobody looked."""
+    return _lines(face, prom_scrape_age, ("job", "target"), "age_s", SECONDS, "since the last scrape")
+
+
+@chart("Which rules failed, and when?")
+def rule_failures(face: Face, prom_rule_failures):
+    """Evaluations of rules that failed in the minutes before each point, by group of rules."""
+    return _lines(face, prom_rule_failures, ("target", "group"), "failures", NUMBER, "evaluations that failed")
+
+
+@chart("How many series did Prometheus hold?")
+def series_in_memory(face: Face, prom_head_series):
+    """Time series in the memory of Prometheus: a steep rise is a label with too many values, a fall to little is a restart."""
+    return _lines(face, prom_head_series, ("target",), "series", NUMBER, "series in memory")
+
+
+@chart("Which messages could not be sent?")
+def notification_failures(face: Face, prom_notification_failures):
+    """Messages of Alertmanager that failed in the minutes before each point, by kind of receiver."""
+    labels = ("target", "integration")
+    return _lines(face, prom_notification_failures, labels, "failures", NUMBER, "messages that failed")
