@@ -13,6 +13,7 @@ import pandas as pd
 from nl_forensics.errors import BadAnswer
 from nl_forensics.sources import UTC, Partial, Permission, Proof, source
 from nl_forensics.sources.prometheus.firing import OWN_LABELS, TOLERANCE, Due, Rule, stretches, within
+from nl_forensics.sources.prometheus.series import spans
 
 SMALLEST_STEP_S = 15
 ALIVE_S = 150  # without a sample of any target for so long, Prometheus itself was not there
@@ -182,7 +183,10 @@ def prom_rule_series(prometheus, incident, platform):
     """
     rules = [(group, rule) for group in prometheus.get("/api/v1/rules?type=alert")["groups"] for rule in group["rules"]]
     asked = rules[: platform.budget.prometheus_rules]
-    yield _alive(prometheus, incident, max((_before_s(*each) for each in asked), default=0), platform.budget)
+    alive = _alive(prometheus, incident, max((_before_s(*each) for each in asked), default=0), platform.budget)
+    yield alive
+    if asked:
+        yield from _without_data(alive, incident)
     if len(rules) > len(asked):
         yield Partial(f"{len(rules) - len(asked)} alerting rules of {len(rules)}", "raise budget.prometheus_rules")
     running = prometheus.get("/api/v1/status/runtimeinfo")
@@ -207,6 +211,15 @@ def _alive(prometheus, incident, before_s: float, budget) -> dict:
     first_s, last_s = incident.start.timestamp() - before_s, incident.end.timestamp() + step_s
     answer = prometheus.steps(ALIVE.format(alive_s=ALIVE_S), first_s, last_s, step_s)
     return {"step_s": step_s, "alive": answer["result"]}
+
+
+def _without_data(alive: dict, incident) -> Iterator[Partial]:
+    """What was due when Prometheus had no data is not known: its expressions gave nothing then, or `absent`."""
+    step_s, seen = alive["step_s"], [float(at) for series in alive["alive"] for at, _ in series["values"]]
+    expected = range(round(incident.start.timestamp()), round(incident.end.timestamp()), step_s)
+    missing = [at for at in expected if not within(seen, at - step_s, at + step_s)]
+    if missing:
+        yield Partial(f"no target had a sample {spans(missing, step_s)}", "see whether Prometheus ran, and scraped")
 
 
 class _Question:

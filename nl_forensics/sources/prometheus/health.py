@@ -128,7 +128,7 @@ series(
     value="failures",
     labels=("target", "group"),
     guide=("C122",),
-    doc="""Evaluations of rules that failed in the {range} before, by group of rules.""",
+    doc="""Evaluations of rules that failed in the five minutes before each step, by group of rules.""",
 )
 
 series(
@@ -137,7 +137,7 @@ series(
     value="skipped",
     labels=("target", "group"),
     guide=("C122",),
-    doc="""Evaluations that were left out in the {range} before, because the one before was not ready, by group of rules.""",
+    doc="""Evaluations that were left out in the five minutes before each step, because the one before was not ready, by group of rules.""",
 )
 
 series(
@@ -152,7 +152,9 @@ series(
     "prom_undelivered_alerts",
     "max by (instance) (changes(prometheus_notifications_dropped_total{{{prometheus}}}[{range}]))",
     value="rounds",
-    doc="""How often in the {range} before Prometheus gave up to tell an Alertmanager of alerts: it tries once a minute while they fire.""",
+    doc="""How often in the five minutes before each step Prometheus gave up to tell an Alertmanager of alerts.
+
+    While they fire it tries once a minute.""",
 )
 
 series(
@@ -160,7 +162,9 @@ series(
     "sum by (instance, integration) (increase(alertmanager_notifications_failed_total{{{alertmanager}}}[{range}]))",
     value="failures",
     labels=("target", "integration"),
-    doc="""Messages that Alertmanager could not send in the {range} before, by kind of receiver (`slack`, `pagerduty`, `webhook`, …).""",
+    doc="""Messages that Alertmanager could not send in the five minutes before each step.
+
+    integration   the kind of receiver: `slack`, `pagerduty`, `webhook`, …""",
 )
 
 series(

@@ -112,10 +112,10 @@ def _unseen(result: list[dict], window, step: int, come_and_go: bool) -> Iterato
         first, last = (min(moments), max(moments)) if come_and_go else (expected[0], expected[-1])
         missing = [at for at in expected if at not in moments and first <= at <= last]
         if len(missing) > 1:
-            yield target, _stretches(missing, step)
+            yield target, spans(missing, step)
 
 
-def _stretches(missing: list[int], step: int) -> str:
+def spans(missing: list[int], step: int) -> str:
     """`from 14:02 to 14:10 UTC`, the first three of them."""
     moments = set(missing)
     starts = [at for at in missing if at - step not in moments]
