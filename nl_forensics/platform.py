@@ -115,6 +115,8 @@ class Systems(_Model):
     pgbouncer: dict[InstanceName, Endpoint] | Absent
     redis: dict[InstanceName, Endpoint] | Absent
     prometheus: dict[InstanceName, Endpoint] | Absent
+    alertmanager: dict[InstanceName, Endpoint] | Absent = "absent"
+    grafana: dict[InstanceName, Endpoint] | Absent = "absent"
     kubernetes: dict[InstanceName, KubernetesEndpoint] | Absent = "absent"
     probe: dict[InstanceName, ProbeEndpoint] | Absent = "absent"
     dns: dict[InstanceName, DnsEndpoint] | Absent = "absent"

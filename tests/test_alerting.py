@@ -10,13 +10,16 @@ from nl_forensics.checks.wording import Wording
 from nl_forensics.incident import Incident
 from nl_forensics.sources.prometheus.firing import Rule, firing, stretches
 from tests.asking import ask, incident, link, offenders, platform
+from tests.record.prometheus import past, since
 from tests.stack import prometheus
+from tests.stack.history import REDIS
 from tests.stack.metrics import metrics
 from tests.stack.prometheus import Target
 
 A, B, C = 'level{zone="a"}', 'level{zone="b"}', 'level{zone="c"}'
 PLAYED_S = 46
 INTERVAL_S = 1
+NO_DATA = "no target had a sample"
 HIGH, GONE, DOWN = range(8, 25), range(10, 20), range(28, 36)  # seconds in which …
 
 
@@ -218,6 +221,49 @@ def test_labels_that_a_template_makes_are_not_compared():
     assert one.comparable(seen) == one.alert_of({"zone": "a"})
 
 
+# --- A real past ------------------------------------------------------------------------------------------------------
+
+
+def test_a_restart_is_no_missed_alert():
+    """Prometheus forgets what was pending for less than 10 minutes, and begins to count anew."""
+    rules = {"groups": [{"name": "all", "rules": [alert("Scraped", "up == 1", for_s=4), BROKEN["SameLabels"]]}]}
+    with metrics() as app:
+        play(app, 0)
+        with prometheus.start([Target("app", "app-0:8080", app.port)], rules=rules) as server:
+            server.wait_for('ALERTS{alertname="Scraped",alertstate="firing",job="app"}')
+            time.sleep(4)
+            server.restart()
+            server.wait_for('timestamp(up{job="app"}) > time() - 2')
+            server.wait_for('ALERTS{alertname="Scraped",alertstate="pending",job="app"}')
+            server.wait_for('ALERTS{alertname="Scraped",alertstate="firing",job="app"}')
+            time.sleep(5)
+            table = ask(link("prometheus", server.url), "prom_rule_series", incident(minutes=1)).table
+    scraped = table[(table.rule == "Scraped") & table.labels.str.contains("job=app")]
+    assert len(scraped)
+    assert scraped.fired.fillna(True).all(), scraped.to_string()
+    broken = table[table.rule == "SameLabels"]
+    assert not broken.fired.fillna(True).all(), "what did not fire after the restart is proven all the same"
+
+
+def test_before_its_start_a_rule_may_have_been_another():
+    """A past that was written before Prometheus started: what fired there fired, what did not may have had no rule."""
+    rule = alert("RedisDown", "redis_up == 0", for_s=60)
+    rules = {"groups": [{"name": "all", "interval": "15s", "rules": [rule | {"labels": {"severity": "critical"}}]}]}
+
+    def down(ago_s):
+        return 0 if 600 < ago_s < 1200 else 1
+
+    told = 'ALERTS{alertname="RedisDown",alertstate="firing",severity="critical"}'
+    with prometheus.start(rules=rules) as server:
+        with past(server, REDIS, ("redis_up", down), ("up", since(45, 1)), minutes=45):
+            silent = ask(link("prometheus", server.url), "prom_rule_series").table
+        with past(server, REDIS, (told, lambda ago_s: 1 if 600 < ago_s < 1130 else None), minutes=45):
+            fired = ask(link("prometheus", server.url), "prom_rule_series").table
+    assert silent.fired.isna().all()
+    assert len(silent) == 1
+    assert fired.fired.tolist() == [True]
+
+
 # --- What can't be asked ----------------------------------------------------------------------------------------------
 
 
@@ -225,7 +271,9 @@ def unseen(rules, minutes=1, interval_s=1, **budget):
     with prometheus.start(rules={"groups": [{"name": "all", "rules": rules}]}, interval_s=interval_s) as server:
         server.wait_for("ALERTS or vector(1)")
         own = platform(budget=budget)
-        return ask(link("prometheus", server.url), "prom_rule_series", incident(minutes), own).unseen
+        told = ask(link("prometheus", server.url), "prom_rule_series", incident(minutes), own).unseen
+        assert any(NO_DATA in one for one in told), "it has just begun"
+        return [one for one in told if NO_DATA not in one]
 
 
 def test_more_rules_than_the_budget():

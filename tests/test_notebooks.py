@@ -32,8 +32,21 @@ NUMBERS = {
     "04": range(51, 66),
     "05": range(66, 78),
     "06": [*range(78, 92), 126, 130],
+    "10": range(119, 126),
 }
-ACTIONS = ("C033", "C065", "C068", "C069", "C073", "C077", "C086", "C089", "C091")  # they change something: text only
+ACTIONS = (
+    "C033",
+    "C065",
+    "C068",
+    "C069",
+    "C073",
+    "C077",
+    "C086",
+    "C089",
+    "C091",
+    "C121",
+    "C124",
+)  # they change something, or tell another thing: text only
 COMMANDS = [(section, command) for section, told in GUIDE.items() for command in told["commands"]]
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -182,7 +182,9 @@ def test_every_series_of_the_past_goes_on(platform):
         for series in shapes:
             name = history.with_labels(series, target)
             past = platform.prometheus.query_range(name, now - 7200, now - 3600, 600)
-            live = platform.prometheus.wait_for(f"last_over_time({name}[20s])")
+            live = platform.prometheus.wait_for(
+                f"last_over_time({name}[20s])", within_s=60
+            )  # rules take two evaluations
             assert len(past) == 1, name
             assert past[0]["metric"] in [found["metric"] for found in live], name
 

@@ -5,6 +5,7 @@ from nl_forensics.charts.connectivity import certificates_served, hop_times, nee
 from nl_forensics.charts.containers import container_ends
 from nl_forensics.charts.events import probe_failures, warnings_over_time
 from nl_forensics.charts.logs import log_errors, log_errors_over_time
+from nl_forensics.charts.monitoring import alerts_over_time, cardinality
 from nl_forensics.charts.nodes import node_conditions, node_room
 from nl_forensics.charts.over_time import (
     cache_hit,
@@ -16,14 +17,19 @@ from nl_forensics.charts.over_time import (
     evictions,
     lines_not_stored,
     lines_taken_and_stored,
+    notification_failures,
     queue_depth_over_time,
     reachability,
     redis_busy,
     redis_memory,
     replication_lag,
+    rule_failures,
+    scrape_age,
+    series_in_memory,
     service_errors,
     service_requests,
     services_answered,
+    targets_up,
 )
 from nl_forensics.charts.pods import pods_not_ready, quota_use
 from nl_forensics.charts.redis import (
@@ -52,10 +58,12 @@ from nl_forensics.charts.volumes import volumes_missing
 __all__ = [
     "CHARTS",
     "Chart",
+    "alerts_over_time",
     "api_health",
     "big_keys",
     "cache_hit",
     "cache_misses",
+    "cardinality",
     "certificates_served",
     "changes",
     "command_time",
@@ -81,6 +89,7 @@ __all__ = [
     "node_conditions",
     "node_room",
     "node_usage",
+    "notification_failures",
     "open_transactions",
     "pods_not_ready",
     "pool_clients",
@@ -94,12 +103,16 @@ __all__ = [
     "redis_memory_now",
     "replication_lag",
     "rollouts",
+    "rule_failures",
+    "scrape_age",
+    "series_in_memory",
     "service_errors",
     "service_overview",
     "service_requests",
     "services_answered",
     "slow_commands",
     "table_sizes",
+    "targets_up",
     "top_statements",
     "unused_indexes",
     "volumes_missing",

@@ -10,7 +10,7 @@ from nl_forensics.sources.prometheus.services import errors_by_service, lines_by
 
 UP, SOME, DOWN = "answered", "some pods gave no answer", "gave no answer"
 STATES = {UP: ("#7fbf9b", ""), DOWN: ("#a3140f", "xxx")}
-MOST_SERVICES = 20
+MOST_TRACKS = 20
 MOST_ERRORS = 0.05  # of the requests of a service, as in the rule about them
 
 
@@ -191,8 +191,8 @@ def services_answered(face: Face, prom_service_up):
     for name, part in split(prom_service_up, ("namespace", "service"), "up_ratio", lowest=True).items():
         state = part["up_ratio"].map(lambda ratio: DOWN if ratio == 0 else UP if ratio == 1 else SOME)
         tracks[name] = _stretches(part, state)
-    face.bands(dict(list(tracks.items())[:MOST_SERVICES]), STATES | {SOME: ("#e8c35a", "///")})
-    more = f" {len(tracks) - MOST_SERVICES} more services are not drawn." if len(tracks) > MOST_SERVICES else ""
+    face.bands(dict(list(tracks.items())[:MOST_TRACKS]), STATES | {SOME: ("#e8c35a", "///")})
+    more = f" {len(tracks) - MOST_TRACKS} more services are not drawn." if len(tracks) > MOST_TRACKS else ""
     return f"{listed((f'{name}: {_down(part)}' for name, part in tracks.items()), 8)}.{more}"
 
 
@@ -265,3 +265,44 @@ def dns_answers(face: Face, prom_dns_answers):
 def dns_slowest(face: Face, prom_dns_slowest):
     """Time within which CoreDNS answered 99 % of the requests."""
     return _lines(face, prom_dns_slowest, ("instance",), "p99_ms", MILLISECONDS, "99 % are faster")
+
+
+@chart("Could Prometheus look at its targets?")
+def targets_up(face: Face, prom_up):
+    """Whether each target could be scraped, those that could not first; nothing is drawn where it was not tried."""
+    if prom_up.empty:
+        return face.say("No target was recorded.")
+    series = split(prom_up, ("job", "target"), "up", lowest=True)
+    tracks = {
+        name: _stretches(part, part["up"].map(lambda up: UP if up else DOWN))
+        for name, part in list(series.items())[:MOST_TRACKS]
+    }
+    face.bands(tracks, STATES)
+    told = listed((f"{name}: {_down(part)}" for name, part in tracks.items()), 8)
+    more = f" {len(series) - len(tracks)} targets more are not drawn." if len(series) > len(tracks) else ""
+    return f"{told}.{more}"
+
+
+@chart("How old was what Prometheus knew of each target?")
+def scrape_age(face: Face, prom_scrape_age):
+    """Seconds since the newest scrape of each target: as high as its interval at most, and a ramp where nobody looked."""
+    return _lines(face, prom_scrape_age, ("job", "target"), "age_s", SECONDS, "since the last scrape")
+
+
+@chart("Which rules failed, and when?")
+def rule_failures(face: Face, prom_rule_failures):
+    """Evaluations of rules that failed in the minutes before each point, by group of rules."""
+    return _lines(face, prom_rule_failures, ("target", "group"), "failures", NUMBER, "evaluations that failed")
+
+
+@chart("How many series did Prometheus hold?")
+def series_in_memory(face: Face, prom_head_series):
+    """Time series in the memory of Prometheus: a steep rise is a label with too many values, a fall to little is a restart."""
+    return _lines(face, prom_head_series, ("target",), "series", NUMBER, "series in memory")
+
+
+@chart("Which messages could not be sent?")
+def notification_failures(face: Face, prom_notification_failures):
+    """Messages of Alertmanager that failed in the minutes before each point, by kind of receiver."""
+    labels = ("target", "integration")
+    return _lines(face, prom_notification_failures, labels, "failures", NUMBER, "messages that failed")

@@ -1,4 +1,4 @@
-"""Steps of a series that break a rule, as stretches: from the first step (`at`) to the last (`until`), with the worst value."""
+"""Steps of a series that break a rule, as one row per subject."""
 
 import pandas as pd
 
@@ -14,8 +14,8 @@ def stretches(broken: pd.DataFrame, by: list[str], worst: str, most: bool = True
     times = ordered.groupby(by).worst_at
     ordered = ordered.assign(at=times.transform("min"), until=times.transform("max"), steps=times.transform("size"))
     rows = ordered.drop_duplicates(by)
-    return rows.assign(span=[_span(first, last) for first, last in zip(rows["at"], rows.until, strict=True)])
+    return rows.assign(span=[span(first, last) for first, last in zip(rows["at"], rows.until, strict=True)])
 
 
-def _span(first: pd.Timestamp, last: pd.Timestamp) -> str:
+def span(first: pd.Timestamp, last: pd.Timestamp) -> str:
     return f"at {first:%H:%M:%S} UTC" if first == last else f"from {first:%H:%M:%S} to {last:%H:%M:%S} UTC"

@@ -4,78 +4,32 @@ The client retries for 18 s behind a 3 s timeout, reads answers of any size, and
 partial. So it is given a session of ours: no retries, a bounded body, no redirects, and the whole answer is kept beside it.
 """
 
-import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import requests
 from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
-from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Retry
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3 import Retry
 
 from nl_forensics.connect import measured_clock
-from nl_forensics.errors import BadAnswer, NotAllowed, NotConfigured, NotReachable
+from nl_forensics.connect.http import BoundedSession, asked, base_of, decoded, through
+from nl_forensics.errors import BadAnswer
 from nl_forensics.platform import Budget, Endpoint
 
 if TYPE_CHECKING:
     from nl_forensics.connect.forward import Forward
 
-CHUNK = 1 << 16
-
 
 def connect(address: str, endpoint: Endpoint, budget: Budget, forward: "Forward | None" = None) -> "PrometheusLink":
     """Ask one Prometheus who it is."""
-    if urlsplit(address).scheme not in ("http", "https"):
-        raise NotConfigured(
-            "the address is not that of a Prometheus", "http://host:9090, or https://user:password@host/prefix"
-        )
-    return PrometheusLink(address.rstrip("/"), budget, forward)
-
-
-class _BoundedSession(requests.Session):
-    """Never reads more than `most` bytes, never follows a redirect, and keeps the last answer."""
-
-    def __init__(self, most: int):
-        super().__init__()
-        self.most = most
-        self.trust_env = False
-        self.answer: dict = {}
-
-    def request(self, method, url, **options):
-        options |= {"stream": True, "allow_redirects": False}
-        response = super().request(method, url, **options)
-        body = b""
-        for chunk in response.iter_content(CHUNK):
-            body += chunk
-            if len(body) > self.most:
-                response.close()
-                raise BadAnswer(
-                    f"the answer is larger than {self.most:,} bytes", "raise budget.answer_bytes, or ask for less"
-                )
-        response._content, response._content_consumed = body, True  # as requests itself keeps a body that was read
-        self.answer = _decoded(response)
-        return response
+    url = base_of(address, "a Prometheus", "http://host:9090, or https://user:password@host/prefix")
+    return PrometheusLink(url, budget, forward)
 
 
 def _decoded(response: requests.Response) -> dict:
-    if response.status_code in (401, 403):
-        raise NotAllowed(
-            f"HTTP {response.status_code}",
-            "check the user and the password in the environment variable of this endpoint",
-        )
-    if response.status_code in (502, 503, 504) and "json" not in response.headers.get("Content-Type", ""):
-        raise NotReachable(
-            f"HTTP {response.status_code} from what stands before it",
-            "see whether Prometheus itself runs behind that proxy",
-        )
-    try:
-        answer = json.loads(response.content)
-    except (ValueError, RecursionError):
-        said = f"HTTP {response.status_code}, {response.headers.get('Content-Type', 'no content type')}, is not JSON"
-        raise BadAnswer(said, "check that the address is that of Prometheus, with its path prefix") from None
+    answer = decoded(response, "Prometheus")
     if not isinstance(answer, dict) or answer.get("status") not in ("success", "error"):
         raise BadAnswer("the JSON is not that of Prometheus", "check the address, with its path prefix")
     if answer["status"] == "error":
@@ -83,36 +37,15 @@ def _decoded(response: requests.Response) -> dict:
     return answer
 
 
-def _through(forward: "Forward", retry: Retry) -> HTTPAdapter:
-    """HTTP over sockets of the forward; with TLS, the server still proves the name in the address."""
-
-    class Plain(HTTPConnection):
-        def _new_conn(self):
-            return forward.open()
-
-    class Secure(HTTPSConnection):
-        _new_conn = Plain._new_conn
-
-    class PlainPool(HTTPConnectionPool):
-        ConnectionCls = Plain
-
-    class SecurePool(HTTPSConnectionPool):
-        ConnectionCls = Secure
-
-    adapter = HTTPAdapter(max_retries=retry)
-    adapter.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
-    return adapter
-
-
 class PrometheusLink:
     """The HTTP API of one Prometheus, read only."""
 
-    def __init__(self, url: str, budget: Budget, forward: "Forward | None"):
-        self._session = _BoundedSession(budget.answer_bytes)
+    def __init__(self, url: str, budget: Budget, forward: "Forward | None" = None):
+        self._session = BoundedSession(budget.answer_bytes, _decoded)
         retry = Retry(0, redirect=0)
         self._client = PrometheusConnect(url, session=self._session, timeout=budget.connect_s, retry=retry)
         if forward:
-            self._session.mount(url, _through(forward, retry))
+            self._session.mount(url, through(forward, retry))
         self._url, self._timeout = url, {"timeout": f"{budget.question_s * 0.8:.0f}s"}
         build = self.get("/api/v1/status/buildinfo")
         self.identity = {"version": build.get("version", "")}
@@ -127,39 +60,34 @@ class PrometheusLink:
     def range(self, query: str, start: datetime, end: datetime, step_s: int) -> dict:
         """A range query: {"result": series, "warnings": what Prometheus said to be incomplete}."""
         result = self._ask(self._client.custom_query_range, query, start, end, f"{step_s}s", params=self._timeout)
-        return {"result": result, "warnings": self._session.answer.get("warnings", [])}
+        return {"result": result, "warnings": self.warnings}
 
     def steps(self, query: str, first_s: float, last_s: float, step_s: float) -> dict:
         """A range query at exactly these moments (epoch seconds): the client's own rounds to whole seconds."""
-        asked = {"query": query, "start": f"{first_s:.3f}", "end": f"{last_s:.3f}", "step": f"{step_s:.3f}"}
-        found = self.get(f"/api/v1/query_range?{urlencode(asked | self._timeout)}")
-        return {"result": found["result"], "warnings": self._session.answer.get("warnings", [])}
+        question = {"query": query, "start": f"{first_s:.3f}", "end": f"{last_s:.3f}", "step": f"{step_s:.3f}"}
+        found = self.get(f"/api/v1/query_range?{urlencode(question | self._timeout)}")
+        return {"result": found["result"], "warnings": self.warnings}
 
     def instant(self, query: str, at: datetime) -> dict:
         """An instant query, in the same form."""
         result = self._ask(self._client.custom_query, query, params={"time": at.timestamp()})
-        return {"result": result, "warnings": self._session.answer.get("warnings", [])}
+        return {"result": result, "warnings": self.warnings}
 
     def get(self, path: str) -> dict:
         """The `data` of another part of the API: `/api/v1/rules`."""
         self._ask(self._session.request, "GET", self._url + path, timeout=self._client._timeout)
         return self._session.answer["data"]
 
+    @property
+    def warnings(self) -> list[str]:
+        """What Prometheus said to be incomplete in its last answer."""
+        return self._session.answer.get("warnings") or []
+
     def _ask(self, question, *arguments, **options):
         try:
-            return question(*arguments, **options)
+            return asked(question, *arguments, **options)
         except (PrometheusApiClientException, KeyError) as error:
             raise BadAnswer(str(error)[:300]) from None
-        except requests.RequestException as error:
-            closes = "check the address: http:// or https://, host and port, and whether the server runs"
-            raise NotReachable(_cause(error), closes) from None
 
     def close(self) -> None:
         self._session.close()
-
-
-def _cause(error: BaseException) -> str:
-    """The innermost reason: urllib3 wraps `connection refused` four times."""
-    while inner := error.__cause__ or error.__context__:
-        error = inner
-    return " ".join(str(error).split())[:300]

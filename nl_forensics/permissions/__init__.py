@@ -53,9 +53,23 @@ def pgbouncer() -> str:
 
 def prometheus() -> str:
     """The parts of the HTTP API that are read."""
-    return "\n".join(
-        sorted({f"GET {s.needs.prometheus}" for s in _asked("prometheus")} | {"GET /api/v1/status/buildinfo"})
-    )
+    return _paths("prometheus", "/api/v1/status/buildinfo")
+
+
+def alertmanager() -> str:
+    """The parts of the HTTP API that are read."""
+    return _paths("alertmanager", "/api/v2/status")
+
+
+def _paths(system: str, of_the_link: str) -> str:
+    declared = {path for source in _asked(system) for path in getattr(source.needs, system).split()}
+    return "\n".join(f"GET {path}" for path in sorted(declared | {of_the_link}))
+
+
+def grafana() -> str:
+    """What the service account must be allowed."""
+    allowed = {permission for source in _asked("grafana") for permission in source.needs.grafana.split()}
+    return "\n".join(sorted(allowed))
 
 
 def kubernetes_rules() -> list[dict]:
@@ -77,6 +91,8 @@ def sections(
         Section("redis", "Redis 7.0 and newer, Valkey", redis()),
         Section("redis_6_2", "Redis 6.2", redis("6.2")),
         Section("prometheus", "Prometheus", prometheus()),
+        Section("alertmanager", "Alertmanager", alertmanager()),
+        Section("grafana", "Grafana (a service account)", grafana()),
         Section("kubernetes", "Kubernetes (kubectl apply -f -)", cluster.everywhere(home)),
     ]
     if namespaces and not any("*" in name for name in namespaces):

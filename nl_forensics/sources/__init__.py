@@ -38,7 +38,9 @@ class Permission(NamedTuple):
 
     postgres    a role to be granted (`pg_monitor`), or `SELECT ON table`; empty: any role that may connect
     redis       ACL rules, separated by blanks (`+slowlog|get +slowlog|len`)
-    prometheus  the part of the HTTP API (`/api/v1/rules`)
+    prometheus  the parts of the HTTP API, separated by blanks (`/api/v1/rules`)
+    alertmanager  the same (`/api/v2/silences`)
+    grafana     permissions of the role of the service account, separated by blanks (`datasources:read`)
     pgbouncer   a list of its configuration that the user must be in (`stats_users`)
     kubernetes  verbs and what they are allowed for, as `kubectl auth can-i` writes it, separated by `;`
                 (`list pods; get pods/log; list deployments.apps; get /readyz`)
@@ -48,6 +50,8 @@ class Permission(NamedTuple):
     postgres: str = ""
     redis: str = ""
     prometheus: str = ""
+    alertmanager: str = ""
+    grafana: str = ""
     pgbouncer: str = ""
     kubernetes: str = ""
     adds: str = ""
@@ -66,6 +70,8 @@ class Permission(NamedTuple):
             "database": f"GRANT {wanted} TO the role",
             "redis": f"allow the user {wanted}",
             "prometheus": f"let us read {wanted}",
+            "alertmanager": f"let us read {wanted}",
+            "grafana": f"give the service account {wanted}",
             "pgbouncer": f"add the user to {wanted}",
             "kubernetes": f"allow us to {wanted}",
         }
@@ -219,6 +225,17 @@ def asked_of_kubernetes() -> dict[tuple[str, str], set[str]]:
 
 def load() -> dict[str, Source]:
     """Every source, in the order in which they are asked: first what is lost soonest."""
-    from nl_forensics.sources import dns, kubernetes, pgbouncer, postgres, probe, prometheus, redis, systems  # noqa: F401
+    from nl_forensics.sources import (  # noqa: F401
+        alertmanager,
+        dns,
+        grafana,
+        kubernetes,
+        pgbouncer,
+        postgres,
+        probe,
+        prometheus,
+        redis,
+        systems,
+    )
 
     return SOURCES

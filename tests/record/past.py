@@ -134,8 +134,7 @@ def past(minutes: float = 0, postgres=UNCHANGED, replica=UNCHANGED, redis=UNCHAN
         (DNS, DNS_SERIES, UNCHANGED),
     )
     instances = [(target, _turned(shapes, after, minutes)) for target, shapes, after in told]
-    instances += history.SERVICES
-    return history.healthy(HOURS, instances=instances)
+    return history.healthy(HOURS, instances=[*instances, *history.SERVICES, *history.WATCHED])
 
 
 def _turned(shapes: Mapping, after: Mapping, minutes: float) -> dict:

@@ -23,7 +23,7 @@ import importlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -36,9 +36,13 @@ from nl_forensics.platform import Platform
 from nl_forensics.redact import Redactor
 from nl_forensics.sources import Partial, Proof
 from nl_forensics.worker import readings
-from tests.stack import pgbouncer, postgres, prometheus, redis, tls
+from tests.stack import alertmanager, pgbouncer, postgres, prometheus, redis, tls
+from tests.stack.alertmanager import Alertmanager
+from tests.stack.grafana import grafana
 from tests.stack.kubernetes import dns
 from tests.stack.kubernetes.cluster import cluster
+from tests.stack.prometheus import Prometheus
+from tests.stack.rules import RULES
 
 FOLDER = Path(__file__).parent.parent / "specimens"
 MODULES = (
@@ -123,41 +127,65 @@ def load() -> dict[str, Specimen]:
 
 
 def make(one: Specimen) -> Path:
-    """Record a specimen from a fresh server of the system that its sources ask."""
-    asked = {sources.load()[name].system for name in one.sources}
-    [system] = {sources.ASKED_THROUGH.get(name, name) for name in asked}
-    with SERVERS[system]() as (server, address):
-        return record(one, server, system, address)
+    """Record a specimen from fresh servers of the systems that its sources ask."""
+    with SERVERS[frozenset(_system_of(name) for name in one.sources)]() as (server, addresses):
+        return record(one, server, addresses)
 
 
 @contextmanager
 def _postgres() -> Iterator[tuple]:
     with postgres.start() as server:
-        yield server, server.dsn()
+        yield server, {"postgres": server.dsn()}
 
 
 @contextmanager
 def _pgbouncer() -> Iterator[tuple]:
     with postgres.start() as database, pgbouncer.start(database) as server:
-        yield server, server.dsn()
+        yield server, {"pgbouncer": server.dsn()}
 
 
 @contextmanager
 def _redis() -> Iterator[tuple]:
     with redis.start() as server:
-        yield server, server.url()
+        yield server, {"redis": server.url()}
 
 
 @contextmanager
 def _prometheus() -> Iterator[tuple]:
-    with prometheus.start() as server:
-        yield server, server.url
+    with prometheus.start(rules=RULES) as server:
+        yield server, {"prometheus": server.url}
+
+
+@contextmanager
+def _alertmanager() -> Iterator[tuple]:
+    with alertmanager.start() as server:
+        yield server, {"alertmanager": server.url}
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """A Prometheus and the Alertmanager that it tells."""
+
+    prometheus: Prometheus
+    alertmanager: Alertmanager
+
+
+@contextmanager
+def _alarm() -> Iterator[tuple]:
+    with alertmanager.start() as told, prometheus.start(alertmanagers=[told.port]) as server:
+        yield Alarm(server, told), {"prometheus": server.url, "alertmanager": told.url}
+
+
+@contextmanager
+def _grafana() -> Iterator[tuple]:
+    with prometheus.start() as source, grafana(source.url) as server:
+        yield server, {"grafana": server.url}
 
 
 @contextmanager
 def _kubernetes() -> Iterator[tuple]:
     with cluster(nodes=1, real_node=True) as server:
-        yield server, str(server.kubeconfig())
+        yield server, {"kubernetes": str(server.kubeconfig())}
 
 
 @contextmanager
@@ -165,44 +193,52 @@ def _probe() -> Iterator[tuple]:
     """A server that is well, with a certificate of an authority that we trust."""
     os.environ["SSL_CERT_FILE"] = str(tls.our_authority().root)
     with tls.serving(tls.our_authority().chain("localhost")) as server:
-        yield server, server.url()
+        yield server, {"probe": server.url()}
 
 
 @contextmanager
 def _dns() -> Iterator[tuple]:
     with dns.serving(auth_service="10.96.254.1") as server:
-        yield server, server.address
+        yield server, {"dns": server.address}
 
 
 SERVERS = {
-    "postgres": _postgres,
-    "pgbouncer": _pgbouncer,
-    "redis": _redis,
-    "prometheus": _prometheus,
-    "kubernetes": _kubernetes,
-    "probe": _probe,
-    "dns": _dns,
+    frozenset({"postgres"}): _postgres,
+    frozenset({"pgbouncer"}): _pgbouncer,
+    frozenset({"redis"}): _redis,
+    frozenset({"prometheus"}): _prometheus,
+    frozenset({"alertmanager"}): _alertmanager,
+    frozenset({"prometheus", "alertmanager"}): _alarm,
+    frozenset({"grafana"}): _grafana,
+    frozenset({"kubernetes"}): _kubernetes,
+    frozenset({"probe"}): _probe,
+    frozenset({"dns"}): _dns,
 }
 
 
-def record(one: Specimen, server, system: str, address: str) -> Path:
-    """Make the fault, ask the sources, and write what they answered. `address`: of the role that asks."""
+def record(one: Specimen, server, addresses: dict[str, str]) -> Path:
+    """Make the fault, ask the sources, and write what they answered. `addresses`: by system, of the role that asks."""
     platform = Platform.model_validate(read_yaml(shipped("platforms/neurallog.yaml")))
-    endpoint = platform.systems.instances(system)["main"]
     with one.fault(server):
         end = datetime.now(UTC)
         start = end - WINDOW
         before = Window(start=(start - WINDOW).isoformat(), end=start.isoformat()) if one.baseline else None
         incident = Incident(id="specimen", start=start.isoformat(), end=end.isoformat(), baseline=before)
-        link = open_link(system, address, endpoint, platform.budget)
-        try:
-            answers = {name: _answer(one, name, link, incident, platform) for name in one.sources}
-        finally:
-            link.close()
+        answers = {}
+        for system, address in addresses.items():
+            endpoint = platform.systems.instances(system)["main"]
+            with closing(open_link(system, address, endpoint, platform.budget)) as link:
+                asked = [name for name in one.sources if _system_of(name) == system]
+                answers |= {name: _answer(one, name, link, incident, platform) for name in asked}
     text = json.dumps({"check": one.check, "why": one.why, "answers": answers}, indent=1, sort_keys=True, default=str)
     path = FOLDER / f"{one.name}.json"
     path.write_text(text + "\n", encoding="utf-8")
     return path
+
+
+def _system_of(name: str) -> str:
+    system = sources.load()[name].system
+    return sources.ASKED_THROUGH.get(system, system)
 
 
 def _answer(one: Specimen, name: str, link, incident, platform) -> dict:

@@ -50,7 +50,17 @@ METRICS_WITHIN_S = 90
 UP = timedelta(days=9)
 OPTIONAL_GRANT = "GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO nl_forensics"
 KUBERNETES, PROBE, DNS = "KUBECONFIG", "NL_API_URL", "NL_CLUSTER_DNS"
-ENDPOINTS = (KUBERNETES, PROBE, DNS, "NL_POSTGRES_DSN", "NL_PGBOUNCER_DSN", "NL_REDIS_URL", "NL_PROMETHEUS_URL")
+ENDPOINTS = (
+    KUBERNETES,
+    PROBE,
+    DNS,
+    "NL_POSTGRES_DSN",
+    "NL_PGBOUNCER_DSN",
+    "NL_REDIS_URL",
+    "NL_PROMETHEUS_URL",
+    "NL_ALERTMANAGER_URL",
+    "NL_GRAFANA_URL",
+)
 # The same pseudonyms at each recording, whoever records.
 KEY = b"the key of the recorded stories\n"
 

@@ -10,11 +10,14 @@ import re
 import time
 from dataclasses import dataclass
 
-from tests.stack import postgres
+from tests.stack import postgres, rules
 
 POSTGRES = {"job": "postgres", "instance": "postgres-0:9187"}
 REPLICA = {"job": "postgres", "instance": "postgres-replica-0:9187"}
 REDIS = {"job": "redis", "instance": "redis-0:9121"}
+PROMETHEUS = {"job": "prometheus", "instance": "prometheus-0:9090"}
+ALERTMANAGER = {"job": "alertmanager", "instance": "alertmanager-0:9093"}
+ALERTING: dict[str, str] = {}  # an alert has the labels of its rule and its expression only
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ ANY_POSTGRES_SERIES = {
     "up": Gauge(1),
     "scrape_duration_seconds": Gauge(0.012, 0.3),
     "pg_up": Gauge(1),
+    "pg_exporter_last_scrape_error": Gauge(0),
     "pg_settings_max_connections": Gauge(50),
     "pg_settings_superuser_reserved_connections": Gauge(3),
     _database("pg_stat_database_deadlocks"): Counter(0, start=0),
@@ -117,6 +121,7 @@ REDIS_SERIES = {
     "up": Gauge(1),
     "scrape_duration_seconds": Gauge(0.005, 0.3),
     "redis_up": Gauge(1),
+    "redis_exporter_last_scrape_error": Gauge(0),
     "redis_memory_max_bytes": Gauge(256 * 1024 * 1024),
     "redis_memory_used_bytes": Gauge(1.8e6, 0.05, whole=True),
     "redis_memory_used_peak_bytes": Gauge(2.0e6),
@@ -168,7 +173,26 @@ REDIS_SERIES = {
     ),
 }
 
-HEALTHY = ((POSTGRES, POSTGRES_SERIES), (REPLICA, REPLICA_SERIES), (REDIS, REDIS_SERIES))
+GROUP = f'{{rule_group="rules.json;{rules.RULES["groups"][0]["name"]}"}}'
+PROMETHEUS_SERIES = {
+    "up": Gauge(1),
+    "scrape_duration_seconds": Gauge(0.006, 0.3),
+    "prometheus_config_last_reload_successful": Gauge(1),
+    "prometheus_tsdb_head_series": Gauge(1_900, 0.01, whole=True),
+    "prometheus_notifications_dropped_total": Counter(0, start=0),
+    f"prometheus_rule_evaluation_failures_total{GROUP}": Counter(0, start=0),
+    f"prometheus_rule_group_iterations_missed_total{GROUP}": Counter(0, start=0),
+}
+ALERTMANAGER_SERIES = {
+    "up": Gauge(1),
+    "scrape_duration_seconds": Gauge(0.004, 0.3),
+    "alertmanager_config_last_reload_successful": Gauge(1),
+    'alertmanager_notifications_failed_total{integration="webhook"}': Counter(0, start=0),
+}
+ALERTING_SERIES = {'ALERTS{alertname="Watchdog",alertstate="firing",severity="none"}': Gauge(1)}
+WATCHED = ((PROMETHEUS, PROMETHEUS_SERIES), (ALERTMANAGER, ALERTMANAGER_SERIES), (ALERTING, ALERTING_SERIES))
+
+HEALTHY = ((POSTGRES, POSTGRES_SERIES), (REPLICA, REPLICA_SERIES), (REDIS, REDIS_SERIES), *WATCHED)
 
 
 def _pod(number, namespace, app):
@@ -233,7 +257,7 @@ def with_labels(series, target):
     """Add the target's labels, and the label `server` that every series of the PostgreSQL exporter's queries has."""
     name, labels = re.fullmatch(r"(\w+)(?:{(.*)})?", series).groups()
     added = dict(target)
-    if name.startswith("pg_") and name != "pg_up":
+    if name.startswith("pg_") and name not in ("pg_up", "pg_exporter_last_scrape_error"):
         added["server"] = target["instance"].split(":")[0] + ":5432"
     words = [labels] if labels else []
     words += [f'{label}="{value}"' for label, value in added.items()]

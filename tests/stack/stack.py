@@ -1,15 +1,18 @@
-"""The whole platform below Kubernetes: PostgreSQL with replica, PgBouncer, Redis, exporters, Prometheus with a past."""
+"""The whole platform below Kubernetes: databases, pooler, exporters, Prometheus with a past, Alertmanager, Grafana."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from tests.stack import exporters, history, pgbouncer, postgres, prometheus, redis
+from tests.stack import alertmanager, exporters, history, pgbouncer, postgres, prometheus, redis
+from tests.stack.alertmanager import Alertmanager
+from tests.stack.grafana import Grafana, grafana
 from tests.stack.pgbouncer import PgBouncer
 from tests.stack.postgres import Postgres
 from tests.stack.process import Process
 from tests.stack.prometheus import Prometheus
 from tests.stack.redis import Redis
+from tests.stack.rules import RULES
 
 # As a real Prometheus is, not faster: the exporters' own queries would be a large part of so small a load.
 SCRAPE_INTERVAL_S = 5
@@ -22,6 +25,8 @@ class Stack:
     pgbouncer: PgBouncer
     redis: Redis
     prometheus: Prometheus
+    alertmanager: Alertmanager
+    grafana: Grafana
     exporters: list[Process]
 
     def environment(self):
@@ -31,6 +36,8 @@ class Stack:
             "NL_PGBOUNCER_DSN": self.pgbouncer.dsn(),
             "NL_REDIS_URL": self.redis.url(),
             "NL_PROMETHEUS_URL": self.prometheus.url,
+            "NL_ALERTMANAGER_URL": self.alertmanager.url,
+            "NL_GRAFANA_URL": self.grafana.url,
         }
 
 
@@ -40,7 +47,7 @@ def stack(
     redis_settings=None,
     redis_version="7.0",
     past=None,
-    rules=None,
+    rules=RULES,
     scrape_s=SCRAPE_INTERVAL_S,
     environment=None,
     unwatched=lambda primary, standby, cache: None,
@@ -65,6 +72,7 @@ def stack(
 
         starting = pool.submit(databases)
         cache = begin(redis.start, redis_version, redis_settings, None, environment)
+        alarm = begin(alertmanager.start)
         past = history.healthy() if past is None else past
         primary, replica, pooler = starting.result()
         unwatched(primary, replica, cache)
@@ -73,6 +81,8 @@ def stack(
             (history.REPLICA, begin(exporters.start_postgres_exporter, replica)),
             (history.REDIS, begin(exporters.start_redis_exporter, cache)),
         )
-        targets = [prometheus.Target(**labels, port=exporter.port) for labels, exporter in scraped]
-        watcher = begin(prometheus.start, targets, past, rules, scrape_s)
-        yield Stack(primary, replica, pooler, cache, watcher, [exporter for _, exporter in scraped])
+        watched = (*scraped, (history.ALERTMANAGER, alarm))
+        targets = [prometheus.Target(**labels, port=server.port) for labels, server in watched]
+        watcher = begin(prometheus.start, targets, past, rules, scrape_s, [alarm.port])
+        shown = running.enter_context(grafana(watcher.url))
+        yield Stack(primary, replica, pooler, cache, watcher, alarm, shown, [exporter for _, exporter in scraped])

@@ -104,6 +104,19 @@ def _certificate(one: dict) -> dict:
     return one
 
 
+def _monitor(one: dict) -> dict:
+    """What it selects; how to log in to what it scrapes is left out."""
+    spec = one.get("spec") or {}
+    endpoints = spec.get("endpoints") or spec.get("podMetricsEndpoints") or []
+    one["spec"] = {
+        "selector": spec.get("selector"),
+        "namespaceSelector": spec.get("namespaceSelector"),
+        "endpoints": [{"port": endpoint.get("port")} for endpoint in endpoints],
+    }
+    one["metadata"].pop("annotations", None)
+    return _without_fields(one)
+
+
 NAMESPACES = Kind("", "v1", "namespaces", False)
 NODES = Kind("", "v1", "nodes", False)
 PODS = Kind("", "v1", "pods", keep=_pod)
@@ -170,6 +183,10 @@ CUSTOM = tuple(
     )
 )
 
+# Of these it matters what they select.
+MONITORS = {
+    plural: Kind("monitoring.coreos.com", "v1", plural, keep=_monitor) for plural in ("servicemonitors", "podmonitors")
+}
 OF_THE_CLUSTER = frozenset(
     kind.resource for kind in [*vars().values(), *CUSTOM] if isinstance(kind, Kind) and not kind.namespaced
 )

@@ -3,4 +3,14 @@ past that counters have; what the services of the platform say of themselves; wh
 are; and what Prometheus says of itself, and its alerts.
 """
 
-from nl_forensics.sources.prometheus import alerting, containers, dns, itself, postgres, redis, services, volumes  # noqa: F401
+from nl_forensics.sources.prometheus import (  # noqa: F401
+    alerting,
+    containers,
+    dns,
+    health,
+    itself,
+    postgres,
+    redis,
+    services,
+    volumes,
+)

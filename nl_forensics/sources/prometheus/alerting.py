@@ -13,6 +13,7 @@ import pandas as pd
 from nl_forensics.errors import BadAnswer
 from nl_forensics.sources import UTC, Partial, Permission, Proof, source
 from nl_forensics.sources.prometheus.firing import OWN_LABELS, TOLERANCE, Due, Rule, stretches, within
+from nl_forensics.sources.prometheus.series import spans
 
 SMALLEST_STEP_S = 15
 ALIVE_S = 150  # without a sample of any target for so long, Prometheus itself was not there
@@ -49,6 +50,7 @@ def _stretches_of(records: list[dict]) -> pd.DataFrame:
         for _, part in moments.groupby(begins.cumsum()):
             rows.append(
                 {
+                    "window": record["window"],
                     "alert": metric["alertname"],
                     "state": metric["alertstate"],
                     "severity": metric.get("severity", ""),
@@ -57,31 +59,46 @@ def _stretches_of(records: list[dict]) -> pd.DataFrame:
                     "until": _moment(part.iloc[-1]),
                 }
             )
-    return pd.DataFrame(rows, columns=["alert", "state", "severity", "labels", "at", "until"])
+    return pd.DataFrame(rows, columns=list(HISTORY))
+
+
+HISTORY = {
+    "window": "str",
+    "alert": "str",
+    "state": "str",
+    "severity": "str",
+    "labels": "str",
+    "at": UTC,
+    "until": UTC,
+}
 
 
 @source(
     parse=_stretches_of,
-    columns={"alert": "str", "state": "str", "severity": "str", "labels": "str", "at": UTC, "until": UTC},
+    columns=HISTORY,
     covers="window",
     needs=Permission(prometheus="/api/v1/query /api/v1/rules"),
+    guide=("C122",),
 )
 def prom_alert_history(prometheus, incident):
-    """What was alerting during the incident; one row per alert, state, and stretch without a break.
+    """What was alerting during the incident and its baseline; one row per alert, state, and stretch without a break.
 
+    window   `incident` or `baseline`
     state    `pending` or `firing`
     labels   all but name and state, as JSON
-    at       the first evaluation of the stretch that lies in the incident, UTC; until: the last one
+    at       the first evaluation of the stretch that lies in the window, UTC; until: the last one
 
     From the series ALERTS, which Prometheus writes at each evaluation of a rule: what an Alertmanager silenced is in it, too.
     """
-    answer = prometheus.instant(f"ALERTS[{incident.seconds:.0f}s]", incident.end)
-    yield from (Partial(f"Prometheus warns: {warning}") for warning in answer["warnings"])
     groups = prometheus.get("/api/v1/rules?type=alert")["groups"]
     intervals = {rule["name"]: group["interval"] for group in groups for rule in group["rules"]}
     yield Proof(f"Prometheus was asked for ALERTS, and has {len(intervals)} alerts by name")
-    for found in answer["result"]:
-        yield {"interval_s": intervals.get(found["metric"]["alertname"]), **found}
+    for name, window in (("incident", incident), ("baseline", incident.baseline)):
+        if window:
+            answer = prometheus.instant(f"ALERTS[{window.seconds:.0f}s]", window.end)
+            yield from (Partial(f"{name}: Prometheus warns: {one}", window=name) for one in answer["warnings"])
+            for found in answer["result"]:
+                yield {"window": name, "interval_s": intervals.get(found["metric"]["alertname"]), **found}
 
 
 # --- What should have fired -------------------------------------------------------------------------------------------
@@ -147,6 +164,7 @@ DUE = {
     nullable=("fired_at", "missed_at", "missed_until"),
     covers="window",
     needs=Permission(prometheus="/api/v1/rules /api/v1/query_range /api/v1/query /api/v1/status/runtimeinfo"),
+    guide=("C122",),
     hole="Prometheus read its rules or started only later, had no data then, or the alert was due for one or two evaluations:"
     " look at prom_alert_history",
 )
@@ -165,7 +183,10 @@ def prom_rule_series(prometheus, incident, platform):
     """
     rules = [(group, rule) for group in prometheus.get("/api/v1/rules?type=alert")["groups"] for rule in group["rules"]]
     asked = rules[: platform.budget.prometheus_rules]
-    yield _alive(prometheus, incident, max((_before_s(*each) for each in asked), default=0), platform.budget)
+    alive = _alive(prometheus, incident, max((_before_s(*each) for each in asked), default=0), platform.budget)
+    yield alive
+    if asked:
+        yield from _without_data(alive, incident)
     if len(rules) > len(asked):
         yield Partial(f"{len(rules) - len(asked)} alerting rules of {len(rules)}", "raise budget.prometheus_rules")
     running = prometheus.get("/api/v1/status/runtimeinfo")
@@ -190,6 +211,15 @@ def _alive(prometheus, incident, before_s: float, budget) -> dict:
     first_s, last_s = incident.start.timestamp() - before_s, incident.end.timestamp() + step_s
     answer = prometheus.steps(ALIVE.format(alive_s=ALIVE_S), first_s, last_s, step_s)
     return {"step_s": step_s, "alive": answer["result"]}
+
+
+def _without_data(alive: dict, incident) -> Iterator[Partial]:
+    """What was due when Prometheus had no data is not known: its expressions gave nothing then, or `absent`."""
+    step_s, seen = alive["step_s"], [float(at) for series in alive["alive"] for at, _ in series["values"]]
+    expected = range(round(incident.start.timestamp()), round(incident.end.timestamp()), step_s)
+    missing = [at for at in expected if not within(seen, at - step_s, at + step_s)]
+    if missing:
+        yield Partial(f"no target had a sample {spans(missing, step_s)}", "see whether Prometheus ran, and scraped")
 
 
 class _Question:

@@ -1,13 +1,14 @@
 """What Prometheus says of itself, at this moment: whom it scrapes, by which rules it alerts, what is alerting."""
 
 import json
+from urllib.parse import urlsplit
 
 from nl_forensics.sources import UTC, Permission, Proof, as_rows, source
 
 NEVER = "0001-01-01T00:00:00Z"  # Go's zero time: not scraped, or not evaluated, yet
 
 
-def _moment(text: str) -> str | None:
+def moment(text: str) -> str | None:
     return None if text == NEVER else text
 
 
@@ -17,6 +18,7 @@ def _moment(text: str) -> str | None:
         "target": "str",
         "namespace": "str",
         "pod": "str",
+        "address": "str",
         "health": "str",
         "last_error": "str",
         "last_scrape_at": UTC,
@@ -27,10 +29,12 @@ def _moment(text: str) -> str | None:
     nullable=("last_scrape_at",),
     covers="now",
     needs=Permission(prometheus="/api/v1/targets"),
+    guide=("C119", "C120"),
 )
 def prom_targets(prometheus):
     """Whom Prometheus scrapes; one row per active target.
 
+    address             host and port that it connects to
     health              `up`, `down`, or `unknown` before the first scrape
     last_error          of the last scrape, "" when it succeeded
     interval, timeout   as configured (`30s`); "" before Prometheus 2.30
@@ -46,9 +50,10 @@ def prom_targets(prometheus):
             "target": labels.get("instance", ""),
             "namespace": labels.get("namespace", ""),
             "pod": labels.get("pod", ""),
+            "address": urlsplit(target["scrapeUrl"]).netloc,
             "health": target["health"],
             "last_error": target["lastError"],
-            "last_scrape_at": _moment(target["lastScrape"]),
+            "last_scrape_at": moment(target["lastScrape"]),
             "scrape_duration_s": target["lastScrapeDuration"],
             "interval": target.get("scrapeInterval", ""),
             "timeout": target.get("scrapeTimeout", ""),
@@ -74,6 +79,7 @@ def prom_targets(prometheus):
     nullable=("state", "evaluated_at", "for_s", "keep_firing_s"),
     covers="now",
     needs=Permission(prometheus="/api/v1/rules"),
+    guide=("C122",),
 )
 def prom_rules(prometheus):
     """By which rules Prometheus records and alerts; one row per rule.
@@ -97,7 +103,7 @@ def prom_rules(prometheus):
                 "state": rule.get("state"),
                 "health": rule["health"],
                 "last_error": rule.get("lastError", ""),
-                "evaluated_at": _moment(rule["lastEvaluation"]),
+                "evaluated_at": moment(rule["lastEvaluation"]),
                 "evaluation_s": rule["evaluationTime"],
                 "interval_s": group["interval"],
                 "for_s": rule.get("duration"),

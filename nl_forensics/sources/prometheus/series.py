@@ -35,6 +35,7 @@ def series(
     each: tuple[str, ...] = TARGET,
     sparse: bool = False,
     about: str = "",
+    come_and_go: bool = False,
     doc: str,
     guide: tuple[str, ...] = (),
 ) -> None:
@@ -49,6 +50,7 @@ def series(
             must be there in the incident, too; another target may have taken the place of one
     sparse  steps without a value are normal (nothing happened that could be divided by), so they are no gap
     about   as in Source
+    come_and_go   a series may begin and end within a window: only a hole between is a gap
 
     Columns besides these: `at` (UTC) and `window` (`incident` or `baseline`). The value of a rate covers the {range} that ends at `at`.
     """
@@ -62,7 +64,7 @@ def series(
                 asked = platform.promql.get(name) or query.format_map(placeholders)
                 answer = yield from _ask(prometheus, asked, window_name, window, step)
                 seen[window_name] = _seen(answer, each)
-                yield from () if sparse else _holes(seen[window_name], window_name, window, step)
+                yield from () if sparse else _holes(seen[window_name], window_name, window, step, come_and_go)
         if each != TARGET:
             yield from _gone(seen)
 
@@ -128,15 +130,16 @@ def _seen(result: list[dict], each: tuple[str, ...]) -> dict[str, set[int]]:
     return seen
 
 
-def _holes(seen: dict[str, set[int]], window_name: str, window, step: int) -> Iterator[Partial]:
+def _holes(seen: dict[str, set[int]], window_name: str, window, step: int, come_and_go: bool) -> Iterator[Partial]:
     """Steps without a value: a hole in a chart is not a quiet line. One missing step is the edge of the window."""
     start = round(window.start.timestamp())
     expected = range(start, start + int(window.seconds) + 1, step)
     for name, moments in sorted(seen.items()):
-        missing = [at for at in expected if at not in moments]
+        first, last = (min(moments), max(moments)) if come_and_go else (expected[0], expected[-1])
+        missing = [at for at in expected if at not in moments and first <= at <= last]
         if len(missing) > 1:
             where = f" ({name})" if name else ""
-            unseen = f"{window_name}: no value {_stretches(missing, step)}{where}"
+            unseen = f"{window_name}: no value {spans(missing, step)}{where}"
             yield Partial(unseen, "see whether its target was up", window_name)
 
 
@@ -147,7 +150,7 @@ def _gone(seen: dict[str, dict]) -> Iterator[Partial]:
             yield Partial(f"incident: no value of {name}, which has some in the baseline", "see whether it is there")
 
 
-def _stretches(missing: list[int], step: int) -> str:
+def spans(missing: list[int], step: int) -> str:
     """`from 14:02 to 14:10 UTC`, the first three of them."""
     moments = set(missing)
     starts = [at for at in missing if at - step not in moments]

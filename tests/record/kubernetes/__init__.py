@@ -3,4 +3,4 @@
 `later`: what is there after seconds is recorded as what would still be there then.
 """
 
-from tests.record.kubernetes import certificates, cluster, containers, pods, services, storage, workloads  # noqa: F401
+from tests.record.kubernetes import certificates, cluster, containers, pods, scraping, services, storage, workloads  # noqa: F401

@@ -1,0 +1,176 @@
+"""Rules about scraping: where nobody looked, a quiet line is no health."""
+
+import pandas as pd
+
+from nl_forensics.checks import check
+from nl_forensics.checks.stretches import during, stretches
+
+SECTION = "10"
+
+TARGET = ["instance", "job", "target"]
+
+
+@check(
+    severity="high",
+    subject="{job}: {target}",
+    because="could not be scraped {span}{still}",
+    at="at",
+    guide=("C119", "C121"),
+)
+def every_target_was_up(prom_up, prom_targets, *, min_s=60):
+    """Every target could be scraped during the incident, but for less than {min_s:seconds}.
+
+    While a target is down, its series are not quiet, they are absent. 1 min: awesome-prometheus-alerts. It is critical where no other
+    target of its job was up in all that time.
+    """
+    table = during(prom_up)
+    rows = stretches(table[table.up < 1], TARGET, "up", most=False)
+    rows = rows[(rows.until - rows["at"]).dt.total_seconds() >= min_s]
+    best = table.groupby(["instance", "job", "at"]).up.max()
+    dark = best[best < 1].groupby(["instance", "job"]).size()
+    alone = [dark.get((row.instance, row.job), 0) >= row.steps for row in rows.itertuples()]
+    now = prom_targets[prom_targets.health == "down"].drop_duplicates(TARGET).set_index(TARGET).last_error
+    errors = [now.get((row.instance, row.job, row.target), "") for row in rows.itertuples()]
+    still = [f", and still can't be: {error}" if error else "" for error in errors]
+    return rows.assign(still=still, severity=["critical" if one else "high" for one in alone]).sort_values("severity")
+
+
+@check(
+    severity="high",
+    subject="{job}: {target}",
+    because="is down: {last_error}",
+    guide=("C119",),
+)
+def every_target_is_up(prom_targets):
+    """Every target that Prometheus has can be scraped.
+
+    Its last error says why not: refused, no such host, a status that is not 200, a body that can't be read, too many samples.
+    """
+    return prom_targets[prom_targets.health == "down"]
+
+
+@check(
+    severity="high",
+    subject="{who}",
+    because="no scrape {span}, so nothing is known of this time",
+    at="at",
+    guide=("C119", "C121"),
+)
+def no_scrape_is_left_out(prom_scrape_age, prom_targets, *, max_intervals=3, min_s=90):
+    """No target was left unscraped for {max_intervals:.0f} of its intervals, and {min_s:seconds}, during the incident.
+
+    A failed scrape is one, too: this is about those that were not tried, because Prometheus was down, overloaded, or stood still. Where
+    all targets have the hole, it is Prometheus itself. A restart takes less than 90 s. Both values are our own.
+    """
+    table = during(prom_scrape_age)
+    known = prom_targets.assign(interval_s=pd.to_timedelta(prom_targets.interval.replace("", None)).dt.total_seconds())
+    intervals = known.drop_duplicates(TARGET).set_index(TARGET).interval_s
+    limit = (
+        intervals.reindex(pd.MultiIndex.from_frame(table[TARGET])).mul(max_intervals).clip(lower=min_s).fillna(min_s)
+    )
+    holes = pd.concat([_late(table[table.age_s > limit.to_numpy()]), _absent(table)])
+    rows = stretches(holes, TARGET, "age_s")
+    everybody = rows.groupby("instance").target.transform("size") == rows.instance.map(_counted(table))
+    rows = rows.assign(who=(rows.job + ": " + rows.target).mask(everybody, "Prometheus, all of its targets"))
+    return rows.assign(severity=everybody.map({True: "critical", False: "high"})).drop_duplicates(["instance", "who"])
+
+
+def _late(table: pd.DataFrame) -> pd.DataFrame:
+    """The hole begins with the scrape that was the last one before it."""
+    return table.assign(at=table["at"] - pd.to_timedelta(table.age_s, unit="s"))
+
+
+def _absent(table: pd.DataFrame) -> pd.DataFrame:
+    """Steps between two others of the same target at which it had no value at all."""
+    steps = table[["instance", "at"]].drop_duplicates()
+    ends = table.groupby([*TARGET, "asked_at"], as_index=False)["at"].agg(["min", "max"])
+    possible = ends.merge(_every_step(steps), on="instance")
+    possible = possible[(possible["at"] > possible["min"]) & (possible["at"] < possible["max"])]
+    missing = possible.merge(table[[*TARGET, "at"]], on=[*TARGET, "at"], how="left", indicator=True)
+    return missing[missing._merge == "left_only"].assign(age_s=float("inf"))[[*TARGET, "asked_at", "at", "age_s"]]
+
+
+def _every_step(steps: pd.DataFrame) -> pd.DataFrame:
+    """All steps between the first and the last, also those at which no target had a value."""
+    rows = []
+    for instance, moments in steps.groupby("instance")["at"]:
+        known = moments.sort_values()
+        step = known.diff().min()
+        grid = pd.date_range(known.iloc[0], known.iloc[-1], freq=step) if len(known) > 1 else known
+        rows.append(pd.DataFrame({"instance": instance, "at": grid}))
+    return pd.concat(rows) if rows else steps
+
+
+def _counted(table: pd.DataFrame) -> pd.Series:
+    return table[TARGET].drop_duplicates().groupby("instance").size()
+
+
+@check(
+    severity="high",
+    subject="{job}",
+    because="has no target any more; until {until:%H:%M:%S} UTC it had {targets}",
+    at="until",
+    guide=("C119", "C120"),
+)
+def no_job_loses_its_targets(prom_up, prom_targets):
+    """Every job that had targets still has some.
+
+    One that a relabelling, a label or a port name cut off has no target that is down: it is simply not there.
+    """
+    last = prom_up.groupby(["instance", "job", "asked_at"], as_index=False).agg(
+        targets=("target", "nunique"), until=("at", "max")
+    )
+    left = prom_targets[["instance", "job"]].drop_duplicates().assign(there=True)
+    rows = last.merge(left, on=["instance", "job"], how="left")
+    return rows[rows.there.isna()].drop(columns="there")
+
+
+@check(
+    severity="medium",
+    subject="{job}: {target}",
+    because="could not look at all of its server {span}: series of it are missing, although it counts as up",
+    at="at",
+    guide=("C121",),
+)
+def no_exporter_fails(prom_exporter_errors):
+    """No exporter had an error when it looked at its server.
+
+    It leaves out what it could not read, and is scraped all the same (mixins of postgres_exporter and redis_exporter).
+    """
+    table = during(prom_exporter_errors)
+    return stretches(table[table.failed > 0], TARGET, "failed")
+
+
+@check(
+    severity="note",
+    subject="{name}",
+    because="{series:number} series (limit {max_series:number})",
+    guide=("C122",),
+)
+def no_metric_has_too_many_series(prom_cardinality, *, max_series=10_000):
+    """No metric has more than {max_series:number} series.
+
+    A label with an id of a user, a request or a pod in it makes a series of each. 10,000: awesome-prometheus-alerts.
+    """
+    rows = prom_cardinality[(prom_cardinality.kind == "metric") & (prom_cardinality.series > max_series)]
+    return rows.sort_values("series", ascending=False)
+
+
+@check(
+    severity="high",
+    subject="{target}",
+    because="held {series:number} series at {worst_at:%H:%M:%S} UTC, usually {usual:number}; more than {max_growth:.1f} times that {span}",
+    at="at",
+    baseline=True,
+    guide=("C121", "C122"),
+)
+def series_do_not_multiply(prom_head_series, *, max_growth=1.5, min_series=5_000):
+    """Prometheus held no more than {max_growth:.1f} times as many series as usual during the incident.
+
+    Usual: the median of baseline and incident, so that a restart, which empties the memory, is no sign. Memory grows with the series,
+    until it is killed for that. Both values are our own.
+    """
+    usual = prom_head_series.groupby(["instance", "target"]).series.transform("median")
+    table = during(prom_head_series.assign(usual=usual))
+    broken = table[(table.series > table.usual * max_growth) & (table.series - table.usual > min_series)]
+    return stretches(broken, ["instance", "target"], "series")
