@@ -1,11 +1,13 @@
 """Rules about change: what was rolled out or edited, and what went wrong just after."""
 
+import re
+
 import pandas as pd
 
 from nl_forensics.checks import check
 from nl_forensics.checks.kubernetes.containers import IMAGE_REASONS, START_REASONS
 from nl_forensics.checks.kubernetes.ends import first_crash, kept, loops, with_last_end
-from nl_forensics.checks.kubernetes.words import one_line, seconds_since
+from nl_forensics.checks.kubernetes.words import graded, one_line, seconds_since, worst_first
 from nl_forensics.sources import UTC
 
 SECTION = "06"
@@ -17,6 +19,7 @@ PARTS = {
     "probes": "probes",
     "config_maps": "config maps",
 }
+LISTED = re.compile(r"[,;] ")
 WORKLOAD = ["instance", "namespace", "workload_kind", "workload"]
 BY_HAND = r"^(kubectl-(edit|patch|scale|set|rollout|label|annotate|replace|cordon)|Mozilla|node-fetch|k9s|Lens)"
 STARTING_S = 60  # a new pod may be without a node, or not ready, for so long
@@ -50,16 +53,22 @@ def _revisions(k8s_replica_sets, k8s_controller_revisions) -> pd.DataFrame:
 
 
 def _what_changed(row) -> str:
-    """`image: a:1 → a:2; probes: …`."""
+    """`image: a:1 → a:2; probes: …`. Of each part only what differs."""
     found = [
-        f"{words}: {getattr(row, f'before_{name}') or 'none'} → {getattr(row, name) or 'none'}"
+        f"{words}: {_only_in(before, now)} → {_only_in(now, before)}"
         for name, words in PARTS.items()
-        if getattr(row, name) != getattr(row, f"before_{name}")
+        if (now := getattr(row, name)) != (before := getattr(row, f"before_{name}"))
     ]
     if row.env_digest != row.before_env_digest and row.env_names == row.before_env_names:
         found.append(HIDDEN)
     restarted = row.template_digest == row.before_template_digest and pd.notna(row.restarted_at)
     return "; ".join(found) or ("nothing: it was restarted" if restarted else "other parts of the pod template")
+
+
+def _only_in(one: str, other: str) -> str:
+    """The items of a list that another has not: `A, B` and `B, C` → `A`."""
+    known = LISTED.split(other)
+    return ", ".join(item for item in LISTED.split(one) if item not in known) or "none"
 
 
 def _symptoms(k8s_containers: pd.DataFrame, k8s_pods: pd.DataFrame) -> pd.DataFrame:
@@ -139,7 +148,7 @@ def no_config_change_precedes_a_symptom(
 
     No rollout is needed for that: a running pod goes on with what it read, and the next restart reads what breaks it. The data are not
     recorded, only that they changed. A container that crashed more often than is possible since then, as the kubelet waits 10 s at
-    least, had crashed before. 30 minutes: the guide's review.
+    least, had crashed before. High where it lasts. 30 minutes: the guide's review.
     """
     symptoms = _symptoms(k8s_containers, k8s_pods)
     readers = symptoms.assign(name=symptoms.config_maps.str.split(", ")).explode("name")
@@ -149,8 +158,9 @@ def no_config_change_precedes_a_symptom(
     pairs["after_s"] = (pairs.symptom_at - pairs.changed_at).dt.total_seconds()
     since_s = (pairs.last_at - pairs.changed_at).dt.total_seconds()
     may_be_new = (since_s >= 0) & (pairs.restarts.astype("float64") <= 1 + since_s / shortest_pause_s)
-    pairs = pairs[may_be_new & (pairs.after_s <= within_s)].sort_values("after_s")
-    return pairs.drop_duplicates(["instance", "namespace", "name"])
+    pairs = pairs[may_be_new & (pairs.after_s <= within_s)]
+    pairs = graded(pairs, high=pairs.over_at.isna(), medium=pairs.over_at.notna())
+    return worst_first(pairs, "last_at").drop_duplicates(["instance", "namespace", "name"])
 
 
 @check(
