@@ -41,10 +41,10 @@ from tests.stack.stack import Stack, stack
 
 FOLDER = Path(__file__).parent.parent / "stories"
 DEMO = "lock_chain"  # the story that ships as `nl_forensics/demo`
-MODULES = ("postgres_stories", "redis_stories", "blind_stories")
+MODULES = ("postgres_stories", "redis_stories", "kubernetes_stories", "cluster_stories", "blind_stories")
 WINDOW = timedelta(minutes=30)
 LASTING_S = 3600  # of the load, at most
-METRICS_WITHIN_S = 90
+METRICS_WITHIN_S = 180
 UP = timedelta(days=9)
 OPTIONAL_GRANT = "GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO nl_forensics"
 KUBERNETES = "KUBECONFIG"
@@ -121,13 +121,22 @@ class Stage:
 
     @contextmanager
     def platform(
-        self, past: str | None = None, before=_nothing, customers=True, **cluster_options
+        self,
+        past: str | None = None,
+        before=_nothing,
+        customers=True,
+        consume=True,
+        redis_settings=None,
+        **cluster_options,
     ) -> Iterator[NeuralLog]:
-        """The whole stack, and a small NeuralLog with its customers on a real Kubernetes, which is minutes old."""
+        """The whole stack, and a small NeuralLog with its customers on a real Kubernetes, which is minutes old.
+
+        consume   False: nothing outside of Kubernetes empties the log queue
+        """
         options = {"nodes": 2, "real_node": True, "metrics": True} | cluster_options
         with (
-            self.servers(past, before) as servers,
-            load(servers.pgbouncer, servers.redis, lasting_s=LASTING_S),
+            self.servers(past, before, redis_settings=redis_settings) as servers,
+            load(servers.pgbouncer, servers.redis, consume=consume, lasting_s=LASTING_S),
             cluster(**options) as nodes,
             neurallog(servers, nodes) as running,
             running.traffic(lasting_s=LASTING_S) if customers else nullcontext(),
