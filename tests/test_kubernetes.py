@@ -963,6 +963,14 @@ def test_selectors(selector, fits):
         ('{"level":"WARN","msg":"slow, 1200 ms"}', "json", "warning", "slow, 1200 ms", "slow, * ms"),
         ('{"level":50,"msg":"pino"}', "json", "error", "pino", "pino"),
         ('{"broken', "plain", "", '{"broken', '{"broken'),
+        (
+            '{"level":"error","msg":"POST /v1/logs 503","error":"[Errno 111] Connection refused"}',
+            "json",
+            "error",
+            "POST /v1/logs 503: [Errno 111] Connection refused",
+            "POST /v1/logs *: [Errno *] Connection refused",
+        ),
+        ('level=error msg="no route" err="no route"', "logfmt", "error", "no route", "no route"),
         ("[1, 2]", "plain", "", "[1, 2]", "[*, *]"),
         (
             'ts=1 level=error msg="can\'t reach 10.0.0.7:5432"',

@@ -40,11 +40,8 @@ def rows(source, *records) -> pd.DataFrame:
     usual = {
         name: None if name in one.nullable else USUAL.get(dtype, ago(days=9)) for name, dtype in one.columns.items()
     }
-    return (
-        one.table([usual | record for record in records]).assign(asked_at=pd.Timestamp(NOW))
-        if records
-        else empty_table(source)
-    )
+    found = one.table([usual | record for record in records]) if records else empty_table(source)
+    return found.assign(asked_at=pd.Timestamp(NOW))  # however long ago the tests began
 
 
 def container(**changes) -> dict:
@@ -237,6 +234,34 @@ def test_restarts_of_a_year_are_few():
     quiet("containers_seldom_restart", rows("k8s_containers", old))
 
 
+def test_pod_that_is_not_ready_at_once_starts():
+    # Its probe is asked before it listens, on a slow machine more often than usual.
+    failed = event(
+        reason="Unhealthy", message="Readiness probe failed: connection refused", at=ago(minutes=8, seconds=30)
+    )
+    quiet("probes_succeed", rows("k8s_events", failed), rows("k8s_pods", pod(created_at=ago(minutes=9))))
+    late = rows("k8s_events", failed | {"at": ago(minutes=1)})
+    assert len(offenders("probes_succeed", late, rows("k8s_pods", pod(created_at=ago(minutes=9))))) == 1
+
+
+def test_refused_pod_is_told_once():
+    # The replica set says it itself, as long as it lasts.
+    refused = event(kind="ReplicaSet", name="api-1", reason="FailedCreate", message="exceeded quota")
+    fails = {"namespace": "tenant-acme", "name": "api-1", "replica_failure": True}
+    quiet("no_pod_is_refused", rows("k8s_events", refused), rows("k8s_replica_sets", fails))
+    over = rows("k8s_replica_sets", fails | {"replica_failure": False})
+    assert len(offenders("no_pod_is_refused", rows("k8s_events", refused), over)) == 1
+
+
+def test_probe_that_killed_is_told_once():
+    unhealthy = event(reason="Unhealthy", container="api", message="Liveness probe failed: timeout")
+    killed = event(reason="Killing", container="api", message="Container api failed liveness probe, will be restarted")
+    events = rows("k8s_events", unhealthy, killed)
+    quiet("probes_succeed", events, rows("k8s_pods", pod()))
+    (told,) = offenders("no_container_is_killed_by_its_probe", events).to_dict("records")
+    assert (told["probe"], told["said"]) == ("liveness", "timeout")
+
+
 def test_deployment_scaled_to_zero_wants_nothing():
     zero = {"namespace": "tenant-acme", "name": "api", "replicas": 0}
     none = (empty_table("k8s_stateful_sets"), empty_table("k8s_daemon_sets"))
@@ -266,18 +291,23 @@ def test_claim_that_waits_for_its_pod_is_no_fault():
     quiet("every_volume_claim_is_bound", rows("k8s_claims", claim), rows("k8s_storage_classes", local))
 
 
-def test_volume_on_its_way_to_another_node_is_given_time():
-    old = {"name": "a", "volume": "pv-1", "node": "n1", "attached": True}
-    new = {"name": "b", "volume": "pv-1", "node": "n2", "created_at": ago(seconds=10)}
-    volume = {"name": "pv-1", "access_modes": "ReadWriteOnce"}
-    quiet("no_volume_is_attached_elsewhere", rows("k8s_attachments", old, new), rows("k8s_volumes", volume))
+def _volume_elsewhere(access_modes="ReadWriteOnce", **waiting):
+    """The tables of a pod that waits on node n2 for a volume that is attached to n1."""
+    attached = {"name": "a", "volume": "pv-1", "node": "n1", "attached": True}
+    volume = {"name": "pv-1", "access_modes": access_modes, "claim_namespace": "tenant-acme", "claim": "data"}
+    waits = pod(phase="Pending", ready=False, node="n2", claims="data") | waiting
+    return rows("k8s_attachments", attached), rows("k8s_volumes", volume), rows("k8s_pods", waits)
 
 
-def test_volume_for_many_nodes_may_be_attached_to_many():
-    old = {"name": "a", "volume": "pv-1", "node": "n1", "attached": True}
-    new = {"name": "b", "volume": "pv-1", "node": "n2"}
-    volume = {"name": "pv-1", "access_modes": "ReadWriteMany"}
-    quiet("no_volume_is_attached_elsewhere", rows("k8s_attachments", old, new), rows("k8s_volumes", volume))
+def test_volume_on_another_node_is_told_with_the_pod_that_waits():
+    (told,) = offenders("no_volume_is_attached_elsewhere", *_volume_elsewhere()).to_dict("records")
+    assert (told["volume"], told["held_by"], told["node"]) == ("pv-1", "n1", "n2")
+
+
+def test_volume_that_is_where_it_may_be():
+    moves, shared, mounts = {"created_at": ago(seconds=10)}, {"access_modes": "ReadWriteMany"}, {"node": "n1"}
+    for fine in (moves, shared, mounts):
+        quiet("no_volume_is_attached_elsewhere", *_volume_elsewhere(**fine))
 
 
 def test_mounted_in_the_end():

@@ -43,10 +43,10 @@ from tests.stack.tls import our_authority
 
 FOLDER = Path(__file__).parent.parent / "stories"
 DEMO = "demo"  # the story that ships with the package, in nl_forensics/demo
-MODULES = ("postgres_stories", "redis_stories", "blind_stories", "demo")
+MODULES = ("postgres_stories", "redis_stories", "kubernetes_stories", "cluster_stories", "blind_stories", "demo")
 WINDOW = timedelta(minutes=30)
 LASTING_S = 2 * 3600  # of the load, at most
-METRICS_WITHIN_S = 90
+METRICS_WITHIN_S = 180
 UP = timedelta(days=9)
 OPTIONAL_GRANT = "GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO nl_forensics"
 KUBERNETES, PROBE, DNS = "KUBECONFIG", "NL_API_URL", "NL_CLUSTER_DNS"
@@ -133,12 +133,18 @@ class Stage:
 
     @contextmanager
     def platform(
-        self, past: str | None = None, before=_nothing, customers=True, postgres_settings=None, **cluster_options
+        self,
+        past: str | None = None,
+        before=_nothing,
+        customers=True,
+        postgres_settings=None,
+        redis_settings=None,
+        **cluster_options,
     ) -> Iterator[NeuralLog]:
         """The whole stack, and a small NeuralLog with its customers on a real Kubernetes, which is minutes old."""
         options = {"nodes": 2, "real_node": True, "metrics": True} | cluster_options
         with (
-            self.servers(past, before, postgres_settings=postgres_settings) as servers,
+            self.servers(past, before, postgres_settings=postgres_settings, redis_settings=redis_settings) as servers,
             load(servers.pgbouncer, servers.redis, consume=False, lasting_s=LASTING_S),  # the log-servers do
             cluster(**options) as nodes,
             neurallog(servers, nodes) as running,

@@ -9,10 +9,12 @@ ELSEWHERE = (
     "BackOff",
     "Failed",
     "FailedAttachVolume",
+    "FailedBinding",
     "FailedCreate",
     "FailedMapVolume",
     "FailedMount",
     "FailedScheduling",
+    "ProvisioningFailed",
     "Unhealthy",
 )
 

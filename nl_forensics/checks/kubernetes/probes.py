@@ -1,10 +1,13 @@
 """Rules about probes: they succeed, and leave a container the time that it needs."""
 
+import pandas as pd
+
 from nl_forensics.checks import check
 from nl_forensics.checks.kubernetes.words import graded, one_line, worst_first
 from nl_forensics.kubernetes.ends import kept, with_last_end
 
 SECTION = "06"
+PROBE = ["instance", "uid", "container", "probe"]
 SIGNALLED = (137, 143)  # what a liveness probe ends a container with, if it does not end by itself
 
 
@@ -15,27 +18,45 @@ SIGNALLED = (137, 143)  # what a liveness probe ends a container with, if it doe
     at="first_at",
     guide=("C025", "C079", "C081"),
 )
-def probes_succeed(k8s_events, k8s_pods, *, min_failures=5):
+def probes_succeed(k8s_events, k8s_pods, *, min_failures=5, start_s=60):
     """No probe of a pod failed {min_failures:number} times.
 
-    A readiness probe takes the pod out of its services, a liveness or startup probe kills the container, which is high. A few
-    failures while a pod starts are usual; those of a pod that is deleted are meant. 5 times: the guide's review. Events are kept for an
-    hour.
+    A readiness probe takes the pod out of its services, a liveness probe kills the container, which is high; where it did, that has a
+    rule of its own. A startup probe is there to fail until the container has come up. Those of a pod that is deleted are meant, and
+    those within the first {start_s:seconds} of one that is ready now are usual. 5 times: the guide's review; 60 s: a choice of ours.
+    Events are kept for an hour.
     """
     leaving = k8s_pods[k8s_pods.deletion_requested_at.notna()].uid
-    rows = k8s_events[(k8s_events.reason == "Unhealthy") & ~k8s_events.uid.isin(leaving)]
+    rows = _failures(k8s_events)
+    killed = pd.MultiIndex.from_frame(rows[PROBE]).isin(_kills(k8s_events).set_index(PROBE).index)
+    made = k8s_pods[k8s_pods.ready.fillna(False)].set_index(["instance", "uid"]).created_at.rename("made_at")
+    rows = rows.join(made, on=["instance", "uid"])
+    starting = ((rows["at"] - rows.made_at).dt.total_seconds() <= start_s) | (rows.probe == "Startup")
+    rows = rows[~rows.uid.isin(leaving) & ~killed & ~starting]
+    often = rows.repeats >= min_failures
+    rows = graded(rows, high=often & (rows.probe == "Liveness"), medium=often)
+    return worst_first(rows, "repeats")
+
+
+def _failures(k8s_events: pd.DataFrame) -> pd.DataFrame:
+    """The probes that failed, and what they said."""
+    rows = k8s_events[k8s_events.reason == "Unhealthy"]
     words = rows.message.str.extract(r"^(?P<probe>Readiness|Liveness|Startup) probe \w+: ?(?P<said>(?s:.*))$")
     said = one_line(words.said.fillna(rows.message)).replace("", "it gave no reason")
-    rows = rows.assign(probe=words.probe.fillna("A"), said=said)
-    often = rows.repeats >= min_failures
-    rows = graded(rows, high=often & rows.probe.isin(("Liveness", "Startup")), medium=often)
-    return worst_first(rows, "repeats")
+    return rows.assign(probe=words.probe.fillna("A"), said=said)
+
+
+def _kills(k8s_events: pd.DataFrame) -> pd.DataFrame:
+    """The containers that were killed for a probe."""
+    rows = k8s_events[k8s_events.reason == "Killing"]
+    probe = rows.message.str.extract(r"failed (liveness|startup) probe", expand=False).str.capitalize()
+    return rows.assign(probe=probe)[probe.notna()]
 
 
 @check(
     severity="high",
     subject="{instance}: {namespace}/{name}/{container}",
-    because="killed at {at:%Y-%m-%d %H:%M:%S} UTC (times: {repeats}): {said}",
+    because="killed by its {probe} probe, last at {at:%Y-%m-%d %H:%M:%S} UTC (times: {repeats}): {said}",
     at="first_at",
     guide=("C079", "C081", "C084"),
 )
@@ -45,16 +66,16 @@ def no_container_is_killed_by_its_probe(k8s_events):
     It hangs, or the probe is more eager than the container is fast; one that asks a dependency turns an outage of that into a restart of
     everything. Events are kept for an hour.
     """
-    rows = k8s_events[
-        (k8s_events.reason == "Killing") & k8s_events.message.str.contains(r"failed (?:liveness|startup) probe")
-    ]
-    return rows.assign(said=one_line(rows.message)).sort_values("repeats", ascending=False)
+    said = _failures(k8s_events).groupby(PROBE).said.first()
+    rows = _kills(k8s_events).join(said, on=PROBE)
+    rows = rows.assign(said=rows.said.fillna("what the probe said, is not kept"), probe=rows.probe.str.lower())
+    return rows.sort_values("repeats", ascending=False)
 
 
 @check(
     severity="high",
     subject="{instance}: {namespace}/{pod}/{container}",
-    because="ended by signal after {ran_s:seconds}, never ready; its liveness probe ({liveness}) begins after "
+    because="ended by signal after {ran_s:seconds}, and is not ready; its liveness probe ({liveness}) begins after "
     "{liveness_initial_delay_s} s, asks every {liveness_period_s} s, and may fail {liveness_failures_allowed} times; no startup probe, "
     "restarts: {restarts}",
     at="pod_created_at",

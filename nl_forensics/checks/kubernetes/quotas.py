@@ -1,5 +1,7 @@
 """Rules about what a namespace may have."""
 
+import pandas as pd
+
 from nl_forensics.checks import check
 from nl_forensics.checks.kubernetes.words import graded, one_line, worst_first
 from nl_forensics.kubernetes.amounts import in_words
@@ -35,13 +37,16 @@ def every_quota_leaves_room(k8s_quotas, *, max_ratio=0.9):
     at="first_at",
     guide=("C081", "C090"),
 )
-def no_pod_is_refused(k8s_events):
+def no_pod_is_refused(k8s_events, k8s_replica_sets):
     """No pod was refused when it was to be made.
 
-    By a quota, a limit range, a webhook or a policy: there is no pod to look at, only the event FailedCreate of what wanted it. Events
-    are kept for an hour.
+    By a quota, a limit range, a webhook or a policy: there is no pod to look at, only the event FailedCreate of what wanted it. A replica
+    set that still can't make its pods says so itself, and has a rule of its own. Events are kept for an hour.
     """
+    name = ["instance", "namespace", "name"]
+    failing = k8s_replica_sets[k8s_replica_sets.replica_failure.fillna(False)].set_index(name).index
     rows = k8s_events[(k8s_events.reason == "FailedCreate") & (k8s_events.type == "Warning")]
+    rows = rows[~((rows.kind == "ReplicaSet") & pd.MultiIndex.from_frame(rows[name]).isin(failing))]
     rows = rows.groupby(["instance", "namespace", "kind", "name"], as_index=False).agg(
         repeats=("repeats", "sum"),
         said=("message", "first"),

@@ -1,7 +1,7 @@
 """Rules about change: what was rolled out or edited, and what went wrong just after."""
 
 from nl_forensics.checks import check
-from nl_forensics.checks.kubernetes.words import one_line
+from nl_forensics.checks.kubernetes.words import graded, one_line, worst_first
 from nl_forensics.kubernetes.revisions import WORKLOAD, revisions, symptoms, what_changed
 
 SECTION = "06"
@@ -50,7 +50,7 @@ def no_config_change_precedes_a_symptom(
 
     No rollout is needed for that: a running pod goes on with what it read, and the next restart reads what breaks it. The data are not
     recorded, only that they changed. A container that crashed more often than is possible since then, as the kubelet waits 10 s at
-    least, had crashed before. 30 minutes: the guide's review.
+    least, had crashed before. High where it lasts. 30 minutes: the guide's review.
     """
     wrong = symptoms(k8s_containers, k8s_pods)
     readers = wrong.assign(name=wrong.config_maps.str.split(", ")).explode("name")
@@ -60,8 +60,9 @@ def no_config_change_precedes_a_symptom(
     pairs["after_s"] = (pairs.symptom_at - pairs.changed_at).dt.total_seconds()
     since_s = (pairs.last_at - pairs.changed_at).dt.total_seconds()
     may_be_new = (since_s >= 0) & (pairs.restarts.astype("float64") <= 1 + since_s / shortest_pause_s)
-    pairs = pairs[may_be_new & (pairs.after_s <= within_s)].sort_values("after_s")
-    return pairs.drop_duplicates(["instance", "namespace", "name"])
+    pairs = pairs[may_be_new & (pairs.after_s <= within_s)]
+    pairs = graded(pairs, high=pairs.over_at.isna(), medium=pairs.over_at.notna())
+    return worst_first(pairs, "last_at").drop_duplicates(["instance", "namespace", "name"])
 
 
 @check(

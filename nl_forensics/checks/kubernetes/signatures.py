@@ -67,8 +67,8 @@ SIGNATURES = (
     ),
     Signature(r"(?i)StripeError|stripe.*(?:declined|card_error|api_error)", "Stripe refuses something", "08"),
     Signature(
-        r"(?i)(?:missing|required|undefined) (?:environment|config\w*|setting|variable)|KeyError: '[A-Z_]+'",
-        "a setting is missing",
+        r"(?i)(?:missing|required|undefined|invalid|unknown) (?:environment|config\w*|setting|variable)|KeyError: '[A-Z_]+'",
+        "a setting is missing or wrong",
         "06",
     ),
 )

@@ -1,7 +1,5 @@
 """Rules about volumes: claims are bound, volumes attached where they are needed."""
 
-import pandas as pd
-
 from nl_forensics.checks import check
 from nl_forensics.checks.kubernetes.words import graded, one_line, seconds_since, worst_first
 
@@ -63,20 +61,25 @@ def no_volume_is_orphaned(k8s_volumes):
 @check(
     severity="high",
     subject="{instance}: {volume}",
-    because="is attached to node {held_by}, and node {node} waits for it since {created_at:%Y-%m-%d %H:%M:%S} UTC",
+    because="is attached to node {held_by}, and pod {namespace}/{pod} on node {node} waits for it since {created_at:%Y-%m-%d %H:%M:%S} UTC",
     at="created_at",
     guide=("C130",),
 )
-def no_volume_is_attached_elsewhere(k8s_attachments, k8s_volumes, *, max_s=60):
-    """No volume that one node may use at a time is wanted on a second one for {max_s:seconds}.
+def no_volume_is_attached_elsewhere(k8s_attachments, k8s_volumes, k8s_pods, *, max_s=60):
+    """No pod waits for {max_s:seconds} for a volume that one node may use at a time and that is attached to another.
 
-    The first node is lost, or still has a pod that uses it: the new pod waits in ContainerCreating. A move takes seconds; after a node
-    was lost Kubernetes waits 6 minutes before it takes the volume away.
+    The other node is lost, or a pod on it still uses the volume: often the former revision, which goes only when its successor is ready, so
+    that each waits for the other. Kubernetes says it once, in an event (Multi-Attach error), and tries nothing. A move takes seconds;
+    after a node was lost Kubernetes waits 6 minutes before it takes the volume away.
     """
-    shared = k8s_volumes[k8s_volumes.access_modes.str.contains("Many")].set_index(["instance", "name"]).index
-    rows = k8s_attachments[~pd.MultiIndex.from_frame(k8s_attachments[["instance", "volume"]]).isin(shared)]
-    holders = rows[rows.attached].groupby(["instance", "volume"]).node.first().rename("held_by")
-    rows = rows[~rows.attached].join(holders, on=["instance", "volume"])
+    alone = k8s_volumes[~k8s_volumes.access_modes.str.contains("Many")]
+    alone = alone.rename(columns={"name": "volume", "claim_namespace": "namespace"})
+    waiting = k8s_pods[(k8s_pods.phase == "Pending") & k8s_pods.scheduled & k8s_pods.deletion_requested_at.isna()]
+    rows = waiting.assign(claim=waiting.claims.str.split(", ")).explode("claim")
+    rows = rows.merge(alone[["instance", "volume", "namespace", "claim"]], on=["instance", "namespace", "claim"])
+    held = k8s_attachments[k8s_attachments.attached]
+    holders = held.groupby(["instance", "volume"]).node.agg(", ".join).rename("held_by")
+    rows = rows.join(holders, on=["instance", "volume"])
     rows = rows[rows.held_by.notna() & (rows.held_by != rows.node)]
     return rows[seconds_since(rows.created_at, rows) >= max_s].sort_values("created_at")
 

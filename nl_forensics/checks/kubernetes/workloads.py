@@ -5,6 +5,7 @@ import pandas as pd
 from nl_forensics.checks import check
 from nl_forensics.checks.kubernetes.words import graded, one_line, seconds_since, worst_first
 from nl_forensics.sources import UTC
+from nl_forensics.units import in_seconds
 
 SECTION = "06"
 
@@ -12,8 +13,8 @@ SECTION = "06"
 @check(
     severity="high",
     subject="{instance}: {namespace}/{name}",
-    because="revision {revision} is stuck since {progressing_updated_at:%Y-%m-%d %H:%M:%S} UTC ({stuck_s:seconds} without progress, limit "
-    "{max_s:seconds}): {updated_replicas} of {replicas} pods are of it, {available_replicas} pods of any revision available; {said}",
+    because="revision {revision} is stuck since {progressing_updated_at:%Y-%m-%d %H:%M:%S} UTC ({how}): {updated_replicas} of "
+    "{replicas} pods are of it, {available_replicas} pods of any revision available; {said}",
     at="progressing_updated_at",
     guide=("C004", "C087", "C088"),
 )
@@ -31,7 +32,14 @@ def every_rollout_completes(k8s_deployments, *, max_s=180):
     )
     # A deployment that has come to its end once and lost pods since is not rolling out.
     rolling = rows.progressing_reason != "NewReplicaSetAvailable"
-    rows = rows[rolling & ((rows.progressing_reason == "ProgressDeadlineExceeded") | (rows.stuck_s >= max_s))]
+    overdue = rows.progressing_reason == "ProgressDeadlineExceeded"
+    rows["how"] = [
+        "its own deadline for progress had passed"
+        if late
+        else f"{in_seconds(stuck_s)} without progress, limit {in_seconds(max_s)}"
+        for late, stuck_s in zip(overdue, rows.stuck_s, strict=True)
+    ]
+    rows = rows[rolling & (overdue | (rows.stuck_s >= max_s))]
     return rows.sort_values("stuck_s", ascending=False)
 
 
@@ -70,13 +78,12 @@ def _lasting(k8s_deployments, k8s_stateful_sets, k8s_daemon_sets) -> pd.DataFram
 def every_workload_has_its_replicas(k8s_deployments, k8s_stateful_sets, k8s_daemon_sets, *, young_s=60):
     """Every deployment, stateful set and daemon set has as many available pods as it wants.
 
-    Critical where none is available. One that is younger than 60 s may still start; one that is scaled to zero wants none. Since when
-    is known of deployments that fell below what they need.
+    Whether requests are refused for that, every_service_has_a_ready_endpoint says. One that is younger than 60 s may still start; one
+    that is scaled to zero wants none. Since when is known of deployments that fell below what they need.
     """
     rows = _lasting(k8s_deployments, k8s_stateful_sets, k8s_daemon_sets)
     rows = rows[(rows.missing > 0) & (seconds_since(rows.created_at, rows) >= young_s)]
-    rows = graded(rows, critical=rows.available_replicas == 0, high=rows.missing > 0)
-    return worst_first(rows, "missing")
+    return rows.sort_values("missing", ascending=False)
 
 
 @check(

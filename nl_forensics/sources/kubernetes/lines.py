@@ -26,6 +26,7 @@ LEVELS = {
 NUMBERED = {10: "debug", 20: "debug", 30: "info", 40: "warning", 50: "error", 60: "fatal"}  # pino and bunyan
 LEVEL_KEYS = ("level", "severity", "lvl", "log.level", "levelname")
 MESSAGE_KEYS = ("message", "msg", "event", "text", "error")
+CAUSE_KEYS = ("error", "err", "exception")  # why, where the message only says what failed
 
 LOGFMT = re.compile(r'([A-Za-z_][\w.-]*)=("(?:[^"\\]|\\.)*"|\S*)')
 KLOG = re.compile(r"([IWEF])\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ (\S+:\d+\] .*)")
@@ -88,10 +89,15 @@ def _logfmt(text: str) -> tuple[str, str, str] | None:
 
 def _from_fields(fields: dict, text: str) -> tuple[str, str]:
     level = next((fields[key] for key in LEVEL_KEYS if key in fields), "")
-    message = next((fields[key] for key in MESSAGE_KEYS if isinstance(fields.get(key), str)), text)
+    message, cause = _first_text(fields, MESSAGE_KEYS) or text, _first_text(fields, CAUSE_KEYS)
+    message = message if cause in message else f"{message}: {cause}"
     if isinstance(level, int):
         return NUMBERED.get(level, ""), message
     return LEVELS.get(str(level).lower(), ""), message
+
+
+def _first_text(fields: dict, keys: tuple[str, ...]) -> str:
+    return next((fields[key] for key in keys if isinstance(fields.get(key), str)), "")
 
 
 def _klog(text: str) -> tuple[str, str, str] | None:

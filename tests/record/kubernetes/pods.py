@@ -159,27 +159,28 @@ def _quota(**hard):
 
 
 @contextmanager
-def _refused_by_a_quota(server):
+def _refused_by_a_quota(server, wanted):
     home(server)
     server.apply(_quota(**{"requests.memory": "40Mi"}))
     eventually(lambda: server.get("ResourceQuota", "system", SYSTEM).get("status", {}).get("used"))
-    server.apply(deployment("api-gateway", container(), replicas=3))
+    server.apply(wanted)
     wait_for_event(server, "FailedCreate")
-    server.wait("Deployment", "api-gateway", SYSTEM, until=lambda seen: is_true(seen, "ReplicaFailure"))
     yield
 
 
 @specimen("every_replica_set_can_make_its_pods", sources=("k8s_replica_sets",))
 @contextmanager
 def quota_stops_a_replica_set(server):
-    with _refused_by_a_quota(server):
+    with _refused_by_a_quota(server, deployment("api-gateway", container(), replicas=3)):
+        server.wait("Deployment", "api-gateway", SYSTEM, until=lambda seen: is_true(seen, "ReplicaFailure"))
         yield
 
 
-@specimen("no_pod_is_refused", sources=("k8s_events",))
+@specimen("no_pod_is_refused", sources=("k8s_events", "k8s_replica_sets"))
 @contextmanager
 def quota_refuses_pods(server):
-    with _refused_by_a_quota(server):
+    at_once = {"serviceName": "log-server", "replicas": 3, "podManagementPolicy": "Parallel"}
+    with _refused_by_a_quota(server, workload("StatefulSet", "log-server", container(), **at_once)):
         yield
 
 

@@ -226,7 +226,6 @@ def _configuration(folder, keys, runtime, addresses):
         "resolvConf": "",
         "clusterDNS": [addresses.dns],
         "clusterDomain": "cluster.local",
-        "podLogsDir": str(folder / "pod-logs"),
         "volumePluginDir": str(folder / "volume-plugins"),
         "nodeStatusUpdateFrequency": "2s",
         "nodeLeaseDurationSeconds": 8,

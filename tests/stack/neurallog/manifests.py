@@ -106,7 +106,8 @@ def _pod(app, environment, release, account):
                 "ports": [{"name": "http", "containerPort": PORT}],
                 "resources": RESOURCES,
                 "readinessProbe": _probe("/health", periodSeconds=2),
-                "livenessProbe": _probe("/health/live", initialDelaySeconds=5, periodSeconds=3),
+                "livenessProbe": _probe("/health/live", periodSeconds=3),
+                "startupProbe": _probe("/health/live", periodSeconds=1, failureThreshold=90),
                 "volumeMounts": [
                     {"name": "settings", "mountPath": "/etc/neurallog"},
                     *({"name": name, "mountPath": path, "readOnly": True} for name, (_, path) in MOUNTED.items()),

@@ -21,7 +21,7 @@ from tests.stack.tls import Server, our_authority, serving
 
 TENANTS = ("acme", "globex", "initech")  # in the database, too: numbers 1, 2, 3
 API_KEYS = 60  # of schema.sql: key n belongs to tenant 1 + n % 20
-READY_WITHIN_S = 90
+READY_WITHIN_S = 240
 
 OPERATOR_RULES = [
     {"apiGroups": [manifests.TENANT_GROUP], "resources": ["tenants", "tenants/status"], "verbs": ["*"]},
