@@ -186,10 +186,11 @@ def test_wrong_settings_crash_at_the_next_start(platform):
     platform.cluster.kubectl("rollout", "restart", "-n", SYSTEM, "deployment/billing-service")
 
     def last_words():
-        for pod in platform.pods("billing-service"):
-            if any(status["restartCount"] for status in pod["status"].get("containerStatuses", [])):
-                return platform.cluster.kubectl("logs", "-n", SYSTEM, pod["metadata"]["name"], "--previous")
-        return ""
+        return "".join(
+            platform.cluster.kubectl("logs", "-n", SYSTEM, pod["metadata"]["name"], "--previous")
+            for pod in platform.pods("billing-service")  # the old one was killed for memory before
+            if any(status["restartCount"] for status in pod["status"].get("containerStatuses", []))
+        )
 
     eventually(lambda: "flush_every_s must be a number, not 'often'" in last_words())
     platform.deploy("billing-service")
