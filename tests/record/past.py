@@ -120,10 +120,17 @@ def longest_transaction(state: str) -> str:
 UNCHANGED: Mapping = {}
 
 
-def past(minutes: float = 0, postgres=UNCHANGED, replica=UNCHANGED, redis=UNCHANGED, volumes=UNCHANGED) -> str:
+def past(
+    minutes: float = 0,
+    postgres=UNCHANGED,
+    replica=UNCHANGED,
+    redis=UNCHANGED,
+    volumes=UNCHANGED,
+    services=history.SERVICES,
+) -> str:
     """OpenMetrics text of the hours before now; the named series took another shape `minutes` ago, or when their own `Turn` says.
 
-    The pods and containers of that time are others than those of a story's cluster, which is minutes old.
+    services   whose pods were there; those of a story's cluster, which is minutes old, are others
     """
     told = (
         (history.POSTGRES, history.POSTGRES_SERIES, postgres),
@@ -134,7 +141,7 @@ def past(minutes: float = 0, postgres=UNCHANGED, replica=UNCHANGED, redis=UNCHAN
         (DNS, DNS_SERIES, UNCHANGED),
     )
     instances = [(target, _turned(shapes, after, minutes)) for target, shapes, after in told]
-    return history.healthy(HOURS, instances=[*instances, *history.SERVICES, *history.WATCHED])
+    return history.healthy(HOURS, instances=[*instances, *services, *history.WATCHED])
 
 
 def _turned(shapes: Mapping, after: Mapping, minutes: float) -> dict:
