@@ -26,6 +26,7 @@ RECORDED = [
     specimens.FOLDER / f"{one.name}.json"
     for one in specimens.load().values()
     if one.fault.__module__.startswith("tests.record.kubernetes.")
+    and set(checks.load()[one.check].needs) <= set(one.sources)  # others take the rest from a healthy case
 ]
 USUAL = {"Int64": 0, "float64": 0.0, "boolean": False, "str": ""}
 
