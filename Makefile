@@ -2,9 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMPS := .venv/installed
-CLUSTER_TESTS := $(addprefix tests/test_,kubernetes.py kubernetes_permissions.py kubernetes_stack.py neurallog_stack.py now.py port_forward.py)
 
-.PHONY: report test cluster-test lint nbval notebooks record golden bench stack install-test install-cluster clean
+.PHONY: report test lint nbval notebooks record golden bench stack install-test install-cluster clean
 .DEFAULT_GOAL := report
 
 $(STAMPS)-run: pyproject.toml
@@ -29,13 +28,10 @@ install-cluster: install-test
 report: $(STAMPS)-run
 	@$(BIN)/nl-forensics report parameters/demo.yaml; code=$$?; test $$code -eq 0 -o $$code -eq 1 -o $$code -eq 3
 
-test: lint install-test
-	@$(BIN)/python -m pytest tests $(addprefix --ignore=,$(CLUSTER_TESTS))
+# Several files side by side: most of their time is waiting for servers. A whole Kubernetes is built once, from Go modules.
+test: lint install-cluster
+	@$(BIN)/python -m pytest -n 3 --dist loadfile tests
 	@$(MAKE) --no-print-directory nbval
-
-# A whole Kubernetes is built once, from Go modules: 7 minutes and more. No check judges one yet, so `test` does without.
-cluster-test: install-cluster
-	@$(BIN)/python -m pytest $(CLUSTER_TESTS)
 
 lint: $(STAMPS)-test
 	@$(BIN)/ruff check .
@@ -50,7 +46,7 @@ nbval: $(STAMPS)-test
 notebooks: $(STAMPS)-test
 	@$(BIN)/python -m tests.write_notebooks
 
-record: install-test
+record: install-cluster
 	@$(BIN)/python -m tests.record
 
 golden: $(STAMPS)-test
