@@ -21,8 +21,7 @@ from nl_forensics.checks import changes_since_last_round, check_limits, check_se
 from nl_forensics.checks import load as load_checks
 from nl_forensics.collect import REACHED, FirstLook, collect
 from nl_forensics.errors import CaseError, ForensicsError, ParameterError
-from nl_forensics.finding import Findings
-from nl_forensics.live import Live, print_finding
+from nl_forensics.live import Live, print_findings
 from nl_forensics.parameters import Parameters
 from nl_forensics.rounds import PARAMETERS, Gap, round_numbers
 from nl_forensics.sources import ASKED_THROUGH
@@ -144,7 +143,7 @@ def findings_command(what: str, sections: str, as_json: bool) -> int:
 
         _print_json(whole(case, findings))
     else:
-        _print_findings(findings)
+        print_findings(findings)
         for change in changes_since_last_round(case, findings):
             click.echo(f"  since the last round, {change.what}: {change.finding.subject}: {change.finding.because}")
     return findings.exit_code()
@@ -349,21 +348,6 @@ def _system_of(gap: Gap) -> str:
     """Whom a gap is about: `postgres-main`."""
     system = load_sources()[gap.source].system
     return gap.instance if gap.source == REACHED else f"{ASKED_THROUGH.get(system, system)}-{gap.instance}"
-
-
-def _print_findings(findings: Findings) -> None:
-    for finding in findings.problems:
-        print_finding(finding)
-    for gap in findings.gaps().to_dict("records"):
-        click.echo(
-            click.style("? ", fg="yellow")
-            + f"{gap['checks']} not answered: {gap['not seen']} → {gap['what would close it']}"
-        )
-    if findings.notes:
-        click.echo(
-            f"  {len(findings.notes)} notes: housekeeping, and what was so before the incident (--json, or the report)"
-        )
-    click.echo(f"{findings.counts()}." if findings.problems else f"{findings.verdict()} {findings.counts()}.")
 
 
 def _print_json(value) -> None:

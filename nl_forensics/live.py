@@ -1,4 +1,4 @@
-"""Findings on a terminal: each as soon as the sources that it needs have landed."""
+"""Findings on a terminal: each as soon as the sources that it needs have landed, and all of them at the end."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import click
 
 from nl_forensics.case import Case
 from nl_forensics.checks import load
-from nl_forensics.finding import Finding, Status
+from nl_forensics.finding import Finding, Findings, Status
 from nl_forensics.sources.kubernetes.kinds import is_inside
 
 MARK = {Status.PROBLEM: "✗", Status.UNKNOWN: "?", Status.OK: "✓"}
@@ -17,6 +17,21 @@ def print_finding(finding: Finding, live: bool = False) -> None:
     """Live, it is news, like the progress; the answer comes at the end, whole and in order."""
     mark = click.style(MARK[finding.status], fg=COLOUR[finding.status], bold=True)
     click.echo(f"{mark} {finding.severity:8} {finding.subject}: {finding.because} [{finding.when}]", err=live)
+
+
+def print_findings(findings: Findings) -> None:
+    for finding in findings.problems:
+        print_finding(finding)
+    for gap in findings.gaps().to_dict("records"):
+        click.echo(
+            click.style("? ", fg="yellow")
+            + f"{gap['checks']} not answered: {gap['not seen']} → {gap['what would close it']}"
+        )
+    if findings.notes:
+        click.echo(
+            f"  {len(findings.notes)} notes: housekeeping, and what was so before the incident (--json, or the report)"
+        )
+    click.echo(f"{findings.counts()}." if findings.problems else f"{findings.verdict()} {findings.counts()}.")
 
 
 class Live:

@@ -4,7 +4,7 @@ import pandas as pd
 
 from nl_forensics.certificates import fits
 from nl_forensics.checks import check
-from nl_forensics.checks.kubernetes.words import one_line, seconds_since
+from nl_forensics.checks.rows import one_line, seconds_since
 
 SECTION = "04"
 FEWEST_BITS = {"RSA": 2048, "DSA": 2048, "EC": 256}

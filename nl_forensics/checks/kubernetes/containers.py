@@ -3,7 +3,7 @@
 import pandas as pd
 
 from nl_forensics.checks import check
-from nl_forensics.checks.kubernetes.words import graded, one_line, seconds_since, worst_first
+from nl_forensics.checks.rows import graded, one_line, seconds_since, worst_first
 from nl_forensics.kubernetes.ends import first_crash, kept, loops, with_last_end
 from nl_forensics.kubernetes.waiting import IMAGE_REASONS, START_REASONS
 

@@ -1,7 +1,7 @@
 """Rules about what operators look after: tenants, certificates, gateways, backups. And about namespaces."""
 
 from nl_forensics.checks import check
-from nl_forensics.checks.kubernetes.words import one_line, seconds_since
+from nl_forensics.checks.rows import one_line, seconds_since
 
 SECTION = "06"
 

@@ -1,7 +1,7 @@
 """Rules about what Kubernetes itself complains of."""
 
 from nl_forensics.checks import check
-from nl_forensics.checks.kubernetes.words import one_line
+from nl_forensics.checks.rows import one_line
 
 SECTION = "02"
 # Judged by rules of their own, with what the events don't say.

@@ -1,7 +1,7 @@
 """Rules about jobs and cron jobs."""
 
 from nl_forensics.checks import check
-from nl_forensics.checks.kubernetes.words import one_line, seconds_since
+from nl_forensics.checks.rows import one_line, seconds_since
 
 SECTION = "06"
 # How often a schedule comes round at the least, where that is plain to see: for others we can't say that one was missed.

@@ -4,7 +4,7 @@ import pandas as pd
 
 from nl_forensics.checks import check
 from nl_forensics.checks.kubernetes.signatures import SIGNATURES
-from nl_forensics.checks.kubernetes.words import graded, one_line, seconds_since, worst_first
+from nl_forensics.checks.rows import graded, one_line, seconds_since, worst_first
 
 SECTION = "02"
 ERRORS = ("error", "fatal")

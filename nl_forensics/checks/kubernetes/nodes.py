@@ -3,7 +3,7 @@
 import pandas as pd
 
 from nl_forensics.checks import check
-from nl_forensics.checks.kubernetes.words import one_line
+from nl_forensics.checks.rows import one_line
 
 SECTION = "02"
 PRESSURES = {"memory_pressure": "memory", "disk_pressure": "disk", "pid_pressure": "process ids"}

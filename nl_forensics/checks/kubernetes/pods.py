@@ -1,7 +1,7 @@
 """Rules about pods: they get a place, become ready, and go when they are told to."""
 
 from nl_forensics.checks import check
-from nl_forensics.checks.kubernetes.words import graded, one_line, seconds_since, worst_first
+from nl_forensics.checks.rows import graded, one_line, seconds_since, worst_first
 from nl_forensics.kubernetes.waiting import refusals, refused_for
 
 SECTION = "06"

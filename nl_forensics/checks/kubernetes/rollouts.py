@@ -1,7 +1,7 @@
 """Rules about change: what was rolled out or edited, and what went wrong just after."""
 
 from nl_forensics.checks import check
-from nl_forensics.checks.kubernetes.words import graded, one_line, worst_first
+from nl_forensics.checks.rows import graded, one_line, worst_first
 from nl_forensics.kubernetes.revisions import WORKLOAD, revisions, symptoms, what_changed
 
 SECTION = "06"

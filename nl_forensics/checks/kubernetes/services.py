@@ -3,7 +3,7 @@
 import pandas as pd
 
 from nl_forensics.checks import check
-from nl_forensics.checks.kubernetes.words import seconds_since
+from nl_forensics.checks.rows import seconds_since
 
 SECTION = "02"
 RETIRED_CONTROLLER = "k8s.io/ingress-nginx"

@@ -1,7 +1,7 @@
 """Rules about volumes: claims are bound, volumes attached where they are needed."""
 
 from nl_forensics.checks import check
-from nl_forensics.checks.kubernetes.words import graded, one_line, seconds_since, worst_first
+from nl_forensics.checks.rows import graded, one_line, seconds_since, worst_first
 
 SECTION = "06"
 

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from nl_forensics.checks import check
-from nl_forensics.checks.kubernetes.words import graded, worst_first
+from nl_forensics.checks.rows import graded, worst_first
 
 SECTION = "02"
 

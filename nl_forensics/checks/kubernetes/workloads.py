@@ -3,7 +3,7 @@
 import pandas as pd
 
 from nl_forensics.checks import check
-from nl_forensics.checks.kubernetes.words import graded, one_line, seconds_since, worst_first
+from nl_forensics.checks.rows import graded, one_line, seconds_since, worst_first
 from nl_forensics.sources import UTC
 from nl_forensics.units import in_seconds
 

@@ -3,7 +3,8 @@
 import pandas as pd
 
 from nl_forensics.checks import check
-from nl_forensics.checks.postgres.words import graded, seconds_since, short, who, worst_first
+from nl_forensics.checks.postgres.words import short, who
+from nl_forensics.checks.rows import graded, seconds_since, worst_first
 
 SECTION = "05"
 

@@ -7,13 +7,11 @@ from nl_forensics.checks.postgres.words import (
     MAINTENANCE,
     MAINTENANCE_PROGRAMS,
     clients,
-    graded,
-    seconds_since,
     short,
     usable_connections,
     who,
-    worst_first,
 )
+from nl_forensics.checks.rows import graded, seconds_since, worst_first
 
 SECTION = "05"
 

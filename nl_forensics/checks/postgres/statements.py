@@ -3,7 +3,8 @@
 import pandas as pd
 
 from nl_forensics.checks import check
-from nl_forensics.checks.postgres.words import MAINTENANCE, graded, short, worst_first
+from nl_forensics.checks.postgres.words import MAINTENANCE, short
+from nl_forensics.checks.rows import graded, worst_first
 
 SECTION = "05"
 GB_50_A_DAY = 50e9 / 86_400

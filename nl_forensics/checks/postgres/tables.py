@@ -1,7 +1,7 @@
 """Rules about tables: how they are read, what they hold, and the numbers that they use up."""
 
 from nl_forensics.checks import check
-from nl_forensics.checks.postgres.words import graded, worst_first
+from nl_forensics.checks.rows import graded, worst_first
 
 SECTION = "05"
 MIB = 1024**2

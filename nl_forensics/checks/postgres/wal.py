@@ -3,7 +3,7 @@
 import pandas as pd
 
 from nl_forensics.checks import check
-from nl_forensics.checks.postgres.words import graded, seconds_since, worst_first
+from nl_forensics.checks.rows import graded, seconds_since, worst_first
 
 SECTION = "05"
 MIB = 1024**2

@@ -31,11 +31,6 @@ def short(query: pd.Series) -> pd.Series:
     return line.where(line.str.len() <= MOST_CHARACTERS, line.str.slice(0, MOST_CHARACTERS - 1) + "…")
 
 
-def seconds_since(began: pd.Series, rows: pd.DataFrame) -> pd.Series:
-    """By the server's clock, at the moment of its answer."""
-    return (rows.asked_at - began).dt.total_seconds()
-
-
 def number(pg_settings: pd.DataFrame, name: str) -> pd.Series:
     """The value of one setting, by instance."""
     rows = pg_settings[pg_settings.name == name]
@@ -46,17 +41,3 @@ def usable_connections(pg_settings: pd.DataFrame) -> pd.Series:
     """What is left of max_connections for ordinary roles, by instance. Only PostgreSQL 16 and newer has the second reserve."""
     most = number(pg_settings, "max_connections") - number(pg_settings, "superuser_reserved_connections")
     return most - number(pg_settings, "reserved_connections").reindex(most.index, fill_value=0)
-
-
-def graded(rows: pd.DataFrame, **worse: pd.Series) -> pd.DataFrame:
-    """Rows with the severity of the first condition that holds (`critical=…, high=…`); rows without one are dropped."""
-    severity = pd.Series(None, index=rows.index, dtype="str")
-    for name, holds in worse.items():
-        severity = severity.mask(severity.isna() & holds.fillna(False).astype(bool), name)
-    return rows.assign(severity=severity)[severity.notna()]
-
-
-def worst_first(rows: pd.DataFrame, by: str) -> pd.DataFrame:
-    """By severity, then by a quantity, the largest first."""
-    rank = rows.severity.map({"critical": 0, "high": 1, "medium": 2, "note": 3})
-    return rows.assign(_rank=rank).sort_values(["_rank", by], ascending=[True, False]).drop(columns="_rank")

@@ -1,4 +1,4 @@
-"""What several rules need: messages that fit into a sentence, ages, and grades."""
+"""What rules do with rows: grades and their order, ages, messages that fit into a sentence."""
 
 import pandas as pd
 
@@ -14,7 +14,7 @@ def one_line(message: pd.Series, most: int = MOST_CHARACTERS) -> pd.Series:
 
 
 def seconds_since(began: pd.Series, rows: pd.DataFrame) -> pd.Series:
-    """By the API server's clock, at the moment of its answer."""
+    """By the server's clock, at the moment of its answer."""
     return (rows.asked_at - began).dt.total_seconds()
 
 
