@@ -182,7 +182,8 @@ def _others(case: Case, period: tuple) -> list[Change]:
 def _unseen(case: Case, findings: Findings) -> Iterator[tuple[str, str]]:
     """What hides most answers, then the systems that were not asked at all."""
     left_out = case.parameters.platform.left_out
-    to_set = f"set {', '.join(name for names in left_out.values() for name in names)}"
+    variables = [name for names in left_out.values() for name in names]
+    to_set = f"set {', '.join(variables)}"
     causes = Findings(findings.blind_spots).gaps().to_dict("records")
     gaps = [gap for gap in causes if gap["what would close it"] != to_set]
     shown = gaps[: MOST_GAPS - bool(left_out)]
@@ -194,7 +195,7 @@ def _unseen(case: Case, findings: Findings) -> Iterator[tuple[str, str]]:
         tail = f"{way_out} ({gap['checks']} {'check' if gap['checks'] == 1 else 'checks'}{more})"
         yield "not seen", _cut(_without_instance(case, gap["not seen"]), COLUMNS - WIDTH - len(tail)) + tail
     if left_out:
-        yield "not asked", f"{to_set} to ask these systems, too"
+        yield "not asked", f"{', '.join(left_out)}: set {', '.join(variables[:1])}{', …' if variables[1:] else ''}"
 
 
 def _without_instance(case: Case, unseen: str) -> str:

@@ -109,7 +109,7 @@ def test_without_a_change_it_is_told_what_was_not_seen(tmp_path):
 def test_the_systems_that_were_not_asked_are_one_line(tmp_path):
     left_out = {"postgres": ["NL_POSTGRES_DSN"], "redis": ["NL_REDIS_URL"]}
     lines = told(with_specimens(tmp_path, "crash_loop", left_out=left_out))
-    assert of("not asked", lines) == ["set NL_POSTGRES_DSN, NL_REDIS_URL to ask these systems, too"]
+    assert of("not asked", lines) == ["postgres, redis: set NL_POSTGRES_DSN, …"]
     assert len(of("not seen", lines)) == 1
 
 
