@@ -33,7 +33,7 @@ HANGING = {
     "NL_PROMETHEUS_URL": "http://{where}",
     "NL_ALERTMANAGER_URL": "http://{where}",
     "NL_GRAFANA_URL": "http://{where}",
-    "NL_API_URL": "http://{where}/health",
+    "NL_API_URL": "https://{where}/health",
     "NL_CLUSTER_DNS": "{where}",
 }
 NOT_ASKED = "postgres, pgbouncer, redis, prometheus, alertmanager, grafana, probe, dns: set NL_POSTGRES_DSN, …"
@@ -205,7 +205,7 @@ def test_ctrl_c_leaves_a_case_that_can_be_finished(shop, workspace, answers):
     with start(workspace, of(shop), "collect", f"cases/{folder.name}") as process:
         assert process.wait() in (0, 3), process.stderr.read()
     assert kept(workspace).incident == window
-    assert [f for f in run_checks(Case(folder)).problems if f.check == "no_container_crash_loops"]
+    assert [f for f in run_checks(Case(folder)).problems if f.check == "no_container_runs_out_of_memory"]
 
 
 @pytest.mark.parametrize("frozen", ["kube-apiserver", "etcd"])

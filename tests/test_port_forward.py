@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
+import psycopg
 import pytest
 import yaml
 
@@ -31,6 +32,8 @@ from tests.stack.kubernetes.certificates import Authority
 from tests.stack.kubernetes.cluster import cluster
 from tests.stack.process import HOST
 from tests.test_collect import outages, timed_collect, workers
+
+MONITORING = "10"  # section of the guide
 
 NAMESPACE, POD, SERVICE = "data", "stores-0", "stores"
 PORTS = {"postgres": 5432, "pgbouncer": 6432, "redis": 6379, "prometheus": 9090}
@@ -200,9 +203,9 @@ def through(folder, running, addresses, user=ANALYST, ports=PORTS, budget=PATIEN
 
 
 def statuses(case):
-    """Of each check about the four systems, all that it says."""
+    """Of each check about the four systems, all that it says. What Prometheus says of its own youth changes from one look to the next."""
     found = {}
-    for finding in run_checks(case):
+    for finding in (one for one in run_checks(case) if one.section != MONITORING):
         found.setdefault(finding.check, set()).add(finding.status)
     return {name: sorted(status.value for status in said) for name, said in found.items()}
 
@@ -234,8 +237,9 @@ def is_known(case, system):
 
 
 @pytest.fixture(scope="module")
-def both(inside, addresses, tmp_path_factory):
+def both(inside, addresses, servers, tmp_path_factory):
     """The case of a collection through the cluster, then that of the same one without."""
+    servers["prometheus"].wait_for("count_over_time(up[1m]) > 3", within_s=60)  # something of the incident
     way = through(tmp_path_factory.mktemp("through"), inside, addresses, budget=UNHURRIED)
     listened = set()
 
@@ -326,7 +330,7 @@ def test_a_pod_by_name_and_several_connections_in_turn(inside, servers, addresse
     next(rows)
     began = time.monotonic()
     rows.close()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10  # all of it would take longer than that
     assert len(list(link.rows("SELECT repeat('x', 10000) AS x FROM generate_series(1, 2000)"))) == 2000
     link.close()
 
@@ -334,8 +338,9 @@ def test_a_pod_by_name_and_several_connections_in_turn(inside, servers, addresse
 def test_what_a_server_says_last_is_heard(inside, servers, addresses):
     """The kubernetes client's own port-forward loses it: then a full server would look like a broken network."""
     with ExitStack() as sessions:
-        for _ in range(5):
-            sessions.enter_context(servers["postgres"].connect("nl_forensics"))
+        with suppress(psycopg.OperationalError):
+            while True:
+                sessions.enter_context(servers["postgres"].connect("nl_forensics"))
         with pytest.raises(NotAllowed, match="too many connections for role"):
             linked(inside, "postgres", addresses["postgres"], PORTS["postgres"])
 

@@ -31,7 +31,7 @@ def every_service_has_a_ready_endpoint(k8s_services, k8s_deployments, *, young_s
     zero = k8s_deployments[k8s_deployments.replicas == 0].set_index(["instance", "namespace", "name"]).index
     wanted = pd.MultiIndex.from_frame(rows[["instance", "namespace", "name"]]).isin(zero)
     none = rows.pods_selected == 0
-    why = pd.Series("its " + rows.pods_selected.astype("str") + " pods are not ready", index=rows.index)
+    why = pd.Series("none of its pods is ready (pods: " + rows.pods_selected.astype("str") + ")", index=rows.index)
     why = why.mask(none, "no pod has the labels " + rows.selector).mask(wanted, "its deployment is scaled to zero")
     severity = pd.Series("critical", index=rows.index).mask(wanted, "note")
     return rows.assign(why=why, severity=severity).sort_values(["severity", "namespace"])

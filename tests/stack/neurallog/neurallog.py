@@ -53,7 +53,8 @@ class NeuralLog:
         """The environment variables that nl-forensics needs; they hold passwords."""
         kubeconfig = self.cluster.kubeconfig("nl-forensics", permissions.kubernetes_rules())
         inside = {"KUBECONFIG": str(kubeconfig), "NL_CLUSTER_DNS": self.cluster.addresses.dns}
-        return {**self.servers.environment(), **inside, "NL_API_URL": self.door.url()}
+        door = {"NL_API_URL": self.door.url(), "SSL_CERT_FILE": str(our_authority().root)}
+        return {**self.servers.environment(), **inside, **door}
 
     def traffic(self, **how):
         """Customers' requests until the end of `with`; see traffic.py."""
