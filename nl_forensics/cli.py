@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from nl_forensics import notebook, now, permissions
+from nl_forensics import guide, notebook, now, permissions
 from nl_forensics import parameters as parameter_files
 from nl_forensics.case import Case
 from nl_forensics.checks import changes_since_last_round, check_limits, check_sections, run_checks
@@ -251,6 +251,19 @@ def checks_command(as_json: bool) -> int:
         for one in found:
             limits = ", ".join(f"{name}={value}" for name, value in one.limits.items())
             click.echo(f"{one.section} {one.severity:8} {one.name}" + (f" ({limits})" if limits else ""))
+    return 0
+
+
+@cli.command("guide")
+@click.option("--sections", default="", help="Sections of the guide, such as 05; all by default.")
+@as_json_option
+def guide_command(sections: str, as_json: bool) -> int:
+    """Every command of the troubleshooting guide, and what answers it here, or why it is not done."""
+    wanted = _sections(sections)
+    if as_json:
+        _print_json(guide.sections(wanted))
+    else:
+        click.echo("\n".join(guide.lines(wanted)))
     return 0
 
 

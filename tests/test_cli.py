@@ -250,3 +250,22 @@ def test_who_reads_us_may_leave(one_redis):
     )
     assert piped.stdout == "["
     assert piped.stderr == ""
+
+
+def test_the_guide_tells_what_answers_each_command(capsys):
+    assert cli.run(["guide", "--sections", "05"]) == 0
+    told = capsys.readouterr().out
+    assert "05 Database issues: notebooks/05_database_issues.ipynb" in told
+    assert "C077" in told and "not done: " in told and "connections_leave_room" in told
+    assert "C016" not in told
+
+
+def test_a_section_that_the_guide_does_not_have(capsys):
+    assert cli.run(["guide", "--sections", "99"]) == 2
+    assert "there is no section 99: choose from 02, " in capsys.readouterr().err
+
+
+def test_the_guide_as_json(capsys):
+    assert cli.run(["guide", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["06"]["commands"]["C085"]["answered_by"]["checks"]
