@@ -30,7 +30,7 @@ report: $(STAMPS)-run
 
 # Several files side by side: most of their time is waiting for servers. A whole Kubernetes is built once, from Go modules.
 test: lint install-cluster
-	@$(BIN)/python -m pytest -n 3 --dist loadfile tests
+	@$(BIN)/python -m pytest -n 4 --dist loadfile tests
 	@$(MAKE) --no-print-directory nbval
 
 lint: $(STAMPS)-test

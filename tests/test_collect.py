@@ -219,7 +219,8 @@ def test_a_killed_worker_is_our_bug_and_no_outage(tmp_path, redis_server):
 
     def kill(_source, _instance):
         for pid in workers():
-            os.kill(int(pid), 9)
+            with suppress(ProcessLookupError):  # it has ended meanwhile
+                os.kill(int(pid), 9)
 
     slow = QUICK | {"readings_s": 5}  # it can't have finished before it is killed
     case, _ = timed_collect(Investigation(tmp_path, {"redis": {"main": redis_server.url()}}, budget=slow), landed=kill)
