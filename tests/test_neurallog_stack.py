@@ -87,7 +87,7 @@ def test_sources_find_what_the_programs_count(platform):
     eventually(lambda: of_tenants("log_lines_received_total") == of_tenants("log_lines_stored_total"))
     opened = link("prometheus", prometheus.url)
     for name in ("prom_service_up", "prom_service_requests", "prom_lines_accepted", "prom_lines_stored"):
-        assert len(ask(opened, name, incident(minutes=0.5)).table), name
+        eventually(lambda name=name: len(ask(opened, name, incident(minutes=0.5)).table))
 
 
 def test_prometheus_sees_services_and_their_containers(platform):
