@@ -28,7 +28,7 @@ from nl_forensics.sources import ASKED_THROUGH
 from nl_forensics.sources import load as load_sources
 from nl_forensics.summary import ten_lines
 
-ALL_LOGS_PER_S = 100
+ALL_LOGS_PER_S = 200
 as_json_option = click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
 
 
@@ -105,7 +105,7 @@ def now_command(namespaces: tuple[str, ...], since: str, as_json: bool) -> int:
     "--again", multiple=True, metavar="SOURCE", help="Ask this source again, in a new round; may be repeated."
 )
 @click.option(
-    "--all-logs", is_flag=True, help="Read the log of every container, at up to 100 requests a second to Kubernetes."
+    "--all-logs", is_flag=True, help="Read the log of every container, at up to 200 requests a second to Kubernetes."
 )
 @as_json_option
 def collect_command(what: str, folder: Path | None, again: tuple[str, ...], all_logs: bool, as_json: bool) -> int:

@@ -201,7 +201,7 @@ class Budget(_Model):
     redis_scan_s: float = Field(5, ge=0.1, le=600)
     prometheus_points: int = Field(1_000, ge=10, le=10_000)
     prometheus_rules: int = Field(300, ge=0, le=10_000)
-    kubernetes_per_s: float = Field(10, ge=0.5, le=100)
+    kubernetes_per_s: float = Field(10, ge=0.5, le=200)
     kubernetes_logs: int = Field(150, ge=0, le=10_000)
     kubernetes_all_logs: bool = False
     kubernetes_log_lines: int = Field(300, ge=1, le=100_000)

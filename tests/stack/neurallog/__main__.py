@@ -4,14 +4,12 @@ import shlex
 import signal
 import sys
 
-from tests.stack import history
 from tests.stack.kubernetes.cluster import cluster
 from tests.stack.neurallog.neurallog import neurallog
 from tests.stack.process import MissingServer
 from tests.stack.stack import stack
 
 A_DAY_S = 24 * 3600
-PAST = history.healthy(instances=[*history.HEALTHY, *history.SERVICES])
 
 
 def main():
@@ -19,7 +17,7 @@ def main():
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with (
-            stack(past=PAST) as servers,
+            stack() as servers,
             cluster(nodes=2, real_node=True, metrics=True) as c,
             neurallog(servers, c) as platform,
         ):
