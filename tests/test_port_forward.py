@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import socket
 import ssl
 import subprocess
@@ -44,6 +45,7 @@ ANALYST, SOMEBODY = "analyst", "somebody"
 ASKED = tuple(name for name, one in sources.load().items() if one.system != "kubernetes")
 PATIENT = QUICK | {"deadline_s": 20, "connect_s": 3, "question_s": 3}
 UNHURRIED = QUICK | {"deadline_s": 60, "connect_s": 10, "question_s": 10}
+FD_SETSIZE = 1024  # descriptors that select() knows
 NAME, OTHER = "stores.example", "others.example"  # in the certificate, and not
 
 
@@ -333,6 +335,19 @@ def test_a_pod_by_name_and_several_connections_in_turn(inside, servers, addresse
     assert time.monotonic() - began < 10  # all of it would take longer than that
     assert len(list(link.rows("SELECT repeat('x', 10000) AS x FROM generate_series(1, 2000)"))) == 2000
     link.close()
+
+
+def test_a_process_with_many_open_files(inside, addresses):
+    """As a notebook's kernel has after a long night: the next descriptor is above 1023."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
+    with ExitStack() as opened:
+        opened.callback(resource.setrlimit, resource.RLIMIT_NOFILE, before)
+        while opened.enter_context(Path(os.devnull).open()).fileno() < FD_SETSIZE:
+            pass
+        link = linked(inside, "redis", addresses["redis"], PORTS["redis"])
+        opened.callback(link.close)
+        assert link.identity["version"]
 
 
 def test_what_a_server_says_last_is_heard(inside, servers, addresses):

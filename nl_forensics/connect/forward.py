@@ -7,7 +7,7 @@ and the first message of a channel repeats the port.
 Nobody else may use the analyst's way in: redis and requests are given a socket that no other process can open, libpq a `LocalPort`.
 """
 
-import select
+import selectors
 import socket
 import ssl
 import threading
@@ -209,13 +209,17 @@ def ready_pod(service: str, port: int, services: list[dict], slices: list[dict])
     return min(pods)
 
 
-def _ready(near: socket.socket, far: Any, unread: bytes) -> tuple[list, list]:
-    """Who can be read, and whether the near side takes what is unread."""
+def _ready(near: socket.socket, far: Any, unread: bytes) -> tuple[list, bool]:
+    """Who can be read, and whether the near side takes what is unread. Not by select(): it knows no descriptor above 1023."""
     if (pending := getattr(far, "pending", None)) and pending():
-        return [far], []
-    wanted = [near, far] if len(unread) < MOST_WAITING else [near]
-    readable, writable, _ = select.select(wanted, [near] if unread else [], [])
-    return readable, writable
+        return [far], False
+    with selectors.DefaultSelector() as waiting:
+        waiting.register(near, selectors.EVENT_READ | (selectors.EVENT_WRITE if unread else 0))
+        if len(unread) < MOST_WAITING:
+            waiting.register(far, selectors.EVENT_READ)
+        ready = waiting.select()
+    readable = [key.fileobj for key, events in ready if events & selectors.EVENT_READ]
+    return readable, any(events & selectors.EVENT_WRITE for _, events in ready)
 
 
 def _tls(settings) -> dict[str, Any]:
