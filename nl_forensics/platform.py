@@ -179,12 +179,14 @@ class Metrics(_Model):
 
     service_label     label of a target that names its service
     requests          counter of answered requests, with the labels `service` and `status` (the HTTP status)
+    request_seconds   histogram of how long requests took, in seconds, with the labels `service` and `route`; its name without `_bucket`
     lines_accepted    counter of log lines that were taken in, with the label `tenant`
     lines_stored      counter of log lines that were stored, with the label `tenant`
     """
 
     service_label: str = ""
     requests: str = ""
+    request_seconds: str = ""
     lines_accepted: str = ""
     lines_stored: str = ""
 

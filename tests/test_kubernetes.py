@@ -18,7 +18,6 @@ from nl_forensics.connect import kubernetes as connecting
 from nl_forensics.errors import BadAnswer, NotAllowed, NotConfigured, NotReachable
 from nl_forensics.platform import IN_CLUSTER, KubernetesEndpoint
 from nl_forensics.sources.kubernetes.kinds import PODS, is_inside
-from nl_forensics.sources.kubernetes.lines import parse
 from nl_forensics.sources.kubernetes.reading import matches, needed, quantity
 from tests.asking import ask, incident, link, platform
 from tests.stack import faults as wire
@@ -965,40 +964,3 @@ def test_what_a_pod_needs():
 )
 def test_selectors(selector, fits):
     assert matches(selector, {"app": "web"}) is fits
-
-
-@pytest.mark.parametrize(
-    ("text", "kind", "level", "message", "template"),
-    [
-        ('{"level":"WARN","msg":"slow, 1200 ms"}', "json", "warning", "slow, 1200 ms", "slow, * ms"),
-        ('{"level":50,"msg":"pino"}', "json", "error", "pino", "pino"),
-        ('{"broken', "plain", "", '{"broken', '{"broken'),
-        (
-            '{"level":"error","msg":"POST /v1/logs 503","error":"[Errno 111] Connection refused"}',
-            "json",
-            "error",
-            "POST /v1/logs 503: [Errno 111] Connection refused",
-            "POST /v1/logs *: [Errno *] Connection refused",
-        ),
-        ('level=error msg="no route" err="no route"', "logfmt", "error", "no route", "no route"),
-        ("[1, 2]", "plain", "", "[1, 2]", "[*, *]"),
-        (
-            'ts=1 level=error msg="can\'t reach 10.0.0.7:5432"',
-            "logfmt",
-            "error",
-            "can't reach 10.0.0.7:5432",
-            "can't reach *",
-        ),
-        ("E1123 22:10:01.123456       1 main.go:12] gone", "klog", "error", "main.go:12] gone", "main.go:*] gone"),
-        (
-            "2026-11-23 [ERROR] no such file",
-            "plain",
-            "error",
-            "2026-11-23 [ERROR] no such file",
-            "*-*-* [ERROR] no such file",
-        ),
-        ("an informational word", "plain", "", "an informational word", "an informational word"),
-    ],
-)
-def test_lines(text, kind, level, message, template):
-    assert parse(text) == (kind, level, message, template)

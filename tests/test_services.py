@@ -15,9 +15,11 @@ from nl_forensics.checks.wording import Wording
 from nl_forensics.finding import Status
 from nl_forensics.rounds import open_round
 from tests.asking import ask, incident, link, offenders, platform, specimen_tables, specimens
+from tests.record.latency import took
 from tests.record.prometheus import past, since
 from tests.record.services import ACCEPTED, GATEWAY, LOG_SERVER, REQUESTS, STORED, growing
 from tests.stack import history, prometheus
+from tests.stack.history import QUICK
 from tests.test_charts import case_of
 from tests.test_prometheus import steps
 from tests.test_specimens import WAYS
@@ -56,10 +58,16 @@ def gone_case(tmp_path_factory):
 @contextmanager
 def beside_one_that_is_well(was_scraped):
     """Two services, each with a tenant; the first one was scraped at times."""
-    grown = growing((0, 5))
-    sometimes = [(name, lambda ago_s: grown(ago_s) if was_scraped(ago_s) else None) for name in (ACCEPTED, STORED)]
-    sometimes += [("up", lambda ago_s: 1 if was_scraped(ago_s) else None)]
-    always = [(name.replace("acme", "globex"), grown) for name in (ACCEPTED, STORED)] + [("up", since(90, 1))]
+
+    def shapes(service, tenant):
+        lines = [(name.replace("acme", tenant), growing((0, 5))) for name in (ACCEPTED, STORED)]
+        return [*lines, ("up", since(90, 1)), *took((0, 5, QUICK), service=service, minutes=90)]
+
+    def at_times(value):
+        return lambda ago_s: value(ago_s) if was_scraped(ago_s) else None
+
+    sometimes = [(name, at_times(value)) for name, value in shapes("log-server", "acme")]
+    always = shapes("api-gateway", "globex")
     with (
         prometheus.start() as server,
         past(server, LOG_SERVER, *sometimes, minutes=90),

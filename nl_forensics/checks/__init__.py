@@ -21,6 +21,14 @@ from nl_forensics.rounds import Gap
 GRACE = pd.Timedelta(minutes=2)  # an answer given this soon after the window still shows the window
 
 
+class Unseen(Exception):
+    """Raised by a rule that finds in its tables, whole as they are, nothing that it could be held against."""
+
+    def __init__(self, unseen: str, closes: str):
+        super().__init__(unseen)
+        self.closes = closes
+
+
 @dataclass(frozen=True)
 class Check:
     """A rule, and how to word a row that breaks it.
@@ -64,7 +72,10 @@ class Check:
             return [self._unknown(case, blind)]
         tables = {name: case.table(name) for name in self.needs}
         limits = self.limits | case.parameters.limits.get(self.name, {})
-        offenders = self.offenders(**{name: case.whole_rows(name) for name in self.needs}, **limits)
+        try:
+            offenders = self.offenders(**{name: case.whole_rows(name) for name in self.needs}, **limits)
+        except Unseen as unseen:
+            return [self._unknown(case, [Gap(self.needs[0], "", str(unseen), unseen.closes)])]
         gaps = [gap for name, table in tables.items() for gap in self._gaps(case, name, table)]
         if len(offenders):
             return self._problems(case, offenders, limits, more=bool(gaps))
@@ -256,11 +267,13 @@ def load() -> dict[str, Check]:
         dns,
         ingestion,
         kubernetes,
+        latency,
         monitoring,
         pgbouncer,
         postgres,
         prometheus,
         redis,
+        requests,
         services,
         systems,
     )

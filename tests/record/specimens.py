@@ -51,6 +51,7 @@ MODULES = (
     "redis",
     "prometheus",
     "services",
+    "latency",
     "dns",
     "monitoring",
     "pgbouncer",

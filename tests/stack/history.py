@@ -9,6 +9,7 @@ import random
 import re
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tests.stack import postgres, rules
 
@@ -17,6 +18,17 @@ REPLICA = {"job": "postgres", "instance": "postgres-replica-0:9187"}
 REDIS = {"job": "redis", "instance": "redis-0:9121"}
 PROMETHEUS = {"job": "prometheus", "instance": "prometheus-0:9090"}
 ALERTMANAGER = {"job": "alertmanager", "instance": "alertmanager-0:9093"}
+QUICK = {
+    "0.005": 0.2,
+    "0.01": 0.5,
+    "0.025": 0.9,
+    "0.05": 0.97,
+    "0.1": 1.0,
+    "1.0": 1.0,
+    "2.5": 1.0,
+    "5.0": 1.0,
+    "10.0": 1.0,
+}
 ALERTING: dict[str, str] = {}  # an alert has the labels of its rule and its expression only
 
 
@@ -202,10 +214,32 @@ def _pod(number, namespace, app):
 
 
 def _answered(service, **per_s):
-    """Requests to a service that were answered well, by method, and its target's `up`."""
+    """Requests to a service that were answered well, by method, how long they took, and its target's `up`."""
     route = {"api-gateway": "/v1/logs", "auth-service": "/v1/key"}.get(service, "/v1/lines")
-    name = f'http_requests_total{{service="{service}",method="%s",route="{route}",status="200"}}'
-    return {"up": Gauge(1)} | {name % method: Counter(rate) for method, rate in per_s.items()}
+    shapes = {"up": Gauge(1)}
+    for method, rate in per_s.items():
+        labels = f'service="{service}",method="{method}",route="{route}"'
+        shapes[f'http_requests_total{{{labels},status="200"}}'] = Counter(rate)
+        shapes |= took(labels, rate)
+    return shapes
+
+
+def took(labels, per_s, within_s=QUICK):
+    """A histogram of so many requests a second, of whom a share took so many seconds at most: {seconds: share}."""
+    name, whole = "http_request_duration_seconds", within_s | {"+Inf": 1.0}
+    levels = [0.0, *(float(le) for le in within_s)]
+    mean_s = sum(
+        (share - before) * sum(levels[n : n + 2]) / 2
+        for n, (before, share) in enumerate(pairwise([0.0, *within_s.values()]))
+    )
+    buckets = {
+        f'{name}_bucket{{{labels},le="{le}"}}': Counter(per_s * share, 0, start=0) for le, share in whole.items()
+    }
+    # Without a wobble: a wider bucket never holds less than a narrower one.
+    return buckets | {
+        f"{name}_count{{{labels}}}": Counter(per_s, 0, start=0),
+        f"{name}_sum{{{labels}}}": Counter(per_s * mean_s, 0, start=0),
+    }
 
 
 def _lines(tenant, per_s):

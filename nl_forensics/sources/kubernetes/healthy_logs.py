@@ -3,6 +3,7 @@
 from nl_forensics.sources import Permission, Proof, source
 from nl_forensics.sources.kubernetes.logs import (
     COLUMNS,
+    NULLABLE,
     Log,
     key_of,
     live_containers,
@@ -14,7 +15,7 @@ from nl_forensics.sources.kubernetes.logs import (
 
 @source(
     columns=COLUMNS,
-    nullable=("at",),
+    nullable=NULLABLE,
     covers="window",
     needs=Permission(kubernetes="list pods; get pods/log"),
     guide=("C029", "C032"),

@@ -4,6 +4,8 @@ import json
 import re
 from typing import NamedTuple
 
+from nl_forensics.sources.kubernetes.requests import NO_REQUEST, Request, from_access_log, from_fields
+
 MOST_TEXT = 2_000
 LEVELS = {
     "trace": "debug",
@@ -51,16 +53,20 @@ class Line(NamedTuple):
     level: str
     message: str
     template: str
+    request: Request = NO_REQUEST
 
 
 def parse(text: str) -> Line:
     """One line without its time stamp."""
-    for read in (_json, _logfmt, _klog):
-        if found := read(text):
-            kind, level, message = found
-            return Line(kind, level, message[:MOST_TEXT], template(message))
+    for kind, fields_of in (("json", _json), ("logfmt", _logfmt)):
+        if (fields := fields_of(text)) is not None:
+            level, message = _told(fields, text)
+            return Line(kind, level, message[:MOST_TEXT], template(message), from_fields(fields))
+    if found := KLOG.match(text):  # Kubernetes' own programs: `E1123 22:10:01.123456       1 file.go:12] message`
+        return Line("klog", KLOG_LEVELS[found[1]], found[2][:MOST_TEXT], template(found[2]))
     word = WORD.search(text[:START])
-    return Line("plain", LEVELS[word[1].lower()] if word else "", text[:MOST_TEXT], template(text))
+    level = LEVELS[word[1].lower()] if word else ""
+    return Line("plain", level, text[:MOST_TEXT], template(text), from_access_log(text))
 
 
 def template(message: str) -> str:
@@ -68,26 +74,25 @@ def template(message: str) -> str:
     return VARIABLE.sub("*", message[:MOST_TEXT])[:300]
 
 
-def _json(text: str) -> tuple[str, str, str] | None:
+def _json(text: str) -> dict | None:
     if not text.startswith("{"):
         return None
     try:
-        fields = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return ("json", *_from_fields(fields, text))
 
 
-def _logfmt(text: str) -> tuple[str, str, str] | None:
+def _logfmt(text: str) -> dict | None:
     if "=" not in text or not (fields := dict(LOGFMT.findall(text))):
         return None
-    fields = {key: value[1:-1].replace('\\"', '"') if value.startswith('"') else value for key, value in fields.items()}
     if not any(key in fields for key in ("level", "lvl", "msg")):
         return None
-    return ("logfmt", *_from_fields(fields, text))
+    return {key: value[1:-1].replace('\\"', '"') if value.startswith('"') else value for key, value in fields.items()}
 
 
-def _from_fields(fields: dict, text: str) -> tuple[str, str]:
+def _told(fields: dict, text: str) -> tuple[str, str]:
+    """Level and message."""
     level = next((fields[key] for key in LEVEL_KEYS if key in fields), "")
     message, cause = _first_text(fields, MESSAGE_KEYS) or text, _first_text(fields, CAUSE_KEYS)
     message = message if cause in message else f"{message}: {cause}"
@@ -98,9 +103,3 @@ def _from_fields(fields: dict, text: str) -> tuple[str, str]:
 
 def _first_text(fields: dict, keys: tuple[str, ...]) -> str:
     return next((fields[key] for key in keys if isinstance(fields.get(key), str)), "")
-
-
-def _klog(text: str) -> tuple[str, str, str] | None:
-    """Kubernetes' own programs: `E1123 22:10:01.123456       1 file.go:12] message`."""
-    found = KLOG.match(text)
-    return ("klog", KLOG_LEVELS[found[1]], found[2]) if found else None

@@ -27,7 +27,12 @@ COLUMNS = {
     "message": "str",
     "template": "str",
     "format": "str",
+    "request": "str",
+    "status": "Int64",
+    "took_ms": "float64",
+    "upstream_ms": "float64",
 }
+NULLABLE = ("at", "status", "took_ms", "upstream_ms")
 STARTING = frozenset({"ContainerCreating", "PodInitializing", ""})
 STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)) ?(.*)", re.DOTALL)
 MOST_NAMED = 5
@@ -49,7 +54,7 @@ class Log(NamedTuple):
 
 @source(
     columns=COLUMNS,
-    nullable=("at",),
+    nullable=NULLABLE,
     covers="ring",
     needs=Permission(kubernetes="list pods; get pods/log"),
     guide=("C080",),
@@ -63,6 +68,8 @@ def k8s_unhealthy_logs(kubernetes, incident, platform):
     message   of a JSON or logfmt line its message, else the line, 2000 letters at most
     template  the message with `*` for what varies: numbers, times, addresses, quoted words
     format    `json`, `logfmt`, `klog`, `plain`
+    request   method and route of the request that the line tells of, "" when it tells of none; `status` its HTTP status, `took_ms` until
+              it was answered, `upstream_ms` of that waiting for what is behind the program; null where the line does not say
 
     Only the newest lines are read (`budget.kubernetes_log_lines`), and the kubelet keeps the log of one run before the current one.
     """
@@ -173,7 +180,9 @@ def _lines(log: Log, text: bytes, asked_for: int, budget) -> Iterator:
             yield Partial(f"log of {log.name}: {line[:200]}", "read it on the node, or where logs are kept")
             continue
         oldest = oldest or stamped[1]
-        yield place | {"previous": log.previous, "line": number, "at": stamped[1]} | parse(stamped[2])._asdict()
+        told = parse(stamped[2])._asdict()
+        request = told.pop("request")._asdict()
+        yield place | {"previous": log.previous, "line": number, "at": stamped[1]} | told | request
     if len(lines) >= asked_for:
         closes = "raise budget.kubernetes_log_lines and kubernetes_log_bytes"
         yield Partial(f"lines of {log.name} before {oldest[:19]}Z: the newest {asked_for} were read", closes)

@@ -229,6 +229,28 @@ def burst_of_errors(server):
         yield
 
 
+ANSWERED = '{"level":"info","method":"GET","route":"%s","status":200,"duration_ms":%d,"upstream_ms":%d}'
+
+
+@specimen("no_slow_route_takes_most_of_the_time", sources=LOGS)
+@contextmanager
+def one_route_is_slow(server):
+    slow, quick = ANSWERED % ("/v1/invoices", 2400, 2380), ANSWERED % ("/v1/logs", 12, 9)
+    with _running(server, pod("api-gateway", container(_writes(slow, 20, _writes(quick, 60))))):
+        server.wait("Pod", "api-gateway", SYSTEM, until=lambda seen: is_true(seen, "Ready"))
+        time.sleep(0.5)
+        yield
+
+
+@specimen("slow_answers_are_slow_by_themselves", sources=LOGS)
+@contextmanager
+def the_gateway_waits(server):
+    with _running(server, pod("api-gateway", container(_writes(ANSWERED % ("/v1/invoices", 2400, 2380), 20)))):
+        server.wait("Pod", "api-gateway", SYSTEM, until=lambda seen: is_true(seen, "Ready"))
+        time.sleep(0.5)
+        yield
+
+
 def _steady(lines):
     return f'for n in $(seq {lines}); do echo \'{{"level":"info","message":"stored"}}\'; sleep 0.1; done; {SLEEP}'
 

@@ -20,7 +20,11 @@ others.trust_env = False
 def ask(method, url, request, **options):
     """Ask another service; its refusal is ours, its failure is a bad gateway."""
     headers = {"X-Request-Id": request.number, "X-Api-Key": request.headers.get("X-Api-Key", "")}
-    answer = others.request(method, url, headers=headers, timeout=PATIENCE_S, **options)
+    began = time.monotonic()
+    try:
+        answer = others.request(method, url, headers=headers, timeout=PATIENCE_S, **options)
+    finally:
+        request.waited_s.append(time.monotonic() - began)
     if answer.status_code >= 500:
         raise Refused(502, f"{url}: {answer.status_code}")
     if answer.status_code >= 400:

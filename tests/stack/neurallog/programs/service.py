@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -50,13 +50,14 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """One HTTP request; `found` are the named parts of its path."""
+    """One HTTP request; `found` are the named parts of its path, `waited_s` how long for each service that was asked."""
 
     method: str
     found: dict
     headers: dict
     body: bytes
     number: str
+    waited_s: list = field(default_factory=list)
 
     def json(self):
         try:
@@ -237,8 +238,9 @@ class Service:
         DURATION.labels(SERVICE, method, route).observe(duration_s)
         # Probes and scrapes would drown the rest: only when they fail.
         if route.startswith("/v1") or status != 200:
-            took = round(duration_s * 1000, 1)
-            log(level, f"{method} {route} {status}", status=status, duration_ms=took, request_id=number, **said)
+            told = {"method": method, "route": route, "status": status, "duration_ms": round(duration_s * 1000, 1)}
+            told |= {"upstream_ms": round(sum(request.waited_s) * 1000, 1)} if request.waited_s else {}
+            log(level, f"{method} {route} {status}", **told, request_id=number, **said)
         return status, answered
 
     def _find(self, method, path):
