@@ -182,6 +182,10 @@ class Metrics(_Model):
     request_seconds   histogram of how long requests took, in seconds, with the labels `service` and `route`; its name without `_bucket`
     lines_accepted    counter of log lines that were taken in, with the label `tenant`
     lines_stored      counter of log lines that were stored, with the label `tenant`
+    gc_seconds        counter of the seconds in which garbage was collected; several names as a regular expression
+    pool_in_use       connections of a pod's database pool that are in use; pool_size: how many it may open; pool_waiting: who waits for
+                      one: gauges, all three or none
+    database_seconds  counter of the seconds waited for the database's answers; needs request_seconds
     """
 
     service_label: str = ""
@@ -189,6 +193,19 @@ class Metrics(_Model):
     request_seconds: str = ""
     lines_accepted: str = ""
     lines_stored: str = ""
+    gc_seconds: str = ""
+    pool_in_use: str = ""
+    pool_size: str = ""
+    pool_waiting: str = ""
+    database_seconds: str = ""
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> Self:
+        if len({bool(name) for name in (self.pool_in_use, self.pool_size, self.pool_waiting)}) > 1:
+            raise ValueError("pool_in_use, pool_size and pool_waiting: name all three, or none")
+        if self.database_seconds and not self.request_seconds:
+            raise ValueError("database_seconds needs request_seconds: it is told as a share of it")
+        return self
 
 
 class Budget(_Model):

@@ -75,9 +75,17 @@ def of_container(metric: str, app: str) -> str:
 
 
 APPS = ("api-gateway", "auth-service", "billing-service")
-CONTAINER_SERIES = {of_container("container_memory_working_set_bytes", app): Gauge(70e6, 0.01) for app in APPS} | {
-    of_container("container_spec_memory_limit_bytes", app): Gauge(160 * MIB) for app in APPS
+# What one container does: memory, and half of a core that it may use little of.
+USUAL = {
+    "container_memory_working_set_bytes": Gauge(70e6, 0.01),
+    "container_spec_memory_limit_bytes": Gauge(160 * MIB),
+    "container_cpu_usage_seconds_total": Counter(0.03, start=100),
+    "container_cpu_cfs_periods_total": Counter(4, start=1_000),
+    "container_cpu_cfs_throttled_periods_total": Counter(0.02, start=10),
+    "container_spec_cpu_quota": Gauge(50_000),
+    "container_spec_cpu_period": Gauge(100_000),
 }
+CONTAINER_SERIES = {of_container(metric, app): shape for metric, shape in USUAL.items() for app in APPS}
 
 
 # What CoreDNS says; the tests' own DNS says nothing.

@@ -242,6 +242,21 @@ def took(labels, per_s, within_s=QUICK):
     }
 
 
+def _inside(service, connections=0, route="", database_ratio=0.0):
+    """Garbage collection, the pool of connections, and how much of each second requests to a route wait for the database."""
+    waited = f'database_statement_seconds_sum{{service="{service}",route="%s"}}'
+    pool = {
+        f'database_pool_in_use{{service="{service}"}}': Gauge(0.5, 1, whole=True),
+        f'database_pool_size{{service="{service}"}}': Gauge(connections),
+        f'database_pool_waiting{{service="{service}"}}': Gauge(0),
+        waited % "/health": Counter(0.0005, start=1),
+        waited % "background": Counter(0.01, start=1),
+    }
+    asked = {waited % route: Counter(database_ratio, start=1)} if route else {}
+    collected = {"python_gc_seconds_total": Counter(0.001, start=0.1)}
+    return collected | asked | (pool if connections else {})
+
+
 def _lines(tenant, per_s):
     """Taken in and stored alike: the same wobble, but for the seed of its chance."""
     names = ("log_lines_received_total", "log_lines_stored_total")
@@ -250,15 +265,23 @@ def _lines(tenant, per_s):
 
 # Of the services of the small NeuralLog under its usual traffic: for those who run it.
 SERVICES = (
-    (_pod(1, "neurallog-system", "api-gateway"), _answered("api-gateway", POST=3.3, GET=1.6)),
-    (_pod(2, "neurallog-system", "api-gateway"), _answered("api-gateway", POST=3.3, GET=1.6)),
-    (_pod(3, "neurallog-system", "auth-service"), _answered("auth-service", GET=9.8)),
-    (_pod(4, "neurallog-system", "billing-service"), {"up": Gauge(1)}),
-    (_pod(5, "neurallog-operator-system", "neurallog-operator-controller-manager"), {"up": Gauge(1)}),
+    (_pod(1, "neurallog-system", "api-gateway"), _answered("api-gateway", POST=3.3, GET=1.6) | _inside("api-gateway")),
+    (_pod(2, "neurallog-system", "api-gateway"), _answered("api-gateway", POST=3.3, GET=1.6) | _inside("api-gateway")),
+    (
+        _pod(3, "neurallog-system", "auth-service"),
+        _answered("auth-service", GET=9.8) | _inside("auth-service", 3, "/v1/key", 0.002),
+    ),
+    (_pod(4, "neurallog-system", "billing-service"), {"up": Gauge(1)} | _inside("billing-service", 3)),
+    (
+        _pod(5, "neurallog-operator-system", "neurallog-operator-controller-manager"),
+        {"up": Gauge(1)} | _inside("neurallog-operator-controller-manager"),
+    ),
     *(
         (
             _pod(6 + number, f"tenant-{tenant}", "log-server"),
-            _answered("log-server", POST=2.2, GET=1.1) | _lines(tenant, 11),
+            _answered("log-server", POST=2.2, GET=1.1)
+            | _inside("log-server", 3, "/v1/lines", 0.003)
+            | _lines(tenant, 11),
         )
         for number, tenant in enumerate(("acme", "globex", "initech"))
     ),

@@ -1,17 +1,19 @@
 """What Prometheus knows: exporter series of PostgreSQL and Redis, a second witness that needs no database credential and the only
-past that counters have; what the services of the platform say of themselves, and how long they took; what containers use, by the
-kubelet; how full the volumes are; and what Prometheus says of itself, and its alerts.
+past that counters have; what the services of the platform say of themselves, how long they took, and what goes on inside them; what
+containers use, by the kubelet; how full the volumes are; and what Prometheus says of itself, and its alerts.
 """
 
 from nl_forensics.sources.prometheus import (  # noqa: F401
     alerting,
     containers,
+    cpu,
     dns,
     health,
     itself,
     latency,
     postgres,
     redis,
+    runtime,
     services,
     volumes,
 )

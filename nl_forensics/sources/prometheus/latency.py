@@ -67,12 +67,13 @@ series(
 series(
     "prom_route_time",
     f"sum by (namespace, service, route) ({_rate('sum')}) or {SCRAPED}",
-    value="busy",
+    value="busy_per_s",
     labels=ROUTE,
     each=SERVICE,
     about=ABOUT,
-    guide=("C035",),
+    guide=("C034", "C035", "C036"),
     doc="""Seconds that all requests to a route took together, per second: as many are at work at once, on average.
 
-    The share of a route in it is its share of the time that customers wait. `route`: as in prom_route_requests.""",
+    The share of a route in it is its share of the time that customers wait; of that of the service, prom_database_time is spent waiting
+    for the database. `route`: as in prom_route_requests.""",
 )

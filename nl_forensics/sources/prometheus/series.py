@@ -16,7 +16,7 @@ SMALLEST_STEP_S = 15
 RATE_S = 300  # at least four scrapes at the usual intervals, so that a rate has something to compare
 LABEL = {"target": "instance", "database": "datname", "command": "cmd"}  # `instance` is the Prometheus that was asked
 TARGET = ("target",)
-METRIC = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)\{")
+METRIC = re.compile(r'[a-zA-Z_:][a-zA-Z0-9_:]*(?=\{)|(?<=__name__=~")[^"]+')
 
 
 class _Matchers(dict):

@@ -20,6 +20,7 @@ import redis
 import requests
 
 from tests.stack.neurallog.programs.faults import Faults, UnknownFault
+from tests.stack.neurallog.programs.inside import Collections, TimedConnection, at_work
 from tests.stack.neurallog.programs.logs import SERVICE, log
 
 PORT = 8080
@@ -31,7 +32,9 @@ REQUESTS = prometheus_client.Counter("http_requests", "Requests answered", ["ser
 DURATION = prometheus_client.Histogram(
     "http_request_duration_seconds", "Time to answer a request", ["service", "method", "route"]
 )
-CONNECTIONS = prometheus_client.Gauge("database_connections", "Database connections", ["service", "state"])
+IN_USE = prometheus_client.Gauge("database_pool_in_use", "Database connections that somebody has taken", ["service"])
+SIZE = prometheus_client.Gauge("database_pool_size", "Database connections that may be open", ["service"])
+WAITING = prometheus_client.Gauge("database_pool_waiting", "Who waits for a database connection", ["service"])
 BACKGROUND_ERRORS = prometheus_client.Counter(
     "background_errors", "Rounds of background work that failed", ["service", "work"]
 )
@@ -82,6 +85,10 @@ class Service:
         self._free = queue.LifoQueue()
         self._opened = 0
         self._opening = threading.Lock()
+        SIZE.labels(SERVICE).set(self.settings["database_connections"])
+        WAITING.labels(SERVICE).set(0)
+        IN_USE.labels(SERVICE).set_function(lambda: self._opened - self._free.qsize())
+        self._collections = Collections()
 
     # --- what it uses ------------------------------------------------------------------------------------------------
 
@@ -112,13 +119,14 @@ class Service:
                 self._opened -= 1
                 raise
         try:
-            return self._free.get(timeout=PATIENCE_S)
+            with WAITING.labels(SERVICE).track_inprogress():
+                return self._free.get(timeout=PATIENCE_S)
         except queue.Empty:
             raise Refused(503, f"no database connection was free within {PATIENCE_S} s") from None
 
     def open_connection(self):
         """One more than those that are shared, for whoever keeps it."""
-        return psycopg.connect(
+        return TimedConnection.connect(
             os.environ["NL_DATABASE_URL"],
             application_name=SERVICE,
             autocommit=True,
@@ -131,8 +139,6 @@ class Service:
             self._opened -= 1
         else:
             self._free.put(connection)
-        CONNECTIONS.labels(SERVICE, "open").set(self._opened)
-        CONNECTIONS.labels(SERVICE, "free").set(self._free.qsize())
 
     # --- what it does ------------------------------------------------------------------------------------------------
 
@@ -218,6 +224,7 @@ class Service:
         """Status and body of the answer to a request."""
         started = time.monotonic()
         route, function, found = self._find(method, path)
+        at_work.route = route
         number = headers.get("X-Request-Id") or uuid.uuid4().hex[:12]
         request = Request(method, found, headers, body, number)
         status, level, said = 200, "info", {}

@@ -1,0 +1,72 @@
+"""How much CPU containers get, as the kubelet of their node (cAdvisor) counts it: of a counter, one look tells nothing.
+
+A rate reads the samples themselves, so that neither what Prometheus repeats of a container that is gone nor a new run of one counts twice.
+"""
+
+from nl_forensics.sources.prometheus.containers import BY, CONTAINER, LARGEST, NEAREST_THEIR_LIMIT
+from nl_forensics.sources.prometheus.series import series
+
+LASTING = "900s"  # for whom to choose: who is held back for a moment, as when it starts, is not the one to look at
+
+
+def _of_containers(metric: str) -> str:
+    """The series of containers: neither of whole pods, nor of their sandboxes, nor of the rest of the machine."""
+    return f'{metric}{{{{container!="",container!="POD",namespace=~"{{namespaces}}",{{kubelet}}}}}}'
+
+
+def _grown(counter: str, over: str) -> str:
+    return f"sum by ({BY}) (increase({_of_containers(counter)}[{over}]))"
+
+
+def _throttled(over: str) -> str:
+    periods = _grown("container_cpu_cfs_periods_total", over)
+    return f"{_grown('container_cpu_cfs_throttled_periods_total', over)} / ({periods} > 0) or 0 * {periods}"
+
+
+USED = f"sum by ({BY}) (rate({_of_containers('container_cpu_usage_seconds_total')}[{{range}}]))"
+PERIOD, QUOTA = (f"max by ({BY}) ({_of_containers(f'container_spec_cpu_{name}')})" for name in ("period", "quota"))
+LIMIT = f"{QUOTA} / {PERIOD}"
+CHOSEN = " or ".join(
+    f"topk by (instance) ({number}, max_over_time(({value})[{{window}}:{{step}}] @ end()))"
+    for number, value in (
+        (NEAREST_THEIR_LIMIT, _throttled(LASTING)),
+        (NEAREST_THEIR_LIMIT, f"{USED} / ({LIMIT})"),
+        (LARGEST, USED),
+    )
+)
+GUIDE = ("C037", "C043", "C044")
+
+series(
+    "prom_cpu_throttled",
+    f"({_throttled('{range}')} or 0 * ({PERIOD} unless {QUOTA})) and ({CHOSEN})",
+    value="throttled_ratio",
+    labels=CONTAINER,
+    about="kubernetes",
+    guide=GUIDE,
+    doc="""Share of the periods (100 ms) in which a container was held back since it had used up its CPU limit for that period, 0 to 1.
+
+    target   the node
+
+    Of the periods in which it wanted CPU, in the time of a rate before each step; 0 where it wanted none, and where it has no limit. Of
+    each node the 5 that were held back most for a quarter of an hour, the 5 that came nearest to their limit, and the 2 that used most.""",
+)
+
+series(
+    "prom_cpu_used",
+    f"{USED} and ({CHOSEN})",
+    value="used_cores",
+    labels=CONTAINER,
+    about="kubernetes",
+    guide=GUIDE,
+    doc="""CPU that each container of prom_cpu_throttled used, in cores: the mean of the time of a rate before each step.""",
+)
+
+series(
+    "prom_cpu_limit",
+    f"({LIMIT} or 0 * ({PERIOD} unless {QUOTA})) and ({CHOSEN})",
+    value="limit_cores",
+    labels=CONTAINER,
+    about="kubernetes",
+    guide=GUIDE,
+    doc="""The CPU limit of each container of prom_cpu_throttled at that time, in cores; 0: none.""",
+)

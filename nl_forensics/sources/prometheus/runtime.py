@@ -1,0 +1,101 @@
+"""What goes on inside the services, as they tell it: garbage collection, pools of connections, waiting for the database.
+
+How their metrics are called is in the platform file (`selectors`, `metrics`); with other labels, `promql` has the whole query.
+"""
+
+from nl_forensics.sources.prometheus.series import series
+from nl_forensics.sources.prometheus.services import OF_TARGETS, SERVICE
+
+FULLEST = 3  # pods of each service, so that an answer stays small
+POD = "namespace, service, instance"
+
+
+def _of_service(expression: str) -> str:
+    """With the label of the target that names its service as `service`."""
+    return f'label_replace({expression}, "service", "$1", "{{metrics.service_label}}", "(.*)")'
+
+
+def _time(counter: str) -> str:
+    """Seconds a second, by service; 0 where nothing was counted in a service that does count it."""
+    spent = f"sum by (namespace, service) ({_of_service(f'rate({counter}[{{range}}])')})"
+    scraped = f"sum by (namespace, service) ({OF_TARGETS} == 1)"
+    counts = f"sum by (namespace, service) ({_of_service(f'last_over_time({counter}[{{window}}] @ end())')})"
+    return f"{spent} or 0 * {scraped} and {counts}"
+
+
+def _of_pool(name: str) -> str:
+    """By pod, since each has a pool of its own: one that is full is not helped by the others."""
+    gauge = _of_service(f"{{metrics.pool_{name}}}{{{{{{services}}}}}}")
+    return f"sum by ({POD}) ({gauge})"
+
+
+COLLECTING = 'rate({{__name__=~"{metrics.gc_seconds}",{services}}}[{range}])'
+IN_USE, SIZE, WAITING = (_of_pool(name) for name in ("in_use", "size", "waiting"))
+CHOSEN = (
+    f"topk by (namespace, service) ({FULLEST}, avg_over_time(({IN_USE} / ({SIZE} > 0))[{{window}}:{{step}}] @ end()))"
+)
+POOL = ("target", *SERVICE)
+
+series(
+    "prom_gc_time",
+    f"max by (namespace, service) (sum by ({POD}) ({_of_service(COLLECTING)}))",
+    value="gc_ratio",
+    labels=SERVICE,
+    each=SERVICE,
+    about="metrics.gc_seconds",
+    guide=("C034", "C048"),
+    doc="""Share of its time that a service spent collecting garbage, 0 to 1; of its pods the one that spent most.
+
+    Of a runtime that collects beside its work (Go), only what it stood still for is counted. A service that does not tell has no row.""",
+)
+
+series(
+    "prom_pool_in_use",
+    f"{IN_USE} and {CHOSEN}",
+    value="in_use",
+    labels=POOL,
+    each=SERVICE,
+    about="metrics.pool_in_use",
+    guide=("C034",),
+    doc="""Database connections of a pod's own pool that were in use at the moment of a scrape; of each service the 3 pods with the fullest.
+
+    target   the pod, by its address
+
+    Several pools of one pod are added up. What comes and goes between two scrapes is not seen.""",
+)
+
+series(
+    "prom_pool_size",
+    f"{SIZE} and {CHOSEN}",
+    value="size",
+    labels=POOL,
+    each=SERVICE,
+    about="metrics.pool_size",
+    guide=("C034",),
+    doc="""How many connections each pool of prom_pool_in_use may open.""",
+)
+
+series(
+    "prom_pool_waiting",
+    f"{WAITING} and {CHOSEN}",
+    value="waiting",
+    labels=POOL,
+    each=SERVICE,
+    about="metrics.pool_waiting",
+    guide=("C034",),
+    doc="""Who waited for a connection of each pool of prom_pool_in_use, at the moment of a scrape.""",
+)
+
+series(
+    "prom_database_time",
+    _time("{metrics.database_seconds}{{{database}}}"),
+    value="waiting_per_s",
+    labels=SERVICE,
+    each=SERVICE,
+    about="metrics.database_seconds",
+    guide=("C034", "C036"),
+    doc="""Seconds that all requests to a service waited for statements of the database, per second: so many waited at once, on average.
+
+    Waiting for a free connection of the pool is not in it. What a service does in the background is left out by the label matchers of
+    the platform file.""",
+)
