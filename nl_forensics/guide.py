@@ -1,8 +1,9 @@
-"""The commands of the troubleshooting guide, and what answers them here."""
+"""The commands of the troubleshooting guide, and what answers them here: whatever names a command in its declaration (`guide=`)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from nl_forensics import checks, sources
 from nl_forensics.errors import ParameterError
 from nl_forensics.parameters import read_yaml
 
@@ -13,12 +14,26 @@ MOST_NAMED = 4
 def sections(wanted: tuple[str, ...] = ()) -> dict[str, dict]:
     """{section: its title, its notebook, and its commands}, of those that have a notebook; of all when none is named.
 
+    A command has, beside what stands in the file, the `sources` and the `checks` that answer it.
+
     Raises ParameterError for a section that there is not.
     """
     found = read_yaml(GUIDE)
     if unknown := sorted(set(wanted) - found.keys()):
         raise ParameterError(f"there is no section {unknown[0]}: choose from {', '.join(found)}")
-    return {number: told for number, told in found.items() if not wanted or number in wanted}
+    return {number: _linked(told) for number, told in found.items() if not wanted or number in wanted}
+
+
+def _linked(section: dict) -> dict:
+    commands = {
+        name: told | {"sources": _answering(name, sources.load()), "checks": _answering(name, checks.load())}
+        for name, told in section["commands"].items()
+    }
+    return section | {"commands": commands}
+
+
+def _answering(command: str, declared: Mapping) -> list[str]:
+    return [name for name, one in declared.items() if command in one.guide]
 
 
 def lines(wanted: tuple[str, ...] = ()) -> Iterator[str]:
@@ -29,6 +44,6 @@ def lines(wanted: tuple[str, ...] = ()) -> Iterator[str]:
             yield f"  {command} {one['wants']}"
             if reason := one.get("not_done"):
                 yield f"       not done: {reason}"
-            if checks := one.get("answered_by", {}).get("checks"):
-                more = f", and {len(checks) - MOST_NAMED} more" if len(checks) > MOST_NAMED else ""
-                yield f"       {', '.join(checks[:MOST_NAMED])}{more}"
+            if found := one["checks"]:
+                more = f", and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+                yield f"       {', '.join(found[:MOST_NAMED])}{more}"

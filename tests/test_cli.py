@@ -268,4 +268,5 @@ def test_a_section_that_the_guide_does_not_have(capsys):
 def test_the_guide_as_json(capsys):
     assert cli.run(["guide", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["06"]["commands"]["C085"]["answered_by"]["checks"]
+    assert "no_container_runs_out_of_memory" in told["06"]["commands"]["C085"]["checks"]
+    assert "k8s_containers" in told["06"]["commands"]["C085"]["sources"]

@@ -9,7 +9,7 @@ import papermill
 import pytest
 import yaml
 
-from nl_forensics import checks, sources
+from nl_forensics import checks, guide, sources
 from nl_forensics import parameters as parameter_files
 from nl_forensics.case import DEMO, Case
 from nl_forensics.charts import CHARTS
@@ -196,21 +196,21 @@ def test_the_guide_lists_every_command_of_the_section(section):
     assert list(GUIDE[section]["commands"]) == [f"C{number:03}" for number in NUMBERS[section]]
 
 
-def assert_same(told, known, command):
-    """What is told exists, and whatever names the command in its declaration is told."""
-    assert set(told) <= known.keys()
-    assert {name for name, one in known.items() if command in one.guide} <= set(told)
+@pytest.mark.parametrize("declared", [sources.load(), checks.load()], ids=["sources", "checks"])
+def test_no_declaration_names_a_command_that_there_is_not(declared):
+    """Of a section that has no notebook yet, a command may be named already."""
+    asked = {command for one in declared.values() for command in one.guide}
+    assert sorted(asked - {f"C{number:03}" for number in range(1, 132)}) == []
 
 
 @pytest.mark.parametrize(("section", "command"), COMMANDS)
 def test_what_answers_a_command_exists(section, command):
-    told = GUIDE[section]["commands"][command]
+    told = guide.sections((section,))[section]["commands"][command]
     notebook = TOP / "notebooks" / GUIDE[section]["notebook"]
     cells = {cell.id: cell.source for cell in read(notebook).cells}
     assert told["wants"]
-    assert_same(told["answered_by"]["sources"], sources.load(), command)
-    assert_same(told["answered_by"]["checks"], checks.load(), command)
-    assert set(told["answered_by"]["cells"]) <= cells.keys()
+    assert told["checks"] or told.get("not_done")
+    assert set(told["cells"]) <= cells.keys()
     assert f"| {command} |" in cells["guide"]
 
 

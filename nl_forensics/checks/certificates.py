@@ -182,7 +182,7 @@ def every_served_certificate_is_the_newest(probe_certificates, k8s_certificates)
     because="should have been renewed at {renews_at:%Y-%m-%d %H:%M:%S} UTC, {late_s:seconds} ago; it expires at "
     "{not_after:%Y-%m-%d %H:%M} UTC",
     at="renews_at",
-    guide=("C061", "C062", "C063"),
+    guide=("C061", "C062", "C063", "C065"),
 )
 def every_certificate_is_renewed_in_time(k8s_certificates, *, max_late_ratio=0.1):
     """Every Certificate is renewed within {max_late_ratio:percent} of its lifetime after its time to renew.

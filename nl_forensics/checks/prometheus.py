@@ -250,7 +250,7 @@ def queues_drained(prom_redis_queue_depth, prom_redis_up, *, min_items=1000, max
     subject="{volume} on {target}",
     because="{free_ratio:percent} of {size_bytes:bytes} free at {worst_at:%H:%M:%S} UTC{forecast}",
     at="at",
-    guide=("C071",),
+    guide=("C071", "C130"),
 )
 def disks_do_not_fill(
     prom_volume_available,

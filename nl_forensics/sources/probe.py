@@ -121,7 +121,7 @@ def _certificate(record: dict) -> dict:
     nullable=("clock_offset_s",),
     covers="now",
     parse=_certificates,
-    guide=("C053", "C061", "C064"),
+    guide=("C053", "C061", "C064", "C065"),
 )
 def probe_certificates(probe):
     """One row per address that speaks TLS: the certificate that it serves, and what a client that verifies would say.

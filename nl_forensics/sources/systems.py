@@ -25,6 +25,7 @@ TELL_THEMSELVES = ("probe",)  # whether they answer is what their own sources ar
     nullable=("version", "role", "superuser", "clock_offset_s"),
     covers="now",
     needs=Permission(redis="+info", kubernetes="get /version namespaces"),
+    guide=("C020", "C021"),
 )
 def systems_reached(any_system):
     """One row per system that we tried to reach, whether it answered or not: an outage is an answer too.

@@ -24,7 +24,7 @@ PULL_FAILURES = {
     because="crashes again and again (restarts: {restarts}), last at {ended_at:%H:%M:%S} UTC after it ran {ran_s:seconds}: "
     "{ended}; memory limit {memory_limit_bytes:bytes}, image {image}",
     at="first_crash_at",
-    guide=("C003", "C078", "C080", "C083", "C084"),
+    guide=("C003", "C078", "C080", "C083", "C084", "C091"),
 )
 def no_container_crash_loops(k8s_containers, *, min_restarts=3):
     """No container crashes again and again.
@@ -44,7 +44,7 @@ def no_container_crash_loops(k8s_containers, *, min_restarts=3):
     "{memory_limit_bytes:bytes}, restarts: {restarts}, {now}",
     at="killed_at",
     until="over_at",
-    guide=("C049", "C084", "C085"),
+    guide=("C049", "C084", "C085", "C086"),
 )
 def no_container_runs_out_of_memory(k8s_containers, *, min_restarts=3):
     """No container was killed for using more memory than its limit.

@@ -11,6 +11,7 @@ SECTION = "06"
     subject="{instance}: {kind} {where}",
     because="not ready since {since_at:%Y-%m-%d %H:%M:%S} UTC ({unready_s:seconds}, limit {max_s:seconds}; {reasons}): {said}",
     at="since_at",
+    guide=("C062", "C126"),
 )
 def every_object_of_an_operator_is_ready(k8s_custom, *, max_s=300):
     """No tenant, certificate, gateway, monitor or backup that an operator looks after is without being ready for {max_s:seconds}.

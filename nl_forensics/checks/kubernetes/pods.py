@@ -56,7 +56,7 @@ def no_pod_is_held_by_a_gate(k8s_pods, *, max_s=300):
     because="{phase} on node {node}, but not ready since {since_at:%Y-%m-%d %H:%M:%S} UTC ({unready_s:seconds}, limit {max_s:seconds}): "
     "{containers_ready} of {containers} containers are ready, restarts: {restarts}",
     at="since_at",
-    guide=("C003", "C018", "C026", "C078"),
+    guide=("C003", "C018", "C026", "C078", "C126"),
 )
 def every_pod_is_ready(k8s_pods, *, max_s=300, high_s=900):
     """No pod that has a node is without being ready for {max_s:seconds}.

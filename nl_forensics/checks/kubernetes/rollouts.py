@@ -15,7 +15,7 @@ BY_HAND = r"^(kubectl-(edit|patch|scale|set|rollout|label|annotate|replace|cordo
     "{symptom_at:%H:%M:%S} at the earliest. Changed since revision {before_revision}: {changed}",
     at="symptom_at",
     until="over_at",
-    guide=("C004", "C088"),
+    guide=("C004", "C088", "C089", "C091"),
 )
 def no_rollout_precedes_a_symptom(
     k8s_replica_sets, k8s_controller_revisions, k8s_containers, k8s_pods, *, within_s=1800
@@ -41,7 +41,7 @@ def no_rollout_precedes_a_symptom(
     because="changed by {changed_by} at {changed_at:%Y-%m-%d %H:%M:%S} UTC; pod {pod}, which reads it, {symptom} after that",
     at="symptom_at",
     until="over_at",
-    guide=("C004",),
+    guide=("C004", "C089"),
 )
 def no_config_change_precedes_a_symptom(
     k8s_config_maps, k8s_containers, k8s_pods, *, within_s=1800, shortest_pause_s=10

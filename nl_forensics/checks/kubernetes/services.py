@@ -18,7 +18,7 @@ def _selecting(k8s_services: pd.DataFrame) -> pd.DataFrame:
     severity="critical",
     subject="{instance}: {namespace}/{name}",
     because="has no ready endpoint, not ready: {endpoints}; {why}",
-    guide=("C019", "C022", "C026"),
+    guide=("C019", "C022", "C026", "C051"),
 )
 def every_service_has_a_ready_endpoint(k8s_services, k8s_deployments, *, young_s=60):
     """Every service that selects pods has an endpoint that is ready.
@@ -41,7 +41,7 @@ def every_service_has_a_ready_endpoint(k8s_services, k8s_deployments, *, young_s
     severity="critical",
     subject="{instance}: {namespace}/{name}",
     because="leads to the port {named_ports_missing}, which none of its {pods_selected} pods has (ports {ports})",
-    guide=("C019",),
+    guide=("C019", "C051"),
 )
 def every_service_leads_to_a_port(k8s_services):
     """Every port of a service that is given by name is one that its pods have.
@@ -72,6 +72,7 @@ def no_service_rests_on_one_pod(k8s_services):
     severity="high",
     subject="{instance}: {namespace}/{name}: {host}{path}",
     because="leads to service {service} port {port}, but {why}",
+    guide=("C057", "C058", "C059"),
 )
 def every_ingress_leads_to_a_service(k8s_ingresses, k8s_services):
     """Every rule of an ingress leads to a service that is there, has that port, and has a ready endpoint.
@@ -99,6 +100,7 @@ def _port_is_listed(port: str, ports: str) -> bool:
     severity="high",
     subject="{instance}: {namespace}/{name}",
     because="is for the class {wanted}, {why}",
+    guide=("C058",),
 )
 def every_ingress_has_a_controller(k8s_ingresses, k8s_ingress_classes):
     """Every ingress is of a class that there is, or there is a default one.
@@ -136,6 +138,7 @@ def no_ingress_controller_is_retired(k8s_ingress_classes):
     severity="note",
     subject="{instance}: {namespace}/{name}",
     because="its selector {selector} finds no pod, so it protects nothing",
+    guide=("C054",),
 )
 def every_network_policy_finds_pods(k8s_network_policies):
     """Every network policy is about at least one pod.
@@ -149,6 +152,7 @@ def every_network_policy_finds_pods(k8s_network_policies):
     severity="medium",
     subject="{instance}: {namespace}/{name}",
     because="lets {pods_selected} pods send to the ports {egress_ports} only: not to DNS (53/UDP)",
+    guide=("C054",),
 )
 def network_policies_allow_dns(k8s_network_policies):
     """Every network policy that limits what pods may send allows DNS.

@@ -73,7 +73,7 @@ def _lasting(k8s_deployments, k8s_stateful_sets, k8s_daemon_sets) -> pd.DataFram
     subject="{instance}: {namespace}/{name}",
     because="{available_replicas} of {replicas} pods of this {kind} are available",
     at="since_at",
-    guide=("C018", "C087", "C090"),
+    guide=("C018", "C087", "C090", "C126"),
 )
 def every_workload_has_its_replicas(k8s_deployments, k8s_stateful_sets, k8s_daemon_sets, *, young_s=60):
     """Every deployment, stateful set and daemon set has as many available pods as it wants.

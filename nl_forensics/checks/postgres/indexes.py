@@ -82,6 +82,7 @@ def _is_covered(pair: dict) -> bool:
     subject="{instance}: {database}.{schema}.{table} ({columns})",
     because="refers to {referenced_table} ({constraint}) without an index: every DELETE there reads all"
     " {estimated_rows:number} rows here, and keeps its locks meanwhile",
+    guide=("C072",),
 )
 def every_foreign_key_has_an_index(pg_foreign_keys, *, min_rows=10_000):
     """Every foreign key of a table of {min_rows:number} rows and more has an index.

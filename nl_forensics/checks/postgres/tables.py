@@ -13,7 +13,7 @@ MIB = 1024**2
     because="was read whole {sequential_scans_delta:number} times in {seconds:.1f} s ({sequential_rows_delta:number} rows; limit"
     " {max_scans_per_s:g} scans per second), and through an index only {index_scans_delta:number} times; it has about"
     " {estimated_rows:number} rows",
-    guide=("C070", "C071"),
+    guide=("C070", "C071", "C072"),
 )
 def large_tables_are_read_by_index(pg_tables, *, min_rows=10_000, min_index_ratio=0.95, max_scans_per_s=1.0):
     """Tables of {min_rows:number} rows and more are read through an index, not whole.

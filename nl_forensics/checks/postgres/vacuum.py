@@ -133,6 +133,7 @@ def _wraparound(t: pd.DataFrame) -> pd.DataFrame:
     subject="{instance}: {database}",
     because="has used {used_ratio:percent} of its transaction ids (limit {max_ratio:percent}): xid age {xid_age:number}, multixact age"
     " {multixact_age:number}, writes stop at 2,147,483,648",
+    guide=("C073",),
 )
 def no_database_nears_wraparound(pg_wraparound, *, max_ratio=0.5, severe_ratio=0.75):
     """No database has used {max_ratio:percent} of the transaction ids that it can tell apart.

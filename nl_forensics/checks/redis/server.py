@@ -16,6 +16,7 @@ MB = 1024 * 1024
     subject="{instance}",
     because="still reads its data from disk, {uptime_s:seconds} after its start; every command is refused with LOADING meanwhile",
     at="started_at",
+    guide=("C021",),
 )
 def redis_has_loaded_its_data(redis_server):
     """Redis has read its data, and serves.

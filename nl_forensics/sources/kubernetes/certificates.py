@@ -35,7 +35,7 @@ from nl_forensics.sources.kubernetes.workloads import NAMED
     ),
     covers="now",
     needs=Permission(kubernetes="get /apis; list certificates.cert-manager.io"),
-    guide=("C061", "C062"),
+    guide=("C061", "C062", "C063", "C065"),
 )
 def k8s_certificates(kubernetes, incident, platform):
     """One row per Certificate of cert-manager in scope; none where the cluster has no cert-manager, which is no gap.

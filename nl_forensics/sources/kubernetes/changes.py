@@ -46,7 +46,7 @@ DEPTH = 6
     },
     covers="since",
     needs=Permission(kubernetes=f"list {' '.join(kind.resource for kind in LOOKED_INTO)}"),
-    guide=("C004",),
+    guide=("C004", "C088", "C089"),
 )
 def k8s_changes(kubernetes, incident, platform):
     """One row per program and object: its last write to it, newest first. Kinds: workloads, config maps, services, quotas, rights, nodes.

@@ -20,7 +20,7 @@ from nl_forensics.sources.kubernetes.workloads import NAMED
     nullable=("changed_at",),
     covers="now",
     needs=Permission(kubernetes="list configmaps"),
-    guide=("C004",),
+    guide=("C004", "C089"),
 )
 def k8s_config_maps(kubernetes, incident, platform):
     """One row per config map in scope; its data are hashed as they arrive, and never kept.

@@ -36,6 +36,7 @@ RIGHTS = " ".join(kind.resource for kind in CUSTOM)
     ),
     covers="now",
     needs=Permission(kubernetes=f"get /apis; list {RIGHTS}"),
+    guide=("C062", "C126"),
 )
 def k8s_custom(kubernetes, incident, platform):
     """One row per object of the kinds that are known to matter, where this cluster has them; kinds that it lacks are no gap.

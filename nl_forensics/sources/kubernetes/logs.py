@@ -57,7 +57,7 @@ class Log(NamedTuple):
     nullable=NULLABLE,
     covers="ring",
     needs=Permission(kubernetes="list pods; get pods/log"),
-    guide=("C080",),
+    guide=("C029", "C032", "C057", "C080", "C091"),
 )
 def k8s_unhealthy_logs(kubernetes, incident, platform):
     """One row per line of the logs of every container that is not well or has restarted since the incident began, oldest first.

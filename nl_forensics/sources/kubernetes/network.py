@@ -38,7 +38,7 @@ OF_SERVICE = "kubernetes.io/service-name"
     nullable=("pods_selected",),
     covers="now",
     needs=Permission(kubernetes="list services endpointslices.discovery.k8s.io pods"),
-    guide=("C019", "C022"),
+    guide=("C019", "C022", "C051"),
 )
 def k8s_services(kubernetes, incident, platform):
     """One row per service in scope.
@@ -142,7 +142,7 @@ def _selected(service: dict, pods: list[dict] | None) -> dict:
     },
     covers="now",
     needs=Permission(kubernetes="list endpointslices.discovery.k8s.io"),
-    guide=("C019",),
+    guide=("C019", "C051"),
 )
 def k8s_endpoints(kubernetes, incident, platform):
     """One row per address behind a service in scope.
@@ -184,6 +184,7 @@ def k8s_endpoints(kubernetes, incident, platform):
     },
     covers="now",
     needs=Permission(kubernetes="list ingresses.networking.k8s.io"),
+    guide=("C058", "C059"),
 )
 def k8s_ingresses(kubernetes, incident, platform):
     """One row per rule (host and path) of each ingress in scope; its default backend has host and path "".
@@ -223,6 +224,7 @@ def _backend(backend: dict) -> dict:
     columns={"name": "str", "created_at": UTC, "controller": "str", "is_default": "boolean"},
     covers="now",
     needs=Permission(kubernetes="list ingressclasses.networking.k8s.io"),
+    guide=("C056", "C058"),
 )
 def k8s_ingress_classes(kubernetes, incident, platform):
     """One row per ingress class of the cluster: the names that k8s_ingresses.class_name may have."""
@@ -251,6 +253,7 @@ def k8s_ingress_classes(kubernetes, incident, platform):
     nullable=("pods_selected",),
     covers="now",
     needs=Permission(kubernetes="list networkpolicies.networking.k8s.io pods"),
+    guide=("C054", "C055"),
 )
 def k8s_network_policies(kubernetes, incident, platform):
     """One row per network policy in scope.

@@ -62,7 +62,7 @@ OVER = ("Succeeded", "Failed")  # phases of pods that take no room any more
     ),
     covers="now",
     needs=Permission(kubernetes="list nodes pods"),
-    guide=("C016", "C082"),
+    guide=("C016", "C082", "C086"),
 )
 def k8s_nodes(kubernetes, incident, platform):
     """One row per node, of the whole cluster.

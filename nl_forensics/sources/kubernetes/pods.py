@@ -69,7 +69,7 @@ PROBE_COLUMNS = {f"{probe}_{name}": "Int64" for probe in PROBES for name in PROB
     nullable=("ready_changed_at", "started_at", "deletion_requested_at", "deletion_grace_s"),
     covers="now",
     needs=Permission(kubernetes="list pods"),
-    guide=("C003", "C018", "C078", "C079"),
+    guide=("C003", "C018", "C078", "C079", "C087", "C126"),
 )
 def k8s_pods(kubernetes, incident, platform):
     """One row per pod in scope.
@@ -249,7 +249,7 @@ def config_maps_of(spec: dict) -> list[str]:
     ),
     covers="now",
     needs=Permission(kubernetes="list pods"),
-    guide=("C079", "C083", "C084", "C085"),
+    guide=("C078", "C079", "C080", "C083", "C084", "C085", "C086", "C091"),
 )
 def k8s_containers(kubernetes, incident, platform):
     """One row per container of each pod in scope, init containers and sidecars too.

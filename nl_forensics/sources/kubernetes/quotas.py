@@ -11,6 +11,7 @@ from nl_forensics.sources.kubernetes.workloads import NAMED
     nullable=("used",),
     covers="now",
     needs=Permission(kubernetes="list resourcequotas"),
+    guide=("C086", "C090"),
 )
 def k8s_quotas(kubernetes, incident, platform):
     """One row per resource of each quota in scope.

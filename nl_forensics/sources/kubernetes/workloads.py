@@ -189,7 +189,7 @@ def _revision(one: dict) -> int | None:
     nullable=("revision", "replica_failure", "replica_failure_at", "restarted_at"),
     covers="now",
     needs=Permission(kubernetes="list replicasets.apps"),
-    guide=("C004", "C088", "C090"),
+    guide=("C004", "C088", "C089", "C090"),
 )
 def k8s_replica_sets(kubernetes, incident, platform):
     """One row per replica set in scope: the revisions of each deployment that are still kept (10 unless set otherwise).

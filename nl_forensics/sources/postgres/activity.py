@@ -66,7 +66,7 @@ SELECT 'database', d.datname, d.datconnlimit, s.numbackends
     ),
     covers="now",
     needs=MONITOR,
-    guide=("C066", "C068", "C069"),
+    guide=("C020", "C066", "C068", "C069"),
 )
 def pg_activity(postgres):
     """Every session and background process, as it is now; one row per backend, oldest transaction first, ours left out.
@@ -97,7 +97,7 @@ def pg_activity(postgres):
     covers="now",
     readings=10,
     needs=MONITOR,
-    guide=("C066",),
+    guide=("C066", "C068"),
 )
 def pg_wait_samples(postgres):
     """What active sessions were waiting for, looked at ten times; one row per look and wait event.

@@ -175,7 +175,7 @@ def _known(database, estimate: str, what: str, closes: str):
     },
     covers="now",
     needs=Permission(postgres="SELECT ON ALL TABLES IN SCHEMA public", adds="bloat of indexes on text columns"),
-    guide=("C071",),
+    guide=("C071", "C072"),
 )
 def pg_index_bloat(database):
     """Unused space in the B-tree indexes that are larger than 10 MiB; one row per index, by estimate.

@@ -115,6 +115,7 @@ def pg_checksums(postgres):
     },
     covers="since",
     needs=MONITOR,
+    guide=("C020",),
 )
 def pg_server(postgres):
     """Who the server is, and since when it runs; one row.

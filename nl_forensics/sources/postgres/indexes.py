@@ -193,6 +193,7 @@ def pg_index_use(database):
     },
     nullable=("index",),
     covers="now",
+    guide=("C072",),
 )
 def pg_foreign_keys(database):
     """Foreign keys of every database, and the index that serves each; one row per key, largest table first.

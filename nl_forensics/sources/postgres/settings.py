@@ -80,7 +80,7 @@ SELECT current_database() AS database, p.oid::regprocedure::text AS function, pg
     nullable=("setting", "unit"),
     covers="now",
     needs=Permission(postgres="pg_monitor"),
-    guide=("C067",),
+    guide=("C066", "C067"),
 )
 def pg_settings(postgres):
     """Settings that matter in an incident, as the server runs with them; one row each.

@@ -217,6 +217,7 @@ def pg_vacuum_progress(postgres):
         "freeze_multixact_age": "Int64",
     },
     covers="now",
+    guide=("C073",),
 )
 def pg_wraparound(postgres):
     """How old the oldest transaction id of each database is; one row per database, oldest first.

@@ -6,6 +6,7 @@ series(
     "prom_postgres_up",
     "max by (instance) (pg_up{{{postgres}}})",
     value="up",
+    guide=("C020",),
     doc="""Whether the exporter could reach PostgreSQL: 1 or 0, per step. The second witness of an outage.
 
     target   the exporter that was scraped

@@ -6,6 +6,7 @@ series(
     "prom_redis_up",
     "max by (instance) (redis_up{{{redis}}})",
     value="up",
+    guide=("C021",),
     doc="""Whether the exporter could reach Redis: 1 or 0, per step. The second witness of an outage.
 
     No value: the exporter itself was not scraped, so nothing is known of Redis.""",

@@ -25,7 +25,7 @@ series(
     _by_volume(AVAILABLE),
     value="available_bytes",
     labels=VOLUME,
-    guide=("C071",),
+    guide=("C071", "C130"),
     doc="""Free space of each volume, as an ordinary user may fill it.
 
     target      the node
@@ -38,7 +38,7 @@ series(
     _by_volume(CAPACITY),
     value="size_bytes",
     labels=VOLUME,
-    guide=("C071",),
+    guide=("C071", "C130"),
     doc="""Size of each volume.""",
 )
 
@@ -48,7 +48,7 @@ series(
     value="growth_bytes_per_s",
     labels=VOLUME,
     sparse=True,
-    guide=("C071",),
+    guide=("C071", "C130"),
     doc="""How fast each volume filled over the last 6 h, bytes a second; negative: it emptied.
 
     No value for a volume that is younger than 3 h: a trend of minutes says nothing of days.""",

@@ -126,7 +126,7 @@ def _sample(redis, platform: Platform) -> Sample:
     },
     covers="now",
     needs=Permission(redis=SCANS),
-    guide=("C041", "C075"),
+    guide=("C041", "C075", "C077"),
 )
 def redis_prefixes(redis, platform):
     """What the keys are, by pattern and type; one row per pattern and type, largest first.

@@ -85,7 +85,7 @@ def _server(records: list[dict]) -> pd.DataFrame:
     },
     covers="now",
     needs=Permission(redis="+info"),
-    guide=("C074",),
+    guide=("C021", "C074"),
 )
 def redis_server(redis):
     """What this instance is, and how many connections it has; one row.
