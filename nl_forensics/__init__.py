@@ -6,11 +6,12 @@ case = nl.open_case(incident, platform, case, limits, narrative)   # open it, or
 nl.verdict(case, "05")                                             # what is wrong, what is fine, what could not be seen
 nl.charts.slow_commands(case)                                      # one chart, one question
 nl.tables.last_lines(case)                                         # one table, where words tell more than a picture
+nl.causes(case)                                                    # of each service, which causes of slowness are supported
 """
 
 import importlib
 
-__all__ = ["charts", "open_case", "tables", "verdict"]
+__all__ = ["causes", "charts", "open_case", "tables", "verdict"]
 MODULES = ("charts", "tables")
 
 

@@ -56,6 +56,7 @@ class Finding:
     rows      the rows that break the rule; empty unless it is a problem
     closes    of an unknown: what would close the gap
     limits    the limits that were applied, by name
+    partial   of a problem: not everything was seen, so that there may be more
     bug       the check itself failed: ours, not the system's
     """
 
@@ -71,6 +72,7 @@ class Finding:
     limits: dict = field(default_factory=dict)
     plans: tuple[str, ...] = ()
     evidence: tuple[Evidence, ...] = ()
+    partial: bool = False
     bug: bool = False
     rows: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False, compare=False)
 

@@ -14,9 +14,12 @@ import pandas as pd
 from nl_forensics.case import Case
 from nl_forensics.charts.chart import seen, shortened
 from nl_forensics.charts.words import container_named, cut, named
+from nl_forensics.checks.requests import by_route, requests_in_logs
 from nl_forensics.kubernetes.ends import kept, with_last_end
 from nl_forensics.kubernetes.revisions import WORKLOAD, revisions, symptoms, what_changed
+from nl_forensics.units import in_percent, in_seconds
 
+MOST_ROUTES = 20
 MOST_LOGS, LINES_OF_EACH, MOST_REVISIONS, LONGEST_LINE = 8, 5, 20, 300
 
 
@@ -114,6 +117,28 @@ def changed(k8s_replica_sets, k8s_controller_revisions, k8s_containers, k8s_pods
             "rolled out, UTC": rows["created_at"].dt.strftime("%Y-%m-%d %H:%M:%S"),
             "changed": [cut(what_changed(row), LONGEST_LINE) for row in rows.itertuples()],
             "first symptom of its pods": first.fillna("none seen"),
+        }
+    )
+
+
+@table("Which routes are slow, and where is their time spent?", "No line tells how long a request took.")
+def routes_in_logs(k8s_unhealthy_logs, k8s_logs) -> pd.DataFrame:
+    """Every route by its share of the time of all requests of its service, as the logs tell it, line by line; the largest first."""
+    rows = by_route(requests_in_logs(k8s_unhealthy_logs, k8s_logs))
+    rows = rows.sort_values("total_ms", ascending=False, kind="stable").head(MOST_ROUTES)
+    waited_ms = rows["upstream_ms"] / rows["requests"].where(rows["upstream_ratio"].notna())
+    return pd.DataFrame(
+        {
+            "service": named(rows, "namespace", "workload"),
+            "route": rows["request"],
+            "requests": rows["requests"],
+            "of the time of all": rows["share"].map(in_percent),
+            "half within": (rows["p50_ms"] / 1000).map(in_seconds),
+            "95 % within": (rows["p95_ms"] / 1000).map(in_seconds),
+            "waits for what is behind": [
+                "not told" if pd.isna(ratio) else f"{in_percent(ratio)}, {in_seconds(ms / 1000)} of each"
+                for ratio, ms in zip(rows["upstream_ratio"], waited_ms, strict=True)
+            ],
         }
     )
 

@@ -123,6 +123,7 @@ class Check:
             "severity": Severity(worst.get("severity", self.severity)),
             "when": when,
             "at": None if pd.isna(began) else began,
+            "partial": more,
         }
         return self._finding(case, Status.PROBLEM, because, subject=subject, limits=limits, rows=rows, **facts)
 
