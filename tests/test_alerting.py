@@ -195,6 +195,14 @@ def test_what_was_before_the_rules_were_loaded_proves_nothing_missed():
     assert fired.fired is True
 
 
+def test_what_the_first_evaluation_after_a_start_finds_is_not_told():
+    """Prometheus writes ALERTS only once it has looked for what was pending before it started: after the first evaluation."""
+    [due] = judged(rule(loaded_s=STEPS[10] - 1), range(10, 13), [])
+    assert due.fired is None
+    [missed] = judged(rule(loaded_s=STEPS[10] - 1), range(10, 14), [])
+    assert missed.missed == (STEPS[11], STEPS[13])
+
+
 def test_after_a_start_the_count_begins_anew():
     """For `for` below 10 minutes Prometheus does not remember; for a longer one it may. Firing only after `for` is no fault."""
     [due] = judged(rule(for_s=75, loaded_s=STEPS[20]), range(5, 30), [*range(10, 18), *range(25, 30)])
