@@ -90,7 +90,9 @@ def now_command(namespaces: tuple[str, ...], since: str, as_json: bool) -> int:
     names = {section: path.name for section, path in notebooks().items()}
     lines = ten_lines(case, findings, _shown(folder), names)
     if as_json:
-        _print_json(whole(case, findings) | {"folder": str(folder), "lines": lines})
+        _print_json(
+            whole(case, findings, changes_since_last_round(case, findings)) | {"folder": str(folder), "lines": lines}
+        )
     else:
         click.echo("\n".join(lines))
     return findings.exit_code()
@@ -138,13 +140,14 @@ def findings_command(what: str, sections: str, as_json: bool) -> int:
     check_sections(wanted)
     case = _opened(what, None if as_json else Live(wanted))
     findings = run_checks(case, wanted)
+    changes = changes_since_last_round(case, findings)
     if as_json:
         from nl_forensics.report import as_json as whole
 
-        _print_json(whole(case, findings))
+        _print_json(whole(case, findings, changes))
     else:
         print_findings(findings)
-        for change in changes_since_last_round(case, findings):
+        for change in changes:
             click.echo(f"  since the last round, {change.what}: {change.finding.subject}: {change.finding.because}")
     return findings.exit_code()
 
@@ -156,8 +159,7 @@ def findings_command(what: str, sections: str, as_json: bool) -> int:
 @as_json_option
 def report_command(what: str, out: Path | None, sections: str, as_json: bool) -> int:
     """Run the notebooks and write report.html, findings.json and the executed notebooks."""
-    from nl_forensics.report import as_json as whole
-    from nl_forensics.report import chosen_notebooks, report
+    from nl_forensics.report import FINDINGS, chosen_notebooks, report
 
     wanted = _sections(sections)
     chosen_notebooks(wanted)
@@ -165,7 +167,7 @@ def report_command(what: str, out: Path | None, sections: str, as_json: bool) ->
     folder = out or notebook.workspace() / "reports" / case.incident.id
     findings = report(case, folder, wanted)
     if as_json:
-        _print_json(whole(case, findings))
+        click.echo((folder / FINDINGS).read_text(encoding="utf-8"), nl=False)
     else:
         click.echo(f"{findings.verdict()} {findings.counts()}.")
         click.echo(f"{folder / 'report.html'}")

@@ -186,12 +186,12 @@ class Findings(list):
         return pd.DataFrame([[str(getattr(f, c)) for c in columns] for f in self], columns=columns)
 
     def exit_code(self) -> int:
-        """4 a bug of ours · 1 a problem · 3 nothing wrong seen, but something is unknown · 0 all is well."""
+        """4 a bug of ours · 1 a problem · 3 nothing wrong seen, but something is unknown, or nothing was judged · 0 all is well."""
         if any(f.bug for f in self):
             return 4
         if self.problems:
             return 1
-        return 3 if self.blind_spots or any(f.when == When.AFTER for f in self.oks) else 0
+        return 3 if not self or self.blind_spots or any(f.when == When.AFTER for f in self.oks) else 0
 
     def _repr_html_(self) -> str:
         return f"<p>{html.escape(self.verdict())} {self.counts()}.</p>" + self.frame().to_html(index=False, border=0)

@@ -22,12 +22,13 @@ from nl_forensics.checks import changes_since_last_round, run_checks
 from nl_forensics.checks import load as load_checks
 from nl_forensics.checks.wording import Wording
 from nl_forensics.errors import ParameterError
-from nl_forensics.finding import Findings, Severity, When
+from nl_forensics.finding import Change, Findings, Severity, When
 
 # nbformat spends 1.2 s of every import on a grammar for checks that it never makes.
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 NOTEBOOKS = (Path(__file__).parent.parent / "notebooks", Path(__file__).parent / "notebooks")
+FINDINGS = "findings.json"
 KERNELS = 2
 NOT_IN_REPORT = "not-in-report"
 CHART = "application/vnd.nl-forensics.chart+json"
@@ -94,15 +95,15 @@ def report(case: Case, folder: Path, wanted: tuple[str, ...] = ()) -> Findings:
         ]
         findings = run_checks(case, chosen)
         sections = [section.result() for section in running]
-    custody.write_synced(
-        folder / "findings.json", json.dumps(as_json(case, findings), indent=1, ensure_ascii=False) + "\n"
-    )
-    custody.write_synced(folder / "report.html", _page(case, findings, sections))
+    changes = changes_since_last_round(case, findings)
+    told = json.dumps(as_json(case, findings, changes), indent=1, ensure_ascii=False)
+    custody.write_synced(folder / FINDINGS, told + "\n")
+    custody.write_synced(folder / "report.html", _page(case, findings, changes, sections))
     return findings
 
 
-def as_json(case: Case, findings: Findings) -> dict:
-    """The findings as JSON values: `verdict`, `coverage` per source, `findings`."""
+def as_json(case: Case, findings: Findings, changes: list[Change]) -> dict:
+    """The findings as JSON values: `verdict`, `coverage` per source, `findings`, `changes` since the last round."""
     incident = case.incident
     return {
         "incident": incident.model_dump(mode="json"),
@@ -120,7 +121,7 @@ def as_json(case: Case, findings: Findings) -> dict:
         "findings": [finding.as_json() for finding in findings],
         "changes": [
             {"what": change.what, "check": change.finding.check, "subject": change.finding.subject}
-            for change in changes_since_last_round(case, findings)
+            for change in changes
         ],
         "case": {
             "rounds": len(case.rounds),
@@ -251,7 +252,7 @@ def _plain(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", "", text)
 
 
-def _page(case: Case, findings: Findings, sections: list[Section]) -> str:
+def _page(case: Case, findings: Findings, changes: list[Change], sections: list[Section]) -> str:
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"plain": _plain, "table": _table, "rule": _rule}
     platform = case.parameters.platform
@@ -265,7 +266,7 @@ def _page(case: Case, findings: Findings, sections: list[Section]) -> str:
         findings=findings,
         severities=list(Severity),
         silent=_silent(case),
-        changes=changes_since_last_round(case, findings),
+        changes=changes,
         sections=sections,
         checks=load_checks(),
         sources=sources.load(),

@@ -20,6 +20,7 @@ A, B, C = 'level{zone="a"}', 'level{zone="b"}', 'level{zone="c"}'
 PLAYED_S = 46
 INTERVAL_S = 1
 NO_DATA = "no target had a sample"
+BEFORE_S, FROZEN_S = 8, 60
 HIGH, GONE, DOWN = range(8, 25), range(10, 20), range(28, 36)  # seconds in which …
 
 
@@ -194,6 +195,14 @@ def test_what_was_before_the_rules_were_loaded_proves_nothing_missed():
     assert fired.fired is True
 
 
+def test_what_the_first_evaluation_after_a_start_finds_is_not_told():
+    """Prometheus writes ALERTS only once it has looked for what was pending before it started: after the first evaluation."""
+    [due] = judged(rule(loaded_s=STEPS[10] - 1), range(10, 13), [])
+    assert due.fired is None
+    [missed] = judged(rule(loaded_s=STEPS[10] - 1), range(10, 14), [])
+    assert missed.missed == (STEPS[11], STEPS[13])
+
+
 def test_after_a_start_the_count_begins_anew():
     """For `for` below 10 minutes Prometheus does not remember; for a longer one it may. Firing only after `for` is no fault."""
     [due] = judged(rule(for_s=75, loaded_s=STEPS[20]), range(5, 30), [*range(10, 18), *range(25, 30)])
@@ -243,6 +252,23 @@ def test_a_restart_is_no_missed_alert():
     assert scraped.fired.fillna(True).all(), scraped.to_string()
     broken = table[table.rule == "SameLabels"]
     assert not broken.fired.fillna(True).all(), "what did not fire after the restart is proven all the same"
+
+
+def test_while_prometheus_stands_still_no_alert_is_missed():
+    """Its rules are not evaluated then, and their expressions go on giving the last values."""
+    rules = {"groups": [{"name": "all", "rules": [alert("Watchdog", "vector(1)"), alert("Scraped", "up == 1")]}]}
+    with prometheus.start(rules=rules, interval_s=5) as server:
+        server.wait_for('ALERTS{alertname="Scraped",alertstate="firing"}')
+        time.sleep(BEFORE_S)
+        server.freeze()
+        time.sleep(FROZEN_S)
+        server.thaw()
+        server.wait_for("timestamp(up) > time() - 2")
+        time.sleep(BEFORE_S)
+        heard = ask(link("prometheus", server.url), "prom_rule_series", incident(minutes=2))
+    assert set(heard.table.rule) == {"Watchdog", "Scraped"}
+    assert heard.table.fired.fillna(True).all(), heard.table.to_string()
+    assert NO_DATA in heard.unseen[0]
 
 
 def test_before_its_start_a_rule_may_have_been_another():

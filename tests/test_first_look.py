@@ -156,7 +156,13 @@ def test_what_was_not_seen_is_not_called_quiet(tmp_path):
 
 @pytest.mark.parametrize(
     ("there", "scope"),
-    [(("default", "tenant-acme"), ("neurallog-system", "neurallog-monitoring", "tenant-*")), (("default", "shop"), ())],
+    [
+        (
+            ("default", "tenant-acme"),
+            ("neurallog-system", "neurallog-operator-system", "neurallog-monitoring", "tenant-*"),
+        ),
+        (("default", "shop"), ()),
+    ],
 )
 def test_the_platforms_namespaces_or_all(tmp_path, there, scope):
     case = looked(tmp_path, k8s_namespaces=records("k8s_namespaces", *({"name": name} for name in there)))

@@ -308,6 +308,13 @@ def test_scrapes_that_are_left_out(ages, who):
     assert list(rows.who) == who
 
 
+def test_a_hole_goes_from_the_last_scrape_to_the_last_step_that_sees_it():
+    table = aged(steps([5] * 5 + [5 + 15 * n for n in range(1, 10)] + [5] * 5, **REDIS_TARGET))
+    [row] = offenders("no_scrape_is_left_out", table, targets(REDIS_TARGET)).to_dict("records")
+    assert row["at"] == table["at"].iloc[4] - pd.Timedelta(seconds=5)
+    assert row["until"] == table["at"].iloc[13]
+
+
 def test_where_nothing_was_scraped_it_is_prometheus():
     ages = [5] * 5 + [None] * 20 + [5] * 5
     table = aged(steps(ages, **REDIS_TARGET), steps(ages, **OTHER))

@@ -12,7 +12,8 @@ import pytest
 
 from nl_forensics import checks, sources
 from nl_forensics.case import Case
-from nl_forensics.finding import Status
+from nl_forensics.finding import Findings, Status
+from nl_forensics.report import report
 from nl_forensics.rounds import open_round
 from nl_forensics.sources import Partial, Proof
 from tests.record import specimens
@@ -27,6 +28,11 @@ def with_specimen(recorded: dict, folder: Path) -> Case:
     """A copy of the healthy case with a later round, in which the specimen's sources were asked again."""
     place = folder / "case"
     shutil.copytree(HEALTHY, place)
+    return asked_again(place, recorded)
+
+
+def asked_again(place: Path, recorded: dict) -> Case:
+    """The case with one more round, in which the specimen's sources gave its answers."""
     step = open_round(place, Case(place).parameters, recorded["answers"])
     for name, answer in recorded["answers"].items():
         recording = step.record(name, "main")
@@ -55,6 +61,24 @@ def test_what_is_new_since_the_round_before_is_told(tmp_path):
     case = Case(case.folder)
     new = checks.changes_since_last_round(case, checks.run_checks(case))
     assert {(change.what, change.finding.check) for change in new} == {("new", recorded["check"])}
+
+
+def test_a_report_judges_the_round_before_once_and_tells_what_is_new(tmp_path, monkeypatch):
+    recorded = json.loads((specimens.FOLDER / "forgotten_slot.json").read_text(encoding="utf-8"))
+    case, asked = with_specimen(recorded, tmp_path), []
+    before = Case.before
+    monkeypatch.setattr(Case, "before", lambda one: asked.append(one) or before(one))
+    report(case, tmp_path / "report", ("05",))
+    told = json.loads((tmp_path / "report/findings.json").read_text(encoding="utf-8"))["changes"]
+    assert {(change["what"], change["check"]) for change in told} == {("new", recorded["check"])}
+    assert told[0]["subject"] in (tmp_path / "report/report.html").read_text(encoding="utf-8")
+    assert len(asked) == 1
+
+
+def test_where_nothing_was_judged_nothing_is_solved(tmp_path):
+    recorded = json.loads((specimens.FOLDER / "forgotten_slot.json").read_text(encoding="utf-8"))
+    case = with_specimen(recorded, tmp_path)
+    assert checks.changes_since_last_round(asked_again(case.folder, recorded), Findings([])) == []
 
 
 def test_every_specimen_is_recorded_as_it_is_registered():

@@ -302,8 +302,8 @@ def check_sections(sections: Iterable[str]) -> None:
 
 def changes_since_last_round(case: Case, findings: Findings) -> list[Change]:
     """What came and went since the round before, judged by the same checks; nothing where there was none."""
-    before = case.before()
-    return changes(run_checks(before, {f.section for f in findings}), findings) if before else []
+    before, judged = case.before(), {finding.section for finding in findings}
+    return changes(run_checks(before, judged), findings) if before and judged else []
 
 
 def run_checks(case: Case, sections: Iterable[str] = ()) -> Findings:

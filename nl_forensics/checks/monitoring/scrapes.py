@@ -76,8 +76,8 @@ def no_scrape_is_left_out(prom_scrape_age, prom_targets, *, max_intervals=3, min
 
 
 def _late(table: pd.DataFrame) -> pd.DataFrame:
-    """The hole begins with the scrape that was the last one before it."""
-    return table.assign(at=table["at"] - pd.to_timedelta(table.age_s, unit="s"))
+    """The hole begins with the scrape that was the last one before it, and goes on at every step that sees it."""
+    return pd.concat([table.assign(at=table["at"] - pd.to_timedelta(table.age_s, unit="s")), table])
 
 
 def _absent(table: pd.DataFrame) -> pd.DataFrame:

@@ -4,7 +4,7 @@ import json
 import math
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC as utc
 from datetime import datetime
 
@@ -16,8 +16,8 @@ from nl_forensics.sources.prometheus.firing import OWN_LABELS, TOLERANCE, Due, R
 from nl_forensics.sources.prometheus.series import spans
 
 SMALLEST_STEP_S = 15
-ALIVE_S = 150  # without a sample of any target for so long, Prometheus itself was not there
-ALIVE = "count(present_over_time(up[{alive_s:.0f}s]))"
+USUAL_SCRAPE_S = 60.0  # what Prometheus does unless it is told otherwise; before 2.30 it does not say what it was told
+NEWEST = "max(timestamp(up))"  # the newest sample of any target: where there was none, Prometheus itself was not there
 BREAK = 2.5  # evaluations without a sample
 AT_AN_END = re.compile(
     r"@\s*(start|end)\s*\("
@@ -120,8 +120,7 @@ def _rows_of(record: dict, server: dict) -> Iterator[dict]:
     fired: dict = {}
     for series in record["alerts"]:
         fired.setdefault(rule.comparable(series["metric"]), []).extend(float(at) for at, _ in series["values"])
-    had_data = sorted(float(at) for series in server["alive"] for at, _ in series["values"])
-    alive = {at for at in steps if within(had_data, at - server["step_s"], at + server["step_s"])}
+    alive = set(_with_data(steps, server))
     seen = {alert: sorted(moments) for alert, moments in fired.items()}
     for due in stretches(rule, steps, alive, truth, seen, record["start_s"]):
         yield {name: record[name] for name in ("group", "rule", "severity", "last_error", "for_s")} | _row(due)
@@ -163,7 +162,9 @@ DUE = {
     columns=DUE,
     nullable=("fired_at", "missed_at", "missed_until"),
     covers="window",
-    needs=Permission(prometheus="/api/v1/rules /api/v1/query_range /api/v1/query /api/v1/status/runtimeinfo"),
+    needs=Permission(
+        prometheus="/api/v1/rules /api/v1/targets /api/v1/query_range /api/v1/query /api/v1/status/runtimeinfo"
+    ),
     guide=("C122",),
     hole="Prometheus read its rules or started only later, had no data then, or the alert was due for one or two evaluations:"
     " look at prom_alert_history",
@@ -209,16 +210,28 @@ def _alive(prometheus, incident, before_s: float, budget) -> dict:
     whole_s = before_s + incident.seconds
     step_s = max(SMALLEST_STEP_S, math.ceil(whole_s / budget.prometheus_points))
     first_s, last_s = incident.start.timestamp() - before_s, incident.end.timestamp() + step_s
-    answer = prometheus.steps(ALIVE.format(alive_s=ALIVE_S), first_s, last_s, step_s)
-    return {"step_s": step_s, "alive": answer["result"]}
+    targets = prometheus.get("/api/v1/targets?state=active")["activeTargets"]
+    told = [pd.Timedelta(one["scrapeInterval"]).total_seconds() for one in targets if one.get("scrapeInterval")]
+    newest = prometheus.steps(NEWEST, first_s, last_s, step_s)["result"]
+    return {"step_s": step_s, "scrape_s": min(told, default=USUAL_SCRAPE_S), "alive": newest}
+
+
+def _with_data(moments: Iterable[float], alive: dict) -> Iterator[float]:
+    """Those of the moments that lie no further from a sample than an interval between scrapes, or a step.
+
+    What an expression gives in a hole is old: Prometheus goes on telling the last value for five minutes, and no rule was evaluated.
+    """
+    samples = sorted({float(newest) for series in alive["alive"] for _, newest in series["values"]})
+    step_s, before_s = alive["step_s"], max(alive["step_s"], alive["scrape_s"])
+    yield from (at for at in moments if within(samples, at - before_s, at + step_s))
 
 
 def _without_data(alive: dict, incident) -> Iterator[Partial]:
     """What was due when Prometheus had no data is not known: its expressions gave nothing then, or `absent`."""
-    step_s, seen = alive["step_s"], [float(at) for series in alive["alive"] for at, _ in series["values"]]
+    step_s = alive["step_s"]
     expected = range(round(incident.start.timestamp()), round(incident.end.timestamp()), step_s)
-    missing = [at for at in expected if not within(seen, at - step_s, at + step_s)]
-    if missing:
+    seen = set(_with_data(expected, alive))
+    if missing := [at for at in expected if at not in seen]:
         yield Partial(f"no target had a sample {spans(missing, step_s)}", "see whether Prometheus ran, and scraped")
 
 

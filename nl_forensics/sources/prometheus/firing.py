@@ -79,7 +79,9 @@ def stretches(
     for alert, true in truth.items():
         possible = firing(rule, [at for at in steps if at in alive], true, since_ever=True)
         # What happened in a hole is not known, so after it the count begins anew.
-        certain = {at for part in _runs(sure, rule.interval_s) for at in firing(rule, part, true)}
+        counted = (at for part in _runs(sure, rule.interval_s) for at in firing(rule, part, true))
+        # What the first evaluation after a start finds is not written into ALERTS.
+        certain = {at for at in counted if at >= rule.loaded_s + rule.interval_s}
         due = [at for at in steps if at >= start_s and at in possible]
         for run in _runs(due, rule.interval_s):
             yield _judged(rule, alert, run, certain, fired.get(alert, []))

@@ -6,6 +6,7 @@ unready             /health says 503, so the pod gets no traffic
 deadlocked          /health/live says 503, so the kubelet restarts the container
 stalled             what the service does in the background stands still
 leak_bytes_per_s    memory that is never given back
+series_per_s        metrics with a label that is new each time, 8,000 of them at most
 burning             one core is busy with nothing
 open_payment        the billing-service marks an invoice as paid, and leaves the transaction open
 leaked_connections  so many database connections are taken and kept, with a transaction open
@@ -18,10 +19,14 @@ import random
 import threading
 import time
 
+import prometheus_client
+
 from tests.stack.neurallog.programs.logs import log
 
 NAMES = frozenset(line.split()[0] for line in __doc__.split("\n\n")[1].splitlines())
 TICK_S = 0.1
+MOST_SERIES = 8_000
+SEEN = prometheus_client.Gauge("request_seen", "When a request was seen, by its number", ["request_id"])
 
 
 class UnknownFault(ValueError):
@@ -32,6 +37,7 @@ class Faults:
     def __init__(self):
         self._set = {}
         self._leaked = []
+        self._series = 0
         self.set(json.loads(os.environ.get("NL_FAULTS", "{}")))
         threading.Thread(target=self._work, daemon=True).start()
 
@@ -58,7 +64,13 @@ class Faults:
         while True:
             if size := int(self["leak_bytes_per_s"] * TICK_S):
                 self._leaked.append(b"\xff" * size)
+            self._add_series(int(self["series_per_s"] * TICK_S))
             if self["burning"]:
                 sum(range(1_000_000))
             else:
                 time.sleep(TICK_S)
+
+    def _add_series(self, more):
+        for number in range(self._series, min(self._series + more, MOST_SERIES)):
+            SEEN.labels(f"{number:08x}").set(time.time())
+            self._series = number + 1
