@@ -50,3 +50,15 @@ series(
     guide=("C085", "C086"),
     doc="""The memory limit of each container of prom_container_memory at that time; 0: none.""",
 )
+
+series(
+    "prom_container_start",
+    f"{_of_containers('container_start_time_seconds')} and {CHOSEN}",
+    value="started_s",
+    labels=CONTAINER,
+    about="kubernetes",
+    guide=("C042", "C048"),
+    doc="""When the run of each container of prom_container_memory began: another value is another run.
+
+    started_s   seconds since 1970 began, UTC""",
+)
