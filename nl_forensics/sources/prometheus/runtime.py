@@ -3,6 +3,8 @@
 How their metrics are called is in the platform file (`selectors`, `metrics`); with other labels, `promql` has the whole query.
 """
 
+import pandas as pd
+
 from nl_forensics.sources.prometheus.series import series
 from nl_forensics.sources.prometheus.services import OF_TARGETS, SERVICE
 
@@ -112,3 +114,19 @@ series(
 
     Of that, prom_database_time is spent waiting for the database.""",
 )
+
+
+def pools(
+    prom_pool_in_use: pd.DataFrame, prom_pool_size: pd.DataFrame, prom_pool_waiting: pd.DataFrame
+) -> pd.DataFrame:
+    """`in_use`, `size` and `waiting` of each pool and step, side by side."""
+    steps = ["instance", "window", "at", *POOL]
+    others = prom_pool_size[[*steps, "size"]].merge(prom_pool_waiting[[*steps, "waiting"]], on=steps)
+    return prom_pool_in_use.merge(others, on=steps)
+
+
+def database_share(prom_database_time: pd.DataFrame, prom_request_time: pd.DataFrame) -> pd.DataFrame:
+    """Of each service and step the share of the time of its requests that they waited for the database; null where there were none."""
+    steps = ["instance", "window", "at", *SERVICE]
+    table = prom_database_time.merge(prom_request_time[[*steps, "busy_per_s"]], on=steps)
+    return table.assign(database_ratio=table.waiting_per_s / table.busy_per_s.where(table.busy_per_s > 0))
