@@ -261,6 +261,7 @@ def load() -> dict[str, Check]:
         postgres,
         prometheus,
         redis,
+        saturation,
         services,
         systems,
     )

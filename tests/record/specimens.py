@@ -51,6 +51,7 @@ MODULES = (
     "redis",
     "prometheus",
     "services",
+    "saturation",
     "dns",
     "monitoring",
     "pgbouncer",
