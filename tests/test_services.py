@@ -25,6 +25,8 @@ from tests.test_specimens import WAYS
 OWN = [one for one in sources.load().values() if one.about.startswith("metrics.")]
 RULES = [one for one in checks.load().values() if {source.name for source in OWN} & set(one.needs)]
 HOURS = timedelta(hours=2)
+DATABASE_TIME = 'database_statement_seconds_sum{route="/v1/lines"}'
+REQUEST_TIME = 'http_request_duration_seconds_sum{route="/v1/lines"}'
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +59,16 @@ def gone_case(tmp_path_factory):
 def beside_one_that_is_well(was_scraped):
     """Two services, each with a tenant; the first one was scraped at times."""
     grown = growing((0, 5))
-    sometimes = [(name, lambda ago_s: grown(ago_s) if was_scraped(ago_s) else None) for name in (ACCEPTED, STORED)]
-    sometimes += [("up", lambda ago_s: 1 if was_scraped(ago_s) else None)]
-    always = [(name.replace("acme", "globex"), grown) for name in (ACCEPTED, STORED)] + [("up", since(90, 1))]
+    times = {"python_gc_seconds_total": 0.01, DATABASE_TIME: 0.01, REQUEST_TIME: 0.05}
+    levels = {"database_pool_in_use": 2, "database_pool_size": 5, "database_pool_waiting": 0}
+    inside = [(name, growing((0, per_s))) for name, per_s in times.items()]
+    inside += [(name, since(90, level, level)) for name, level in levels.items()]
+    lines = [(ACCEPTED, grown), (STORED, grown)]
+    always = [("up", since(90, 1)), *inside, *((name.replace("acme", "globex"), shape) for name, shape in lines)]
+    sometimes = [
+        (name, lambda ago_s, shape=shape: shape(ago_s) if was_scraped(ago_s) else None)
+        for name, shape in [("up", since(90, 1)), *inside, *lines]
+    ]
     with (
         prometheus.start() as server,
         past(server, LOG_SERVER, *sometimes, minutes=90),
