@@ -63,7 +63,7 @@ def _services(case: Case) -> list[tuple[str, str]] | None:
 
 
 def _of_service(found: list[list[Finding]], namespace: str, service: str) -> str:
-    """A problem of this service supports the cause. It is refuted where each rule was held against all there is, and this one keeps them."""
+    """A problem of it supports the cause. It is refuted where each rule was held against all there is, and this service keeps them."""
     problems = [finding for findings in found for finding in findings if finding.status is Status.PROBLEM]
     if any(_is_about(problem.rows, namespace, service) for problem in problems):
         return SUPPORTED

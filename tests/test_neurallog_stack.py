@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from nl_forensics import sources
 from tests.asking import ask, incident, link
 from tests.stack.kubernetes.api import Api, Refused, is_true, rolled_out
 from tests.stack.kubernetes.cluster import cluster
@@ -86,7 +87,7 @@ def test_sources_find_what_the_programs_count(platform):
 
     eventually(lambda: of_tenants("log_lines_received_total") == of_tenants("log_lines_stored_total"))
     opened = link("prometheus", prometheus.url)
-    for name in ("prom_service_up", "prom_service_requests", "prom_lines_accepted", "prom_lines_stored"):
+    for name in (name for name, one in sources.load().items() if one.about.startswith("metrics.")):
         eventually(lambda name=name: len(ask(opened, name, incident(minutes=0.5)).table))
 
 
@@ -164,6 +165,17 @@ def test_errors_and_latency(platform):
     assert send(platform).ok
     assert time.monotonic() - started > 0.5
     platform.fail("auth-service", latency_ms=0)
+
+
+def test_whoever_keeps_connections_lets_others_wait(platform):
+    where = f"tenant-{platform.tenants[0]}"
+    waiting = (
+        f'database_pool_waiting{{namespace="{where}"}} > 0 and on (pod) database_pool_in_use == database_pool_size'
+    )
+    platform.fail("log-server", where, leaked_connections=3)
+    platform.servers.prometheus.wait_for(waiting, within_s=60)
+    platform.cluster.kubectl("delete", "pod", "-n", where, "-l", "app=log-server", "--wait=false")
+    platform.wait_until_ready()
 
 
 def test_release_that_is_never_ready_leaves_the_old_one_serving(platform):

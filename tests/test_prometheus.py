@@ -450,18 +450,78 @@ def test_memory_of_containers_against_their_limit(used, limit, expected):
     assert list(found.severity) == expected
 
 
+def leaking(used, runs=(1,), **columns):
+    """What the rule about leaks says of one container, a minute a step; `runs`: a number for each step, or one for all."""
+    memory, limit = memory_of(used, **columns)
+    started = pd.Series(list(runs) * (len(used) if len(runs) == 1 else 1), dtype="float64")
+    starts = memory.drop(columns="used_bytes").assign(started_s=started)
+    rows = offenders("no_container_grows_towards_its_memory_limit", memory, limit, starts)
+    return rows.to_dict("records")
+
+
 @pytest.mark.parametrize(
     ("used", "alarm"),
     [
         ([30 + n for n in range(30)], True),
+        ([30 + n + n % 3 for n in range(30)], True),  # with some noise
         ([3, 30] + [35 + n * 0.001 for n in range(28)], False),  # what a start takes
+        ([30 + n for n in range(20)] + [50] * 10, False),  # a cache that is warm now
         ([30 + n % 10 * 4 for n in range(30)], False),  # it is given back now and then
         ([30 + n for n in range(10)], False),  # ten minutes tell nothing
         ([30 + n * 0.01 for n in range(30)], False),  # full in days
+        ([30 + n % 2 * 30 + n * 0.5 for n in range(30)], False),  # swings that hide a line, if there is one
+        ([60 - n for n in range(30)], False),
+        ([50] * 30, False),
+        ([30], False),  # one step
     ],
 )
 def test_growing_memory(used, alarm):
-    assert len(offenders("no_container_grows_towards_its_memory_limit", *memory_of(used))) == alarm
+    assert len(leaking(used)) == alarm
+
+
+def test_a_leak_is_told_with_its_line():
+    (row,) = leaking([30 + n for n in range(30)])
+    assert (row["fit"], row["hourly_bytes"], row["restarts"]) == (pytest.approx(1), pytest.approx(60), 0)
+    assert row["left_s"] == pytest.approx(41 * 60)
+    assert row["severity"] == "high"
+
+
+@pytest.mark.parametrize(
+    ("used", "runs", "restarts"),
+    [
+        # Killed twice, and it grew again each time: one line through all of it would be flat.
+        ([30 + n % 10 * 7 for n in range(30)], [n // 10 for n in range(30)], 2),
+        # Killed a minute ago: the run before tells of the leak, the newest one how much is left.
+        ([30 + n for n in range(28)] + [30, 31], [1] * 28 + [2, 2], 1),
+    ],
+)
+def test_a_leak_across_restarts(used, runs, restarts):
+    (row,) = leaking(used, runs)
+    assert row["restarts"] == restarts
+    assert row["fit"] > 0.99
+    assert row["now_bytes"] == used[-1]
+
+
+@pytest.mark.parametrize(
+    ("used", "runs"),
+    [
+        (
+            [10 + n % 3 * 20 for n in range(30)],
+            [n // 3 for n in range(30)],
+        ),  # a crash loop: each run grows while it starts
+        ([30 + n for n in range(12)] + [30] * 18, [1] * 12 + [2] * 18),  # the newest run does not grow
+        ([30] * 15 + [60] * 15, [1] * 15 + [2] * 15),  # a run that takes more than the one before
+    ],
+)
+def test_restarts_that_are_no_leak(used, runs):
+    assert leaking(used, runs) == []
+
+
+def test_a_hole_is_no_end_of_a_leak():
+    memory, limit = memory_of([30 + n for n in range(30)])
+    seen = (memory.index < 10) | (memory.index > 20)
+    starts = memory.drop(columns="used_bytes").assign(started_s=1.0)
+    assert len(offenders("no_container_grows_towards_its_memory_limit", memory[seen], limit[seen], starts[seen])) == 1
 
 
 @pytest.mark.parametrize("path", specimens(faults.__name__), ids=lambda path: path.stem)

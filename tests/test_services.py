@@ -27,6 +27,7 @@ from tests.test_specimens import WAYS
 OWN = [one for one in sources.load().values() if one.about.startswith("metrics.")]
 RULES = [one for one in checks.load().values() if {source.name for source in OWN} & set(one.needs)]
 HOURS = timedelta(hours=2)
+DATABASE_TIME = 'database_statement_seconds_sum{route="/v1/lines"}'
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +59,15 @@ def gone_case(tmp_path_factory):
 @contextmanager
 def beside_one_that_is_well(was_scraped):
     """Two services, each with a tenant; the first one was scraped at times."""
+    times = {"python_gc_seconds_total": 0.01, DATABASE_TIME: 0.01}
+    levels = {"up": 1, "database_pool_in_use": 2, "database_pool_size": 5, "database_pool_waiting": 0}
+    inside = [(name, growing((0, per_s))) for name, per_s in times.items()]
+    inside += [(name, since(90, level, level)) for name, level in levels.items()]
 
     def shapes(service, tenant):
-        lines = [(name.replace("acme", tenant), growing((0, 5))) for name in (ACCEPTED, STORED)]
-        return [*lines, ("up", since(90, 1)), *took((0, 5, QUICK), service=service, minutes=90)]
+        counters = (ACCEPTED, STORED, (REQUESTS % 200).replace("api-gateway", service))
+        counted = [(name.replace("acme", tenant), growing((0, 5))) for name in counters]
+        return [*counted, *inside, *took((0, 5, QUICK), service=service, minutes=90)]
 
     def at_times(value):
         return lambda ago_s: value(ago_s) if was_scraped(ago_s) else None
@@ -164,6 +170,15 @@ def test_names_are_those_of_the_platform_file(fresh):
     ):
         table = ask(link("prometheus", fresh.url), "prom_lines_accepted", platform_=own).table
     assert set(table.tenant) == {"acme"}
+
+
+def test_a_name_that_nobody_counts_proves_nothing(fresh):
+    """The service is scraped, and its counter is called otherwise: that is no service without errors, nor without requests."""
+    with past(fresh, GATEWAY, ("up", since(90, 1)), ("requests_total", growing((0, 5))), minutes=90):
+        for name in ("prom_service_requests", "prom_route_requests", "prom_route_time"):
+            heard = ask(link("prometheus", fresh.url), name)
+            assert heard.table.empty
+            assert "no series of" in heard.unseen[0]
 
 
 # --- Rules ------------------------------------------------------------------------------------------------------------

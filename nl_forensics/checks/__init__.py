@@ -275,6 +275,7 @@ def load() -> dict[str, Check]:
         prometheus,
         redis,
         requests,
+        saturation,
         services,
         systems,
     )

@@ -19,3 +19,22 @@ def stretches(broken: pd.DataFrame, by: list[str], worst: str, most: bool = True
 
 def span(first: pd.Timestamp, last: pd.Timestamp) -> str:
     return f"at {first:%H:%M:%S} UTC" if first == last else f"from {first:%H:%M:%S} to {last:%H:%M:%S} UTC"
+
+
+def lasting(
+    table: pd.DataFrame, broken: pd.Series, by: list[str], min_s: float, looks_back_s: float = 0
+) -> pd.DataFrame:
+    """The steps that break a rule in one unbroken run of `min_s` at least; where the table is shorter than that: in all of it.
+
+    Steps that are missing end a run: what was then is not known. Each step tells of the `looks_back_s` before it, too.
+    """
+    rows = table.assign(broken=broken).sort_values([*by, "at"])
+    passed = rows.groupby(by)["at"].diff()
+    goes_on = rows.broken & rows.broken.shift(fill_value=False) & (passed <= 1.6 * passed.median())
+    rows = rows.assign(run=(~goes_on).cumsum())[rows.broken]
+    if rows.empty:
+        return rows
+    times = rows.groupby("run")["at"]
+    lasted_s = (times.transform("max") - times.transform("min")).dt.total_seconds()
+    seen_s = (table["at"].max() - table["at"].min()).total_seconds()
+    return rows[lasted_s >= min(min_s - looks_back_s, seen_s)]

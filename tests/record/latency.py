@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from tests.record.prometheus import MINUTES, past
 from tests.record.services import GATEWAY, growing
 from tests.record.specimens import specimen
-from tests.stack.history import QUICK
+from tests.stack.history import QUICK, mean_s
 
 SLOW = dict.fromkeys(QUICK, 0.9) | {"5.0": 0.95, "10.0": 1.0}  # a tenth takes longer than 2.5 s
 LATENCY = ("prom_latency_p99", "prom_latency_p95", "prom_route_latency_p95", "prom_route_requests")
@@ -15,13 +15,16 @@ def took(*phases, service="api-gateway", route="/v1/invoices", minutes=2 * MINUT
     """A histogram in phases: (until how many minutes ago, requests a second, {seconds: share of them that took no longer})."""
     name, labels = "http_request_duration_seconds", f'service="{service}",method="GET",route="{route}"'
 
-    def counter(le):
-        return growing(
-            *((until, per_s * (within | {"+Inf": 1.0})[le]) for until, per_s, within in phases), minutes=minutes
-        )
+    def counter(share):
+        return growing(*((until, per_s * share(within)) for until, per_s, within in phases), minutes=minutes)
 
-    buckets = [(f'{name}_bucket{{{labels},le="{le}"}}', counter(le)) for le in (*QUICK, "+Inf")]
-    return [*buckets, (f"{name}_count{{{labels}}}", counter("+Inf"))]
+    whole = counter(lambda within: 1)
+    buckets = [(le, counter(lambda within, le=le: within[le])) for le in QUICK] + [("+Inf", whole)]
+    return [
+        *((f'{name}_bucket{{{labels},le="{le}"}}', value) for le, value in buckets),
+        (f"{name}_count{{{labels}}}", whole),
+        (f"{name}_sum{{{labels}}}", counter(mean_s)),
+    ]
 
 
 @specimen("services_answer_quickly", sources=LATENCY)

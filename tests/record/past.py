@@ -79,6 +79,7 @@ APPS = ("api-gateway", "auth-service", "billing-service")
 USUAL = {
     "container_memory_working_set_bytes": Gauge(70e6, 0.01),
     "container_spec_memory_limit_bytes": Gauge(160 * MIB),
+    "container_start_time_seconds": Gauge(1.79e9),
     "container_cpu_usage_seconds_total": Counter(0.03, start=100),
     "container_cpu_cfs_periods_total": Counter(4, start=1_000),
     "container_cpu_cfs_throttled_periods_total": Counter(0.02, start=10),

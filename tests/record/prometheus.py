@@ -179,10 +179,11 @@ def disk_filled(server):
 
 
 def _of_container(used):
-    """Its memory, by seconds ago, and its limit."""
+    """Its memory, by seconds ago, its limit, and when it began."""
     return (
         (f"container_memory_working_set_bytes{CONTAINER}", used),
         (f"container_spec_memory_limit_bytes{CONTAINER}", since(MINUTES, 160 * MIB)),
+        (f"container_start_time_seconds{CONTAINER}", since(MINUTES, 1.79e9)),
     )
 
 
@@ -197,7 +198,7 @@ def container_was_full(server):
         yield
 
 
-@specimen("no_container_grows_towards_its_memory_limit", sources=CONTAINER_MEMORY)
+@specimen("no_container_grows_towards_its_memory_limit", sources=(*CONTAINER_MEMORY, "prom_container_start"))
 @contextmanager
 def container_leaked(server):
     """1 MiB a minute, and nothing is given back."""

@@ -52,6 +52,7 @@ MODULES = (
     "prometheus",
     "services",
     "latency",
+    "saturation",
     "dns",
     "monitoring",
     "pgbouncer",

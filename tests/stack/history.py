@@ -227,19 +227,23 @@ def _answered(service, **per_s):
 def took(labels, per_s, within_s=QUICK):
     """A histogram of so many requests a second, of whom a share took so many seconds at most: {seconds: share}."""
     name, whole = "http_request_duration_seconds", within_s | {"+Inf": 1.0}
-    levels = [0.0, *(float(le) for le in within_s)]
-    mean_s = sum(
-        (share - before) * sum(levels[n : n + 2]) / 2
-        for n, (before, share) in enumerate(pairwise([0.0, *within_s.values()]))
-    )
     buckets = {
         f'{name}_bucket{{{labels},le="{le}"}}': Counter(per_s * share, 0, start=0) for le, share in whole.items()
     }
     # Without a wobble: a wider bucket never holds less than a narrower one.
     return buckets | {
         f"{name}_count{{{labels}}}": Counter(per_s, 0, start=0),
-        f"{name}_sum{{{labels}}}": Counter(per_s * mean_s, 0, start=0),
+        f"{name}_sum{{{labels}}}": Counter(per_s * mean_s(within_s), 0, start=0),
     }
+
+
+def mean_s(within_s):
+    """Of requests that lie in the middle of their buckets."""
+    levels, shares = [0.0, *(float(le) for le in within_s)], [0.0, *within_s.values()]
+    return sum(
+        (share - before) * (low + high) / 2
+        for (low, high), (before, share) in zip(pairwise(levels), pairwise(shares), strict=True)
+    )
 
 
 def _inside(service, connections=0, route="", database_ratio=0.0):

@@ -3,19 +3,16 @@
 A rate reads the samples themselves, so that neither what Prometheus repeats of a container that is gone nor a new run of one counts twice.
 """
 
-from nl_forensics.sources.prometheus.containers import BY, CONTAINER, LARGEST, NEAREST_THEIR_LIMIT
+import pandas as pd
+
+from nl_forensics.sources.prometheus.containers import BY, CONTAINER, LARGEST, NEAREST_THEIR_LIMIT, of_containers
 from nl_forensics.sources.prometheus.series import series
 
 LASTING = "900s"  # for whom to choose: who is held back for a moment, as when it starts, is not the one to look at
 
 
-def _of_containers(metric: str) -> str:
-    """The series of containers: neither of whole pods, nor of their sandboxes, nor of the rest of the machine."""
-    return f'{metric}{{{{container!="",container!="POD",namespace=~"{{namespaces}}",{{kubelet}}}}}}'
-
-
 def _grown(counter: str, over: str) -> str:
-    return f"sum by ({BY}) (increase({_of_containers(counter)}[{over}]))"
+    return f"sum by ({BY}) (increase({of_containers(counter)}[{over}]))"
 
 
 def _throttled(over: str) -> str:
@@ -23,9 +20,11 @@ def _throttled(over: str) -> str:
     return f"{_grown('container_cpu_cfs_throttled_periods_total', over)} / ({periods} > 0) or 0 * {periods}"
 
 
-USED = f"sum by ({BY}) (rate({_of_containers('container_cpu_usage_seconds_total')}[{{range}}]))"
-PERIOD, QUOTA = (f"max by ({BY}) ({_of_containers(f'container_spec_cpu_{name}')})" for name in ("period", "quota"))
-LIMIT = f"{QUOTA} / {PERIOD}"
+USED = f"sum by ({BY}) (rate({of_containers('container_cpu_usage_seconds_total')}[{{range}}]))"
+PERIOD, QUOTA = (f"max by ({BY}) ({of_containers(f'container_spec_cpu_{name}')})" for name in ("period", "quota"))
+# Whoever installs Prometheus with its usual chart drops what cAdvisor says of limits: kube-state-metrics says it, too.
+SPECIFIED = 'max by (namespace, pod, container) (kube_pod_container_resource_limits{{resource="cpu",namespace=~"{namespaces}"}})'
+LIMIT = f"{QUOTA} / {PERIOD} or 0 * {USED} + on (namespace, pod, container) group_left () {SPECIFIED}"
 CHOSEN = " or ".join(
     f"topk by (instance) ({number}, max_over_time(({value})[{{window}}:{{step}}] @ end()))"
     for number, value in (
@@ -70,3 +69,11 @@ series(
     guide=GUIDE,
     doc="""The CPU limit of each container of prom_cpu_throttled at that time, in cores; 0: none.""",
 )
+
+
+def of_limit(prom_cpu_used: pd.DataFrame, prom_cpu_limit: pd.DataFrame) -> pd.DataFrame:
+    """Use of the containers that had a limit at that step, with `used_ratio` of `limit_cores`."""
+    steps = ["instance", "window", "at", *CONTAINER]
+    table = prom_cpu_used.merge(prom_cpu_limit[[*steps, "limit_cores"]], on=steps)
+    table = table[table.limit_cores > 0]
+    return table.assign(used_ratio=table.used_cores / table.limit_cores)

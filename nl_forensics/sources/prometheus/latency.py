@@ -5,16 +5,22 @@ exact only as far as its buckets are narrow, and never above the highest of them
 """
 
 from nl_forensics.sources.prometheus.series import series
-from nl_forensics.sources.prometheus.services import OF_TARGETS, SERVICE
+from nl_forensics.sources.prometheus.services import SERVICE, none_of
 
 ROUTE = (*SERVICE, "route")
 ABOUT = "metrics.request_seconds"
-# So that a route of which nothing is counted is one that nobody asked for, and not one that nobody looked at.
-SCRAPED = f"0 * sum by (namespace, service) ({OF_TARGETS} == 1)"
+
+
+def _counter(suffix: str) -> str:
+    return f"{{metrics.request_seconds}}_{suffix}{{{{{{requests}}}}}}"
 
 
 def _rate(suffix: str) -> str:
-    return f"rate({{metrics.request_seconds}}_{suffix}{{{{{{requests}}}}}}[{{range}}])"
+    return f"rate({_counter(suffix)}[{{range}}])"
+
+
+def _by_route(suffix: str) -> str:
+    return f"sum by (namespace, service, route) ({_rate(suffix)}) or {none_of(_counter(suffix))}"
 
 
 def _quantile(share: float, by: tuple[str, ...]) -> str:
@@ -51,7 +57,7 @@ series(
 
 series(
     "prom_route_requests",
-    f"sum by (namespace, service, route) ({_rate('count')}) or {SCRAPED}",
+    _by_route("count"),
     value="requests_per_s",
     labels=ROUTE,
     each=SERVICE,
@@ -66,7 +72,7 @@ series(
 
 series(
     "prom_route_time",
-    f"sum by (namespace, service, route) ({_rate('sum')}) or {SCRAPED}",
+    _by_route("sum"),
     value="busy_per_s",
     labels=ROUTE,
     each=SERVICE,

@@ -3,6 +3,8 @@
 How their metrics are called is in the platform file (`selectors`, `metrics`); with other labels, `promql` has the whole query.
 """
 
+import pandas as pd
+
 from nl_forensics.sources.prometheus.series import series
 from nl_forensics.sources.prometheus.services import OF_TARGETS, SERVICE
 
@@ -99,3 +101,20 @@ series(
     Waiting for a free connection of the pool is not in it. What a service does in the background is left out by the label matchers of
     the platform file.""",
 )
+
+
+def pools(
+    prom_pool_in_use: pd.DataFrame, prom_pool_size: pd.DataFrame, prom_pool_waiting: pd.DataFrame
+) -> pd.DataFrame:
+    """`in_use`, `size` and `waiting` of each pool and step, side by side."""
+    steps = ["instance", "window", "at", *POOL]
+    others = prom_pool_size[[*steps, "size"]].merge(prom_pool_waiting[[*steps, "waiting"]], on=steps)
+    return prom_pool_in_use.merge(others, on=steps)
+
+
+def database_share(prom_database_time: pd.DataFrame, prom_route_time: pd.DataFrame) -> pd.DataFrame:
+    """Of each service and step the share of the time of its requests that they waited for the database; null where there were none."""
+    steps = ["instance", "window", "at", *SERVICE]
+    busy = prom_route_time.groupby(steps, as_index=False).busy_per_s.sum()
+    table = prom_database_time.merge(busy, on=steps)
+    return table.assign(database_ratio=table.waiting_per_s / table.busy_per_s.where(table.busy_per_s > 0))

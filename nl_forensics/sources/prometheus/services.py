@@ -10,6 +10,15 @@ from nl_forensics.sources.prometheus.series import series
 SERVICE = ("namespace", "service")
 OF_TARGETS = 'label_replace(up{{{services}}}, "service", "$1", "{metrics.service_label}", "(.*)")'
 
+
+def none_of(counter: str) -> str:
+    """0 for each service that was scraped, so that what it does not count did not happen; where nobody counts it, that proves nothing."""
+    counted = f"count(last_over_time({counter}[{{window}}] @ end()))"
+    return f"0 * sum by (namespace, service) ({OF_TARGETS} == 1) and on () {counted}"
+
+
+REQUESTS = "{metrics.requests}{{{requests}}}"
+
 series(
     "prom_service_up",
     f"avg by (namespace, service) ({OF_TARGETS})",
@@ -28,8 +37,7 @@ series(
 
 series(
     "prom_service_requests",
-    "sum by (namespace, service, status) (rate({metrics.requests}{{{requests}}}[{range}]))"
-    f" or 0 * sum by (namespace, service) ({OF_TARGETS} == 1)",
+    f"sum by (namespace, service, status) (rate({REQUESTS}[{{range}}])) or {none_of(REQUESTS)}",
     value="requests_per_s",
     labels=(*SERVICE, "status"),
     each=SERVICE,
