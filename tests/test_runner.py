@@ -142,6 +142,14 @@ def test_what_is_not_seen_is_unknown(laboratory, nothing_is_full, how):
     assert not finding.bug
 
 
+def test_what_may_be_null_for_others_may_not_for_the_rule_that_compares_it(laboratory, nothing_is_full):
+    laboratory.source("events", "ring", nullable=("used_ratio",))
+    nothing_is_full(compares=("used_ratio",))
+    finding = laboratory.finding([row(), row(used_ratio=None)])
+    assert finding.status is Status.UNKNOWN
+    assert finding.because == "not seen: events: 1 of 2 rows lack used_ratio"
+
+
 @pytest.mark.parametrize("gap", [Partial("before 14:20"), row(name="hole", used_ratio=None)])
 def test_a_partial_or_holed_table_can_prove_a_problem(laboratory, nothing_is_full, gap):
     nothing_is_full()

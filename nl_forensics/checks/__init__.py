@@ -30,6 +30,7 @@ class Check:
     at         column with the time at which the row's fault began; "" when the table has none
     until      column with the time at which it was over, null where it lasts; "" when the rule's rows tell no such thing
     baseline   whether the rule compares with the baseline, so that a gap there is a gap
+    compares   columns that may be null for other rules, and must not be for this one
     """
 
     name: str
@@ -45,6 +46,7 @@ class Check:
     needs: tuple[str, ...]
     limits: dict[str, float]
     baseline: bool
+    compares: tuple[str, ...]
     guide: tuple[str, ...]
     plans: tuple[str, ...]
 
@@ -85,7 +87,16 @@ class Check:
     def _gaps(self, case: Case, name: str, table: pd.DataFrame) -> list[Gap]:
         """What the rule could not be held against."""
         told = [gap for gap in case.gaps(name) if gap.window == "incident" or self.baseline]
-        return told + _unproven(case, name, table) + _holes(case, name, table)
+        return told + _unproven(case, name, table) + _holes(case, name, table) + self._nulls(name, table)
+
+    def _nulls(self, name: str, table: pd.DataFrame) -> list[Gap]:
+        """Rows without a value that is needed for this rule only."""
+        lacking = table[[column for column in self.compares if column in table]].isna()
+        return [
+            Gap(name, "", f"{rows} of {len(table)} rows lack {column}", f"see why, in the rows of {name}")
+            for column, rows in lacking.sum().items()
+            if rows
+        ]
 
     def _problems(self, case: Case, offenders: pd.DataFrame, limits: dict, more: bool) -> list[Finding]:
         """One finding per subject, worded by its first row: a check sorts its worst row first."""
@@ -211,6 +222,7 @@ def check(
     at: str = "",
     until: str = "",
     baseline: bool = False,
+    compares: tuple[str, ...] = (),
     guide: tuple[str, ...] = (),
     plans: tuple[str, ...] = (),
 ):
@@ -239,6 +251,7 @@ def check(
             needs,
             limits,
             baseline,
+            compares,
             guide,
             plans,
         )
