@@ -130,10 +130,12 @@ class Check:
         """Where each row's fault lies against the incident window.
 
         A row of a table that shows only *now* lasts until it was asked, unless it says that it is over; others happened at
-        one moment.
+        one moment. The window is one of our clock, the rows tell the time of the server's.
         """
         start, end = case.incident.start, case.incident.end + GRACE
         now = sources.load()[self.needs[0]].shows_only_now
+        ahead_s = case.clocks_ahead_s(self.needs[0])
+        ahead = pd.to_timedelta([ahead_s.get(instance, 0.0) for instance in rows.instance], unit="s")
         if self.at:
             began = rows[self.at].fillna(rows.asked_at) if now else rows[self.at]
         else:
@@ -141,7 +143,7 @@ class Check:
         over = rows[self.until] if self.until else pd.Series(pd.NaT, index=rows.index)
         return [
             _when(at, asked if now and pd.isna(ended) else None, start, end)
-            for at, asked, ended in zip(began, rows.asked_at, over, strict=True)
+            for at, asked, ended in zip(began - ahead, rows.asked_at - ahead, over, strict=True)
         ]
 
     def _unknown(self, case: Case, gaps: list[Gap]) -> Finding:
@@ -163,7 +165,7 @@ class Check:
     def _ok(self, case: Case, limits: dict) -> Finding:
         """The rule holds, for the time that the tables show."""
         because, when = Wording(self.rule).of(limits), When.DURING
-        moments = [case.asked_at(name) for name in self.needs if sources.load()[name].shows_only_now]
+        moments = [case.asked_at_by_us(name) for name in self.needs if sources.load()[name].shows_only_now]
         if moments and (latest := max(moments)) > case.incident.end + GRACE:
             later = in_seconds((latest - case.incident.end).total_seconds())
             because, when = f"{because} (at {latest:%Y-%m-%d %H:%M} UTC, {later} after the window)", When.AFTER
