@@ -9,13 +9,14 @@ from pathlib import Path
 import pandas as pd
 
 from nl_forensics import custody, sources
-from nl_forensics.errors import CaseError
+from nl_forensics.errors import CaseError, ForensicsError
 from nl_forensics.parameters import Parameters, home
 from nl_forensics.redact import Vault
 from nl_forensics.rounds import LOCK, Answer, Gap, OpenRound, Round, actor, open_round, round_numbers
 from nl_forensics.sources.systems import TELL_THEMSELVES
 
 DEMO = Path(__file__).parent / "demo"
+SURELY_WRONG_S = 2  # a clock that is apart from ours by less may be one that was measured over a slow way
 
 
 class Case:
@@ -103,6 +104,27 @@ class Case:
     def asked_at(self, source: str) -> pd.Timestamp:
         """When a source was last asked, UTC, by the server's clock."""
         return max(pd.Timestamp(answer.asked_at) for answer in self.answers[source].values())
+
+    def asked_at_by_us(self, source: str) -> pd.Timestamp:
+        """When a source was last asked, UTC, by our clock, in which the incident is told."""
+        ahead_s = self.clocks_ahead_s(source)
+        return max(
+            pd.Timestamp(answer.asked_at) - pd.Timedelta(seconds=ahead_s.get(instance, 0))
+            for instance, answer in self.answers[source].items()
+        )
+
+    def clocks_ahead_s(self, source: str) -> dict[str, float]:
+        """The server's clock minus ours, by instance, for those whom a source is asked of; none that is right, or not known."""
+        try:
+            reached = self.table("systems_reached")
+        except ForensicsError:
+            return {}
+        wrong = reached[reached.clock_offset_s.abs() > SURELY_WRONG_S].set_index("instance").clock_offset_s
+        system = sources.load()[source].system
+        if system == "any_system":
+            return wrong.to_dict()
+        place = sources.ASKED_THROUGH.get(system, system) + "-"
+        return {name.removeprefix(place): ahead for name, ahead in wrong.items() if name.startswith(place)}
 
     def records(self, answer: Answer) -> list[dict]:
         """The recorded answer as it was given. Raises CaseError when it was altered."""

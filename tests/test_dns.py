@@ -74,6 +74,22 @@ def test_a_look_up_without_an_answer_is_told():
     services = rows("k8s_services", OURS | {"cluster_ip": "10.96.0.7"})
     told = offenders(CHECK, table, services, rows("k8s_endpoints"))
     assert (told.failures.tolist(), told.attempts.tolist()) == ([1], [5])
+    assert told.severity.tolist() == ["high"]  # the next look-up is answered
+
+
+def test_a_service_that_nobody_finds_is_critical():
+    with dns.serving(auth_service="10.96.0.7") as server:
+        table = ask(link(server.address), "dns_names").table
+    services = rows("k8s_services", OURS | {"cluster_ip": "10.96.0.8"})
+    assert set(offenders(CHECK, table, services, rows("k8s_endpoints")).severity) == {"critical"}
+
+
+def test_a_server_that_knows_no_names():
+    """As CoreDNS is when the API server does not let it in."""
+    with dns.serving(auth_service="10.96.0.7") as server:
+        server.names = None
+        table = ask(link(server.address), "dns_names").table
+    assert set(table.rcode) == {"SERVFAIL"}
 
 
 @pytest.mark.parametrize("address", ["kube-dns", "10.96.0.10:x", "http://10.96.0.10", ""])

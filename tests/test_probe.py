@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from nl_forensics import checks, sources
 from nl_forensics.certificates import fits
+from nl_forensics.checks import run_checks
 from nl_forensics.checks.wording import Wording
 from nl_forensics.connect import open_link
 from nl_forensics.errors import BadAnswer, NotConfigured, NotReachable
@@ -23,6 +24,8 @@ from tests.asking import ask, offenders
 from tests.investigation import Investigation
 from tests.stack import faults as wire
 from tests.stack.tls import Authority, self_signed, serving, short_key
+from tests.test_kubernetes_checks import rows
+from tests.write_golden import case_of
 
 HOP_S = 0.5
 OURS = [one for one in checks.load().values() if all(name.startswith("probe_") for name in one.needs)]
@@ -270,6 +273,20 @@ def test_a_wrong_clock_makes_no_certificate_bad(authority, clock, expected):
         table = ask(link, "probe_certificates").table
     names = ("every_served_certificate_is_valid_already", "no_served_certificate_has_expired")
     assert problems(table, names).keys() == expected
+
+
+@pytest.mark.parametrize(("offset_s", "said"), [(-600, "10 min behind ours"), (7.5, "ahead of ours"), (4, ""), (0, "")])
+def test_a_system_whose_clock_is_wrong(offset_s, said):
+    found = problems(rows("systems_reached", {"clock_offset_s": offset_s}), ["every_system_has_our_time"])
+    assert said in found.get("every_system_has_our_time", "")
+    assert bool(found) == bool(said)
+
+
+@pytest.mark.parametrize("name", ["postgres_down", "blind"])
+def test_the_clock_of_a_system_that_did_not_answer_is_unknown(name):
+    findings = run_checks(case_of(name), ["04"])
+    [finding] = [one for one in findings if one.check == "every_system_has_our_time"]
+    assert finding.status is Status.UNKNOWN
 
 
 def test_a_signature_that_does_not_hold(authority):

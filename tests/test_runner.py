@@ -20,6 +20,7 @@ SECTION = "05"
 START = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=3)
 END = START + timedelta(hours=1)
 COLUMNS = {"at": sources.UTC, "name": "str", "used_ratio": "float64"}
+REACHED = {"system": "str", "clock_offset_s": "float64"}
 PLATFORM = {
     "name": "test",
     "systems": {
@@ -54,7 +55,7 @@ class Laboratory:
         checks.load()
         monkeypatch.setattr(checks, "CHECKS", {})
         monkeypatch.setattr(checks, "load", lambda: checks.CHECKS)
-        self.folder, self.monkeypatch, self.limits = folder, monkeypatch, {}
+        self.folder, self.monkeypatch, self.limits, self.reached = folder, monkeypatch, {}, []
         self.source("events", "ring")
 
     def source(self, name, covers, system="redis", nullable=()):
@@ -78,9 +79,21 @@ class Laboratory:
                 refused = items if isinstance(items, dict) else {}
                 recording.write([] if refused else items)
                 recording.close(minutes(asked), **refused)
+        for instance in ("main", "second") if self.reached else ():
+            recording = step.record("systems_reached", f"redis-{instance}")
+            recording.write(self.reached)
+            recording.close(minutes(asked))
         step.finish()
         step.close()
         return Case(self.folder)
+
+    def clock(self, ahead_s):
+        """Both tell the time by a clock that is wrong."""
+        made = Source(
+            "systems_reached", "any_system", None, as_rows, REACHED, frozenset(), "now", 1, Permission(), (), ""
+        )
+        self.monkeypatch.setitem(sources.SOURCES, "systems_reached", made)
+        self.reached = [{"system": "redis", "clock_offset_s": ahead_s}]
 
     def finding(self, *answers, **options):
         """The one finding on a case with these answers."""
@@ -140,6 +153,38 @@ def test_what_is_not_seen_is_unknown(laboratory, nothing_is_full, how):
     assert finding.because.startswith(because)
     assert finding.closes == closes
     assert not finding.bug
+
+
+def test_what_may_be_null_for_others_may_not_for_the_rule_that_compares_it(laboratory, nothing_is_full):
+    laboratory.source("events", "ring", nullable=("used_ratio",))
+    nothing_is_full(compares=("used_ratio",))
+    finding = laboratory.finding([row(), row(used_ratio=None)])
+    assert finding.status is Status.UNKNOWN
+    assert finding.because == "not seen: events: 1 of 2 rows lack used_ratio"
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "at", "asked", "when"),
+    [
+        (0, 10, 70, When.DURING),
+        (-1200, -10, 50, When.DURING),  # ten minutes into the incident, by a clock that is 20 minutes behind
+        (1200, 70, 90, When.DURING),
+        (1200, 10, 90, When.BEFORE),
+        (1, 10, 70, When.DURING),
+    ],
+)
+def test_what_a_wrong_clock_dates_is_placed_by_ours(laboratory, nothing_is_full, ahead_s, at, asked, when):
+    nothing_is_full()
+    laboratory.clock(ahead_s)
+    assert laboratory.finding([row(at=at, used_ratio=0.99)], asked=asked).when == when
+
+
+@pytest.mark.parametrize(("ahead_s", "when"), [(0, When.AFTER), (1200, When.DURING)])
+def test_what_shows_only_now_is_fine_for_the_time_of_our_clock(laboratory, nothing_is_full, ahead_s, when):
+    laboratory.source("events", "now")
+    nothing_is_full()
+    laboratory.clock(ahead_s)
+    assert laboratory.finding([row()], asked=75).when == when
 
 
 @pytest.mark.parametrize("gap", [Partial("before 14:20"), row(name="hole", used_ratio=None)])

@@ -38,6 +38,7 @@ class Check:
     at         column with the time at which the row's fault began; "" when the table has none
     until      column with the time at which it was over, null where it lasts; "" when the rule's rows tell no such thing
     baseline   whether the rule compares with the baseline, so that a gap there is a gap
+    compares   columns that may be null for other rules, and must not be for this one
     """
 
     name: str
@@ -53,6 +54,7 @@ class Check:
     needs: tuple[str, ...]
     limits: dict[str, float]
     baseline: bool
+    compares: tuple[str, ...]
     guide: tuple[str, ...]
     plans: tuple[str, ...]
 
@@ -96,7 +98,16 @@ class Check:
     def _gaps(self, case: Case, name: str, table: pd.DataFrame) -> list[Gap]:
         """What the rule could not be held against."""
         told = [gap for gap in case.gaps(name) if gap.window == "incident" or self.baseline]
-        return told + _unproven(case, name, table) + _holes(case, name, table)
+        return told + _unproven(case, name, table) + _holes(case, name, table) + self._nulls(name, table)
+
+    def _nulls(self, name: str, table: pd.DataFrame) -> list[Gap]:
+        """Rows without a value that is needed for this rule only."""
+        lacking = table[[column for column in self.compares if column in table]].isna()
+        return [
+            Gap(name, "", f"{rows} of {len(table)} rows lack {column}", f"see why, in the rows of {name}")
+            for column, rows in lacking.sum().items()
+            if rows
+        ]
 
     def _problems(self, case: Case, offenders: pd.DataFrame, limits: dict, more: bool) -> list[Finding]:
         """One finding per subject, worded by its first row: a check sorts its worst row first."""
@@ -131,10 +142,12 @@ class Check:
         """Where each row's fault lies against the incident window.
 
         A row of a table that shows only *now* lasts until it was asked, unless it says that it is over; others happened at
-        one moment.
+        one moment. The window is one of our clock, the rows tell the time of the server's.
         """
         start, end = case.incident.start, case.incident.end + GRACE
         now = sources.load()[self.needs[0]].shows_only_now
+        ahead_s = case.clocks_ahead_s(self.needs[0])
+        ahead = pd.to_timedelta([ahead_s.get(instance, 0.0) for instance in rows.instance], unit="s")
         if self.at:
             began = rows[self.at].fillna(rows.asked_at) if now else rows[self.at]
         else:
@@ -142,7 +155,7 @@ class Check:
         over = rows[self.until] if self.until else pd.Series(pd.NaT, index=rows.index)
         return [
             _when(at, asked if now and pd.isna(ended) else None, start, end)
-            for at, asked, ended in zip(began, rows.asked_at, over, strict=True)
+            for at, asked, ended in zip(began - ahead, rows.asked_at - ahead, over, strict=True)
         ]
 
     def _unknown(self, case: Case, gaps: list[Gap]) -> Finding:
@@ -164,7 +177,7 @@ class Check:
     def _ok(self, case: Case, limits: dict) -> Finding:
         """The rule holds, for the time that the tables show."""
         because, when = Wording(self.rule).of(limits), When.DURING
-        moments = [case.asked_at(name) for name in self.needs if sources.load()[name].shows_only_now]
+        moments = [case.asked_at_by_us(name) for name in self.needs if sources.load()[name].shows_only_now]
         if moments and (latest := max(moments)) > case.incident.end + GRACE:
             later = in_seconds((latest - case.incident.end).total_seconds())
             because, when = f"{because} (at {latest:%Y-%m-%d %H:%M} UTC, {later} after the window)", When.AFTER
@@ -223,6 +236,7 @@ def check(
     at: str = "",
     until: str = "",
     baseline: bool = False,
+    compares: tuple[str, ...] = (),
     guide: tuple[str, ...] = (),
     plans: tuple[str, ...] = (),
 ):
@@ -251,6 +265,7 @@ def check(
             needs,
             limits,
             baseline,
+            compares,
             guide,
             plans,
         )

@@ -179,7 +179,7 @@ def every_served_certificate_is_the_newest(probe_certificates, k8s_certificates)
 @check(
     severity="high",
     subject="{instance}: {namespace}/{name}",
-    because="should have been renewed at {renews_at:%Y-%m-%d %H:%M:%S} UTC, {late_s:seconds} ago; it expires at "
+    because="should have been renewed at {renews_at:%Y-%m-%d %H:%M:%S} UTC, {late_s:seconds} ago; valid until "
     "{not_after:%Y-%m-%d %H:%M} UTC",
     at="renews_at",
     guide=("C061", "C062", "C063", "C065"),

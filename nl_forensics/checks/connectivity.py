@@ -82,8 +82,29 @@ def clocks_agree(probe_clock, *, max_s=5):
     One of the two is wrong. Certificates and tokens that are fresh are refused by who is behind, and those that have ended are accepted.
     The Date of an answer has whole seconds. 5 s: a choice of ours; a token's leeway is usually some seconds.
     """
-    ahead = (probe_clock.clock_offset_s > 0).map({True: "ahead of", False: "behind"})
-    rows = probe_clock.assign(seconds=probe_clock.clock_offset_s.abs(), side=ahead)
+    return _apart(probe_clock, max_s)
+
+
+@check(
+    severity="high",
+    subject="{instance}",
+    because="its clock is {seconds:seconds} {side} ours (limit {max_s:seconds})",
+    compares=("clock_offset_s",),
+    guide=("C064",),
+)
+def every_system_has_our_time(systems_reached, *, max_s=5):
+    """The clock of every system that tells its time differs from ours by {max_s:seconds} at most.
+
+    One of the two is wrong. What a database dates by itself is dated wrongly then, for ever: lines that were just written are not among
+    the newest, and what was to end at some time ends earlier or later. PgBouncer and DNS tell no time. 5 s: a choice of ours, as for
+    addresses (`clocks_agree`).
+    """
+    return _apart(systems_reached, max_s)
+
+
+def _apart(clocks: pd.DataFrame, max_s: float) -> pd.DataFrame:
+    ahead = (clocks.clock_offset_s > 0).map({True: "ahead of", False: "behind"})
+    rows = clocks.assign(seconds=clocks.clock_offset_s.abs(), side=ahead)
     return rows[rows.seconds > max_s].sort_values("seconds", ascending=False)
 
 

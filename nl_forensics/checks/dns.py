@@ -82,8 +82,8 @@ def core_dns_does_not_crash(prom_dns_panics):
 def names_lead_where_kubernetes_says(dns_names, k8s_services, k8s_endpoints):
     """The name of every service that is looked up leads to the address that Kubernetes gave the service, or to its ready pods.
 
-    No answer, or another: the DNS is behind, as after it lost the API server, or somebody else answers for the name. Judged are services
-    that there are.
+    No answer, or another: the DNS is behind, as after it lost the API server, or somebody else answers for the name. Critical where
+    every look-up of a name fails: who opens a connection to the service can't. Judged are services that there are.
     """
     known = _addresses(k8s_services, k8s_endpoints)
     places = list(zip(dns_names.namespace, dns_names.service, strict=True))
@@ -95,7 +95,8 @@ def names_lead_where_kubernetes_says(dns_names, k8s_services, k8s_endpoints):
     astray = pd.Series([not _leads_there(row) for row in rows.itertuples()], index=rows.index, dtype=bool)
     rows = rows[astray]
     failures = rows.groupby(["instance", "name"]).attempt.transform("nunique")
-    return rows.assign(failures=failures, said=[_told(row) for row in rows.itertuples()])
+    severity = (failures == rows.attempts).map({True: "critical", False: "high"})
+    return rows.assign(failures=failures, severity=severity, said=[_told(row) for row in rows.itertuples()])
 
 
 def _addresses(services: pd.DataFrame, endpoints: pd.DataFrame) -> dict[tuple[str, str], set[str]]:

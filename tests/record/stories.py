@@ -49,6 +49,7 @@ MODULES = (
     "kubernetes_stories",
     "cluster_stories",
     "monitoring_stories",
+    "connectivity_stories",
     "blind_stories",
     "demo",
 )

@@ -36,13 +36,21 @@ def issued(days_ago, life_days=90, **more):
     left = life_days - days_ago
     ready = {"type": "Ready", "status": "True", "reason": "Ready", "message": "Certificate is up to date"}
     return {
-        "conditions": [ready | {"lastTransitionTime": moment(-days_ago)}],
         "notBefore": moment(-days_ago),
         "notAfter": moment(left),
         "renewalTime": moment(left - life_days / 3),
         "revision": 3,
         **more,
+        "conditions": [ready | {"lastTransitionTime": moment(-days_ago)}, *more.get("conditions", [])],
     }
+
+
+def issuing_failed(attempts, days_ago=0.1):
+    """What a status has, too, where the last attempts to get a new one failed."""
+    said = "The certificate request has failed to complete and will be retried: Failed to wait for order resource to become ready"
+    at = moment(-days_ago)
+    issuing = {"type": "Issuing", "status": "False", "reason": "Failed", "message": said, "lastTransitionTime": at}
+    return {"failedIssuanceAttempts": attempts, "lastFailureTime": at, "conditions": [issuing]}
 
 
 def have(server, status, *names):
@@ -70,15 +78,5 @@ def certificate_not_renewed(server):
 @specimen("no_certificate_fails_to_be_issued", sources=CERTIFICATES)
 @contextmanager
 def certificate_renewal_fails(server):
-    said = "The certificate request has failed to complete and will be retried: Failed to wait for order resource to become ready"
-    issuing = {
-        "type": "Issuing",
-        "status": "False",
-        "reason": "Failed",
-        "message": said,
-        "lastTransitionTime": moment(-0.1),
-    }
-    status = issued(61, failedIssuanceAttempts=4, lastFailureTime=moment(-0.1))
-    status["conditions"].append(issuing)
-    have(server, status, "api.neurallog.example")
+    have(server, issued(61, **issuing_failed(attempts=4)), "api.neurallog.example")
     yield

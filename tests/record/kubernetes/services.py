@@ -52,7 +52,8 @@ def service_of_one_pod(server):
         yield
 
 
-def _ingress(to, port, class_name="public"):
+def ingress(to, port, class_name="public"):
+    """One for the API, that leads there."""
     backend = {"service": {"name": to, "port": {"number": port}}}
     path = {"path": "/", "pathType": "Prefix", "backend": backend}
     rules = [{"host": "api.neurallog.example", "http": {"paths": [path]}}]
@@ -61,21 +62,21 @@ def _ingress(to, port, class_name="public"):
     )
 
 
-def _class(name, controller="neurallog.example/controller"):
+def ingress_class(name, controller="neurallog.example/controller"):
     return thing("networking.k8s.io/v1", "IngressClass", name, spec={"controller": controller})
 
 
 @specimen("every_ingress_leads_to_a_service", sources=("k8s_ingresses", "k8s_services"))
 @contextmanager
 def ingress_to_no_service(server):
-    with _api(server, service("api-gateway"), _class("public"), _ingress("gateway", 8080)):
+    with _api(server, service("api-gateway"), ingress_class("public"), ingress("gateway", 8080)):
         yield
 
 
 @specimen("every_ingress_leads_to_a_service", sources=("k8s_ingresses", "k8s_services"))
 @contextmanager
 def ingress_to_no_port(server):
-    with _api(server, service("api-gateway"), _class("public"), _ingress("api-gateway", 80)):
+    with _api(server, service("api-gateway"), ingress_class("public"), ingress("api-gateway", 80)):
         _wait_for_endpoints(server, 2)
         yield
 
@@ -83,14 +84,14 @@ def ingress_to_no_port(server):
 @specimen("every_ingress_has_a_controller", sources=("k8s_ingresses", "k8s_ingress_classes"))
 @contextmanager
 def ingress_of_no_class(server):
-    with _api(server, service("api-gateway"), _class("public"), _ingress("api-gateway", 8080, "internal")):
+    with _api(server, service("api-gateway"), ingress_class("public"), ingress("api-gateway", 8080, "internal")):
         yield
 
 
 @specimen("no_ingress_controller_is_retired", sources=("k8s_ingress_classes",))
 @contextmanager
 def ingress_controller_retired(server):
-    server.apply(_class("nginx", "k8s.io/ingress-nginx"))
+    server.apply(ingress_class("nginx", "k8s.io/ingress-nginx"))
     yield
 
 

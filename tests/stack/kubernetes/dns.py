@@ -10,19 +10,20 @@ from tests.stack.process import HOST
 
 DOMAIN = "svc.cluster.local"
 A, ANY = 1, 255
-NO_ERROR, NO_SUCH_NAME = 0, 3
+NO_ERROR, SERVER_FAILURE, NO_SUCH_NAME = 0, 2, 3
 ANSWER, AUTHORITATIVE = 0x8000, 0x0400
 TTL_S = 5
 
 
 def answer(query, addresses):
-    """The answer to one question (RFC 1035, section 4); `addresses` are those of each name."""
+    """The answer to one question (RFC 1035, section 4); `addresses` are those of each name, None where the server knows nothing."""
     number, flags = struct.unpack_from("!HH", query)
     name, end = _read_name(query, 12)
     (kind,) = struct.unpack_from("!H", query, end)
-    known = addresses.get(name.lower())
+    known = (addresses or {}).get(name.lower())
     found = (known or []) if kind in (A, ANY) else []
-    flags = ANSWER | AUTHORITATIVE | (flags & 0x0100) | (NO_SUCH_NAME if known is None else NO_ERROR)
+    code = SERVER_FAILURE if addresses is None else NO_SUCH_NAME if known is None else NO_ERROR
+    flags = ANSWER | AUTHORITATIVE | (flags & 0x0100) | code
     head = struct.pack("!HHHHHH", number, flags, 1, len(found), 0, 0)
     # 0xC00C points to the name in the question, which starts at byte 12.
     records = [struct.pack("!HHHIH", 0xC00C, A, 1, TTL_S, 4) + bytes(map(int, each.split("."))) for each in found]
@@ -39,7 +40,7 @@ def _read_name(message, at):
 
 
 class Protocol(asyncio.DatagramProtocol):
-    """Answers from what `look()` gives: {name: [address, …]}."""
+    """Answers from what `look()` gives: {name: [address, …]}, or None."""
 
     def __init__(self, look):
         self.look = look
@@ -53,9 +54,9 @@ class Protocol(asyncio.DatagramProtocol):
 
 @dataclass
 class Served:
-    """Names and their addresses as they are answered now, and where."""
+    """Names and their addresses as they are answered now, None for a server that knows nothing, and where."""
 
-    names: dict[str, list[str]]
+    names: dict[str, list[str]] | None
     port: int = 0
 
     @property

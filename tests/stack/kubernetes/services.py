@@ -25,6 +25,7 @@ TOP = Path(__file__).parents[3]
 FORWARD = "nl-forensics.test/forward"  # value: "127.0.0.1:5432"
 LOOK_EVERY_S = 0.3
 READY = "ready"  # a file that says so
+NO_NAMES = "no-names"  # a file that says that the DNS knows none
 CHUNK_BYTES = 65536
 
 
@@ -34,6 +35,10 @@ class Services(Process):
 
     def answers(self):
         return (self.folder / READY).exists()
+
+    def forget_names(self):
+        """From now on every look-up is answered with SERVFAIL."""
+        (self.folder / NO_NAMES).touch()
 
 
 def start(keys, addresses):
@@ -53,7 +58,7 @@ class Forwarder:
 
     async def run(self):
         loop = asyncio.get_running_loop()
-        await loop.create_datagram_endpoint(lambda: dns.Protocol(lambda: self.names), (self.dns_address, 53))
+        await loop.create_datagram_endpoint(lambda: dns.Protocol(self.known_names), (self.dns_address, 53))
         while True:
             # A frozen API server changes nothing about the connections that there are.
             with suppress(OSError, Refused):
@@ -61,6 +66,9 @@ class Forwarder:
                 await self.listen()
                 Path(READY).touch()
             await asyncio.sleep(LOOK_EVERY_S)
+
+    def known_names(self):
+        return None if Path(NO_NAMES).exists() else self.names
 
     def look(self):
         """Read services and their endpoints."""
