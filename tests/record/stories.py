@@ -43,7 +43,15 @@ from tests.stack.tls import our_authority
 
 FOLDER = Path(__file__).parent.parent / "stories"
 DEMO = "demo"  # the story that ships with the package, in nl_forensics/demo
-MODULES = ("postgres_stories", "redis_stories", "kubernetes_stories", "cluster_stories", "blind_stories", "demo")
+MODULES = (
+    "postgres_stories",
+    "redis_stories",
+    "kubernetes_stories",
+    "cluster_stories",
+    "performance_stories",
+    "blind_stories",
+    "demo",
+)
 WINDOW = timedelta(minutes=30)
 LASTING_S = 2 * 3600  # of the load, at most
 METRICS_WITHIN_S = 180

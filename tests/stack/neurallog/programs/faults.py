@@ -9,6 +9,7 @@ leak_bytes_per_s    memory that is never given back
 burning             one core is busy with nothing
 open_payment        the billing-service marks an invoice as paid, and leaves the transaction open
 leaked_connections  so many database connections are taken and kept, with a transaction open
+noise_per_s         so many lines of errors a second, of something that harms nobody
 exit_code           the process ends with it
 """
 
@@ -22,6 +23,7 @@ from tests.stack.neurallog.programs.logs import log
 
 NAMES = frozenset(line.split()[0] for line in __doc__.split("\n\n")[1].splitlines())
 TICK_S = 0.1
+NOISE = "receipt for tenant=%d bounced, tried again tomorrow"
 
 
 class UnknownFault(ValueError):
@@ -34,6 +36,7 @@ class Faults:
         self._leaked = []
         self.set(json.loads(os.environ.get("NL_FAULTS", "{}")))
         threading.Thread(target=self._work, daemon=True).start()
+        threading.Thread(target=self._make_noise, daemon=True).start()
 
     def set(self, switches):
         """Set some switches; a value of null, 0 or false takes one back."""
@@ -62,3 +65,9 @@ class Faults:
                 sum(range(1_000_000))
             else:
                 time.sleep(TICK_S)
+
+    def _make_noise(self):
+        while True:
+            if rate := self["noise_per_s"]:
+                log("error", NOISE % random.randint(1, 20), error="MailboxFull")
+            time.sleep(1 / rate if rate else TICK_S)
