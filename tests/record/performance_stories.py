@@ -8,6 +8,7 @@ from datetime import timedelta
 from tests.record.kubernetes_stories import NEXT, TOLD_S, deployment_of, faults
 from tests.record.past import past
 from tests.record.postgres_sessions import session
+from tests.record.postgres_stories import UNGUARDED
 from tests.record.stories import now, story
 from tests.stack.kubernetes.api import rolled_out
 from tests.stack.neurallog.manifests import RESOURCES, SYSTEM
@@ -17,18 +18,21 @@ LASTING = timedelta(minutes=2)  # of the incident, and of the baseline before it
 ROLLED_OUT_WITHIN_S = 240
 # A leak counts as one once it has been seen for 15 minutes: the pod's start, and what the kubelet's figures lag behind, come on top.
 GROWING = timedelta(minutes=17)
-SLOW_LEAK_BYTES_PER_S = 60_000  # 57 MiB in 17 minutes: its 160 MiB are not reached, but would be half an hour later
+SLOW_LEAK_BYTES_PER_S = 60_000  # 57 MiB in 17 minutes: its 160 MiB are not reached, but would be 20 minutes later
 CLEANERS, CLEANED_S = 4, 0.6  # whoever wants to read waits behind all of them: 2.4 s, less than the gateway's patience
 
 
 @contextmanager
-def incident(stage, lasting=LASTING, before=lambda platform: None, **question):
+def incident(stage, lasting=LASTING, before=lambda platform: None, postgres_settings=None, **question):
     """A platform that ran well for a while, the baseline. What the block does to it is collected when it has lasted long enough.
 
     Yields the platform, and an ExitStack for what goes on until the case is collected. The pods of its Prometheus' written past are
     left out: they would look like pods that are gone.
     """
-    with stage.platform(past(services=())) as platform, ExitStack() as until_then:
+    with (
+        stage.platform(past(services=()), postgres_settings=postgres_settings) as platform,
+        ExitStack() as until_then,
+    ):
         before(platform)
         time.sleep(AFTER_START_S)
         healthy_since = now()
@@ -87,12 +91,16 @@ def slow_upstream(stage):
 
 @story("Everything is slow since the costs of the cluster were cut")
 def cpu_throttled(stage):
-    """The auth service was given a tenth of the CPU that it had, which is less than it needs: it stands still most of the time."""
-    limits = RESOURCES["limits"] | {"cpu": "50m"}
-    with incident(stage, service="auth-service") as (platform, _):
-        platform.cluster.apply(
-            deployment_of("auth-service", container={"resources": RESOURCES | {"limits": limits}}),
-        )
+    """The auth service works 20 ms for each answer, ten times a second; its CPU limit was lowered to half of what that takes."""
+    works = {"environment": faults(cpu_ms=20)}
+    little = {"resources": {part: given | {"cpu": "100m"} for part, given in RESOURCES.items()}}
+
+    def working(platform):
+        platform.deploy("auth-service", **works)
+        wait_for_rollout(platform, "auth-service")
+
+    with incident(stage, before=working, service="auth-service") as (platform, _):
+        platform.cluster.apply(deployment_of("auth-service", container=little, **works))
         wait_for_rollout(platform, "auth-service")
         time.sleep(TOLD_S)
 
@@ -125,7 +133,7 @@ def pool_exhausted(stage):
 @story("Invoices can't be opened since the release of the gateway")
 def harmless_rollout(stage):
     """The gateway was released, and is well. A minute later somebody changed a table by hand, and went to lunch before the COMMIT."""
-    with incident(stage, service="api-gateway") as (platform, until_then):
+    with incident(stage, postgres_settings=UNGUARDED, service="api-gateway") as (platform, until_then):
         platform.deploy("api-gateway", release=NEXT, replicas=2)
         wait_for_rollout(platform, "api-gateway")
         change = "ALTER TABLE invoices ADD COLUMN due_on date"

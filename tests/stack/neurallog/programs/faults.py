@@ -1,6 +1,7 @@
 """Switches that make a service fail, as services do. Given at start by NL_FAULTS, or later by POST /faults.
 
 latency_ms          every answer is so much slower, those to probes as well
+cpu_ms              every answer takes so much time of a core, those to probes as well
 error_ratio         this share of the requests is answered with 500
 unready             /health says 503, so the pod gets no traffic
 deadlocked          /health/live says 503, so the kubelet restarts the container
@@ -52,6 +53,9 @@ class Faults:
 
     def delay(self):
         time.sleep(self["latency_ms"] / 1000)
+        until = time.thread_time() + self["cpu_ms"] / 1000
+        while time.thread_time() < until:
+            pass
 
     def strikes(self):
         """Whether this request is one of those that fail."""
