@@ -22,12 +22,19 @@ SLOW_LEAK_BYTES_PER_S = 60_000  # 57 MiB in 17 minutes: its 160 MiB are not reac
 CLEANERS, CLEANED_S = 4, 0.6  # whoever wants to read waits behind all of them: 2.4 s, less than the gateway's patience
 
 
+def nothing(platform):
+    """What is done to the platform, in most stories."""
+
+
 @contextmanager
-def incident(stage, lasting=LASTING, before=lambda platform: None, postgres_settings=None, **question):
+def incident(stage, lasting=LASTING, before=nothing, begins=nothing, postgres_settings=None, **question):
     """A platform that ran well for a while, the baseline. What the block does to it is collected when it has lasted long enough.
 
     Yields the platform, and an ExitStack for what goes on until the case is collected. The pods of its Prometheus' written past are
     left out: they would look like pods that are gone.
+
+    before   what was done to the platform long ago
+    begins   what was done to it since the baseline, before anybody complained
     """
     with (
         stage.platform(past(services=()), postgres_settings=postgres_settings) as platform,
@@ -37,10 +44,11 @@ def incident(stage, lasting=LASTING, before=lambda platform: None, postgres_sett
         time.sleep(AFTER_START_S)
         healthy_since = now()
         time.sleep(LASTING.total_seconds())
+        baseline = {"start": healthy_since.isoformat(), "end": now().isoformat()}
+        begins(platform)
         since = now()
         yield platform, until_then
         time.sleep(max(0, (since + lasting - now()).total_seconds()))
-        baseline = {"start": healthy_since.isoformat(), "end": since.isoformat()}
         stage.record(platform.environment(), since, baseline=baseline, **question)
 
 
@@ -93,16 +101,19 @@ def slow_upstream(stage):
 def cpu_throttled(stage):
     """The auth service works 20 ms for each answer, ten times a second; its CPU limit was lowered to half of what that takes."""
     works = {"environment": faults(cpu_ms=20)}
-    little = {"resources": {part: given | {"cpu": "100m"} for part, given in RESOURCES.items()}}
+    little = {"resources": RESOURCES | {"limits": RESOURCES["limits"] | {"cpu": "100m"}}}
 
     def working(platform):
         platform.deploy("auth-service", **works)
         wait_for_rollout(platform, "auth-service")
 
-    with incident(stage, before=working, service="auth-service") as (platform, _):
+    def saving(platform):
         platform.cluster.apply(deployment_of("auth-service", container=little, **works))
         wait_for_rollout(platform, "auth-service")
-        time.sleep(TOLD_S)
+        time.sleep(AFTER_START_S)
+
+    with incident(stage, before=working, begins=saving, service="auth-service"):
+        pass  # it needs nothing but to go on
 
 
 @story("The auth service uses more memory each time one looks")
@@ -126,13 +137,14 @@ def pool_exhausted(stage):
         platform.cluster.apply(deployment_of("billing-service", container={"readinessProbe": probe}))
         wait_for_rollout(platform, "billing-service")
 
-    with incident(stage, before=ready_without_database, service="billing-service") as (platform, _):
+    lasting = 1.5 * LASTING  # somebody has to be seen waiting at each scrape of a minute
+    with incident(stage, lasting, before=ready_without_database, service="billing-service") as (platform, _):
         platform.fail("billing-service", leaked_connections=3)
 
 
 @story("Invoices can't be opened since the release of the gateway")
 def harmless_rollout(stage):
-    """The gateway was released, and is well. A minute later somebody changed a table by hand, and went to lunch before the COMMIT."""
+    """The gateway was released, and is well. Then somebody changed a table by hand, and went to lunch before the COMMIT."""
     with incident(stage, postgres_settings=UNGUARDED, service="api-gateway") as (platform, until_then):
         platform.deploy("api-gateway", release=NEXT, replicas=2)
         wait_for_rollout(platform, "api-gateway")
