@@ -337,6 +337,24 @@ def test_log_that_always_has_errors_bursts_not():
     quiet("no_log_bursts_into_errors", empty_table("k8s_unhealthy_logs"), rows("k8s_logs", *lines))
 
 
+def test_log_that_always_has_errors_bursts_not_where_it_was_cut():
+    """Two errors a second, ever since, and as much else: of its newest 300 lines one minute is whole, and seconds of others."""
+    for second in range(0, 60, 5):
+        end = NOW.replace(second=second)
+        lines = [
+            {
+                "namespace": "n",
+                "pod": "p",
+                "container": "c",
+                "line": n,
+                "at": (end - timedelta(seconds=75 - n / 4)).isoformat(),
+                "level": "error" if n % 2 else "info",
+            }
+            for n in range(300)
+        ]
+        quiet("no_log_bursts_into_errors", empty_table("k8s_unhealthy_logs"), rows("k8s_logs", *lines))
+
+
 def test_failure_that_was_handled_is_information():
     line = {"at": ago(minutes=1), "level": "info", "message": "connection refused, trying the next one"}
     quiet("no_log_tells_a_known_failure", empty_table("k8s_unhealthy_logs"), rows("k8s_logs", line))

@@ -208,3 +208,15 @@ def test_wrong_settings_crash_at_the_next_start(platform):
     platform.deploy("billing-service")
     platform.cluster.kubectl("rollout", "restart", "-n", SYSTEM, "deployment/billing-service")
     platform.wait_until_ready()
+
+
+def test_noise_in_a_log_harms_nobody(platform):
+    platform.fail("billing-service", noise_per_s=20)
+
+    def errors():
+        text = platform.cluster.kubectl("logs", "-n", SYSTEM, "-l", "app=billing-service", "--tail=40")
+        return sum(json.loads(line)["level"] == "error" for line in text.splitlines())
+
+    assert eventually(lambda: errors() >= 20)
+    assert requests.get(platform.url("billing-service") + "/health", timeout=10).ok
+    platform.fail("billing-service", noise_per_s=0)

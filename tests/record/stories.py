@@ -50,6 +50,7 @@ MODULES = (
     "cluster_stories",
     "monitoring_stories",
     "connectivity_stories",
+    "performance_stories",
     "blind_stories",
     "demo",
 )

@@ -1,6 +1,7 @@
 """Switches that make a service fail, as services do. Given at start by NL_FAULTS, or later by POST /faults.
 
 latency_ms          every answer is so much slower, those to probes as well
+cpu_ms              every answer takes so much time of a core, those to probes as well
 error_ratio         this share of the requests is answered with 500
 unready             /health says 503, so the pod gets no traffic
 deadlocked          /health/live says 503, so the kubelet restarts the container
@@ -10,6 +11,7 @@ series_per_s        metrics with a label that is new each time, 8,000 of them at
 burning             one core is busy with nothing
 open_payment        the billing-service marks an invoice as paid, and leaves the transaction open
 leaked_connections  so many database connections are taken and kept, with a transaction open
+noise_per_s         so many lines of errors a second, of something that harms nobody
 exit_code           the process ends with it
 """
 
@@ -27,6 +29,7 @@ NAMES = frozenset(line.split()[0] for line in __doc__.split("\n\n")[1].splitline
 TICK_S = 0.1
 MOST_SERIES = 8_000
 SEEN = prometheus_client.Gauge("request_seen", "When a request was seen, by its number", ["request_id"])
+NOISE = "receipt for tenant=%d bounced, tried again tomorrow"
 
 
 class UnknownFault(ValueError):
@@ -40,6 +43,7 @@ class Faults:
         self._series = 0
         self.set(json.loads(os.environ.get("NL_FAULTS", "{}")))
         threading.Thread(target=self._work, daemon=True).start()
+        threading.Thread(target=self._make_noise, daemon=True).start()
 
     def set(self, switches):
         """Set some switches; a value of null, 0 or false takes one back."""
@@ -55,6 +59,9 @@ class Faults:
 
     def delay(self):
         time.sleep(self["latency_ms"] / 1000)
+        until = time.thread_time() + self["cpu_ms"] / 1000
+        while time.thread_time() < until:
+            pass
 
     def strikes(self):
         """Whether this request is one of those that fail."""
@@ -74,3 +81,9 @@ class Faults:
         for number in range(self._series, min(self._series + more, MOST_SERIES)):
             SEEN.labels(f"{number:08x}").set(time.time())
             self._series = number + 1
+
+    def _make_noise(self):
+        while True:
+            if rate := self["noise_per_s"]:
+                log("error", NOISE % random.randint(1, 20), error="MailboxFull")
+            time.sleep(1 / rate if rate else TICK_S)
