@@ -1,16 +1,18 @@
 """Every check finds the fault that was recorded for it, and none takes bad evidence for health."""
 
+import copy
 import gzip
-import hashlib
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from nl_forensics import checks, sources
+from nl_forensics import checks, custody, sources
 from nl_forensics.case import Case
 from nl_forensics.finding import Status
 from nl_forensics.rounds import open_round
@@ -21,12 +23,18 @@ from tests.write_golden import STORIES
 HEALTHY = STORIES / "healthy"
 RECORDED = sorted(specimens.FOLDER.glob("*.json"))
 CHECKS = checks.load()
+NOTHING = "nothing.ndjson.gz"
 
 
-def with_specimen(recorded: dict, folder: Path) -> Case:
-    """A copy of the healthy case with a later round, in which the specimen's sources were asked again."""
-    place = folder / "case"
-    shutil.copytree(HEALTHY, place)
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """Where a copy of the healthy case lies, sealed: who adds a round takes it away again."""
+    return shutil.copytree(HEALTHY, tmp_path_factory.mktemp("healthy") / "case")
+
+
+@contextmanager
+def with_specimen(recorded: dict, place: Path) -> Iterator[Case]:
+    """The healthy case with a later round, in which the specimen's sources were asked again."""
     step = open_round(place, Case(place).parameters, recorded["answers"])
     for name, answer in recorded["answers"].items():
         recording = step.record(name, "main")
@@ -36,24 +44,28 @@ def with_specimen(recorded: dict, folder: Path) -> Case:
         recording.close(answer["asked_at"])
     step.finish()
     step.close()
-    return Case(place)
+    try:
+        yield Case(place)
+    finally:
+        for later in Case(place).rounds[1:]:
+            shutil.rmtree(later.folder)
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
-def test_a_check_finds_its_fault(path, tmp_path):
+def test_a_check_finds_its_fault(path, place):
     recorded = json.loads(path.read_text(encoding="utf-8"))
-    case = with_specimen(recorded, tmp_path)
-    found = CHECKS[recorded["check"]].run(case)
-    assert case.verify() == []
+    with with_specimen(recorded, place) as case:
+        found = CHECKS[recorded["check"]].run(case)
+        assert case.verify() == []
     assert {finding.status for finding in found} == {Status.PROBLEM}, [f.because for f in found]
 
 
-def test_what_is_new_since_the_round_before_is_told(tmp_path):
+def test_what_is_new_since_the_round_before_is_told(place):
     recorded = json.loads((specimens.FOLDER / "forgotten_slot.json").read_text(encoding="utf-8"))
-    case = with_specimen(recorded, tmp_path)
-    Case(case.folder).note("a note asks nothing, so it is no round to compare with")
-    case = Case(case.folder)
-    new = checks.changes_since_last_round(case, checks.run_checks(case))
+    with with_specimen(recorded, place):
+        Case(place).note("a note asks nothing, so it is no round to compare with")
+        case = Case(place)
+        new = checks.changes_since_last_round(case, checks.run_checks(case))
     assert {(change.what, change.finding.check) for change in new} == {("new", recorded["check"])}
 
 
@@ -70,10 +82,8 @@ def _refused(case: Case, name: str) -> None:
 
 
 def _empty(case: Case, name: str) -> None:
-    nothing = case.folder / "nothing.ndjson.gz"
-    nothing.write_bytes(gzip.compress(b""))
-    digest = hashlib.sha256(nothing.read_bytes()).hexdigest()
-    _alter(case, name, file=nothing.name, sha256=digest, rows=0, proof="", partial=())
+    digest = custody.sha256(case.folder / NOTHING)
+    _alter(case, name, file=NOTHING, sha256=digest, rows=0, proof="", partial=())
 
 
 def _partial(case: Case, name: str) -> None:
@@ -90,31 +100,38 @@ def _holed(case: Case, name: str) -> None:
     needed = [column for column in source.columns if column not in source.nullable]
     row = table.head(1) if len(table) else table.reindex([0]).assign(instance="main", asked_at=pd.Timestamp.now("UTC"))
     holes = [row.assign(**{column: pd.Series([None], row.index).astype(table[column].dtype)}) for column in needed]
+    _forget(case, name)
     case._tables[name] = pd.concat([table, *holes], ignore_index=True)
 
 
 def _alter(case: Case, name: str, **facts) -> None:
     case.answers[name] = {instance: replace(answer, **facts) for instance, answer in case.answers[name].items()}
+    if not facts.keys().isdisjoint({"file", "sha256"}):
+        _forget(case, name)
+
+
+def _forget(case: Case, name: str) -> None:
+    """What was read of a table."""
     case._tables.pop(name, None)
+    case._whole_rows.pop(name, None)
 
 
 @pytest.fixture(scope="module")
 def healthy(tmp_path_factory) -> Case:
     """With all tables read."""
-    folder = tmp_path_factory.mktemp("healthy") / "case"
-    shutil.copytree(HEALTHY, folder)
-    case = Case(folder)
+    case = Case(shutil.copytree(HEALTHY, tmp_path_factory.mktemp("healthy") / "case"))
+    (case.folder / NOTHING).write_bytes(gzip.compress(b""))
     for name, answers in case.answers.items():
         if any(answer.file for answer in answers.values()):
-            case.table(name)
+            case.whole_rows(name)
     return case
 
 
 def _copy(case: Case) -> Case:
-    copy = Case(case.folder)
-    copy.answers = dict(case.answers)
-    copy._tables = dict(case._tables)
-    return copy
+    """What was read is shared; what is learned, or altered, from now on is not."""
+    own = copy.copy(case)
+    own.answers, own._tables, own._whole_rows = dict(case.answers), dict(case._tables), dict(case._whole_rows)
+    return own
 
 
 WAYS = (_refused, _empty, _partial, _altered, _holed)
