@@ -21,7 +21,7 @@ from nl_forensics import permissions, sources
 from nl_forensics.checks import run_checks
 from nl_forensics.collect import REACHED
 from nl_forensics.connect import kubernetes, open_forward, open_link
-from nl_forensics.connect.local_port import LocalPort
+from nl_forensics.connect.local_port import LocalPort, is_ours
 from nl_forensics.errors import BadAnswer, NotAllowed, NotConfigured, NotReachable
 from nl_forensics.permissions import kubernetes as cluster_permissions
 from nl_forensics.platform import Budget, Cluster, Endpoint, KubernetesEndpoint, PortForward, PostgresEndpoint
@@ -387,6 +387,18 @@ def test_no_other_process_gets_in(inside, addresses):
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(place, timeout=5)
     way.close()
+
+
+def test_to_look_who_knocks_leaves_no_file_open():
+    """Each connection left copies of every file that is no socket, and copies of these copies: it doubled them."""
+    with socket.create_server((HOST, 0)) as listener, socket.create_connection(listener.getsockname()) as ours:
+        near, _ = listener.accept()
+        before = len(list(Path("/dev/fd").iterdir()))
+        with near:
+            assert is_ours(near)
+            ours.close()
+            assert not is_ours(near)
+            assert len(list(Path("/dev/fd").iterdir())) == before - 1
 
 
 ROOTS = {

@@ -1,16 +1,18 @@
 """Every check finds the fault that was recorded for it, and none takes bad evidence for health."""
 
+import copy
 import gzip
-import hashlib
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from nl_forensics import checks, sources
+from nl_forensics import checks, custody, sources
 from nl_forensics.case import Case
 from nl_forensics.finding import Findings, Status
 from nl_forensics.report import report
@@ -24,11 +26,20 @@ RECORDED = sorted(specimens.FOLDER.glob("*.json"))
 CHECKS = checks.load()
 
 
-def with_specimen(recorded: dict, folder: Path) -> Case:
-    """A copy of the healthy case with a later round, in which the specimen's sources were asked again."""
-    place = folder / "case"
-    shutil.copytree(HEALTHY, place)
-    return asked_again(place, recorded)
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """Where a copy of the healthy case lies, sealed: who adds a round takes it away again."""
+    return shutil.copytree(HEALTHY, tmp_path_factory.mktemp("healthy") / "case")
+
+
+@contextmanager
+def with_specimen(recorded: dict, place: Path) -> Iterator[Case]:
+    """The healthy case with a later round, in which the specimen's sources were asked again."""
+    try:
+        yield asked_again(place, recorded)
+    finally:
+        for later in Case(place).rounds[1:]:
+            shutil.rmtree(later.folder)
 
 
 def asked_again(place: Path, recorded: dict) -> Case:
@@ -46,39 +57,39 @@ def asked_again(place: Path, recorded: dict) -> Case:
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
-def test_a_check_finds_its_fault(path, tmp_path):
+def test_a_check_finds_its_fault(path, place):
     recorded = json.loads(path.read_text(encoding="utf-8"))
-    case = with_specimen(recorded, tmp_path)
-    found = CHECKS[recorded["check"]].run(case)
-    assert case.verify() == []
+    with with_specimen(recorded, place) as case:
+        found = CHECKS[recorded["check"]].run(case)
+        assert case.verify() == []
     assert {finding.status for finding in found} == {Status.PROBLEM}, [f.because for f in found]
 
 
-def test_what_is_new_since_the_round_before_is_told(tmp_path):
+def test_what_is_new_since_the_round_before_is_told(place):
     recorded = json.loads((specimens.FOLDER / "forgotten_slot.json").read_text(encoding="utf-8"))
-    case = with_specimen(recorded, tmp_path)
-    Case(case.folder).note("a note asks nothing, so it is no round to compare with")
-    case = Case(case.folder)
-    new = checks.changes_since_last_round(case, checks.run_checks(case))
+    with with_specimen(recorded, place):
+        Case(place).note("a note asks nothing, so it is no round to compare with")
+        case = Case(place)
+        new = checks.changes_since_last_round(case, checks.run_checks(case))
     assert {(change.what, change.finding.check) for change in new} == {("new", recorded["check"])}
 
 
-def test_a_report_judges_the_round_before_once_and_tells_what_is_new(tmp_path, monkeypatch):
+def test_a_report_judges_the_round_before_once_and_tells_what_is_new(place, tmp_path, monkeypatch):
     recorded = json.loads((specimens.FOLDER / "forgotten_slot.json").read_text(encoding="utf-8"))
-    case, asked = with_specimen(recorded, tmp_path), []
-    before = Case.before
+    asked, before = [], Case.before
     monkeypatch.setattr(Case, "before", lambda one: asked.append(one) or before(one))
-    report(case, tmp_path / "report", ("05",))
+    with with_specimen(recorded, place) as case:
+        report(case, tmp_path / "report", ("05",))
     told = json.loads((tmp_path / "report/findings.json").read_text(encoding="utf-8"))["changes"]
     assert {(change["what"], change["check"]) for change in told} == {("new", recorded["check"])}
     assert told[0]["subject"] in (tmp_path / "report/report.html").read_text(encoding="utf-8")
     assert len(asked) == 1
 
 
-def test_where_nothing_was_judged_nothing_is_solved(tmp_path):
+def test_where_nothing_was_judged_nothing_is_solved(place):
     recorded = json.loads((specimens.FOLDER / "forgotten_slot.json").read_text(encoding="utf-8"))
-    case = with_specimen(recorded, tmp_path)
-    assert checks.changes_since_last_round(asked_again(case.folder, recorded), Findings([])) == []
+    with with_specimen(recorded, place):
+        assert checks.changes_since_last_round(asked_again(place, recorded), Findings([])) == []
 
 
 def test_every_specimen_is_recorded_as_it_is_registered():
@@ -96,7 +107,7 @@ def _refused(case: Case, name: str) -> None:
 def _empty(case: Case, name: str) -> None:
     nothing = case.folder / "nothing.ndjson.gz"
     nothing.write_bytes(gzip.compress(b""))
-    digest = hashlib.sha256(nothing.read_bytes()).hexdigest()
+    digest = custody.sha256(nothing)
     _alter(case, name, file=nothing.name, sha256=digest, rows=0, proof="", partial=())
 
 
@@ -114,31 +125,37 @@ def _holed(case: Case, name: str) -> None:
     needed = [column for column in source.columns if column not in source.nullable]
     row = table.head(1) if len(table) else table.reindex([0]).assign(instance="main", asked_at=pd.Timestamp.now("UTC"))
     holes = [row.assign(**{column: pd.Series([None], row.index).astype(table[column].dtype)}) for column in needed]
+    _forget(case, name)
     case._tables[name] = pd.concat([table, *holes], ignore_index=True)
 
 
 def _alter(case: Case, name: str, **facts) -> None:
     case.answers[name] = {instance: replace(answer, **facts) for instance, answer in case.answers[name].items()}
+    if not facts.keys().isdisjoint({"file", "sha256"}):
+        _forget(case, name)
+
+
+def _forget(case: Case, name: str) -> None:
+    """What was read of a table."""
     case._tables.pop(name, None)
+    case._whole_rows.pop(name, None)
 
 
 @pytest.fixture(scope="module")
 def healthy(tmp_path_factory) -> Case:
     """With all tables read."""
-    folder = tmp_path_factory.mktemp("healthy") / "case"
-    shutil.copytree(HEALTHY, folder)
-    case = Case(folder)
+    case = Case(shutil.copytree(HEALTHY, tmp_path_factory.mktemp("healthy") / "case"))
     for name, answers in case.answers.items():
         if any(answer.file for answer in answers.values()):
-            case.table(name)
+            case.whole_rows(name)
     return case
 
 
 def _copy(case: Case) -> Case:
-    copy = Case(case.folder)
-    copy.answers = dict(case.answers)
-    copy._tables = dict(case._tables)
-    return copy
+    """What was read is shared; what is learned, or altered, from now on is not."""
+    own = copy.copy(case)
+    own.answers, own._tables, own._whole_rows = dict(case.answers), dict(case._tables), dict(case._whole_rows)
+    return own
 
 
 WAYS = (_refused, _empty, _partial, _altered, _holed)

@@ -4,7 +4,9 @@ It lets in this process only: in many images the server trusts whoever comes fro
 and so would trust everybody on this machine.
 """
 
+import os
 import socket
+import stat
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -64,7 +66,12 @@ def is_ours(near: socket.socket) -> bool:
 
 
 def _ends(number: int) -> tuple | None:
-    """Both ends of the connection that an open file of this process is, if it is one."""
-    with suppress(OSError), socket.fromfd(number, socket.AF_INET, socket.SOCK_STREAM) as one:
-        return one.getsockname(), one.getpeername()
+    """Both ends of the connection that an open file of this process is, if it is one.
+
+    What is no socket is never given to `fromfd`, which would leave its copy of the file open.
+    """
+    with suppress(OSError):
+        if stat.S_ISSOCK(os.fstat(number).st_mode):
+            with socket.fromfd(number, socket.AF_INET, socket.SOCK_STREAM) as one:
+                return one.getsockname(), one.getpeername()
     return None
