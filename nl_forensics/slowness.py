@@ -41,10 +41,7 @@ def causes(case: Case) -> Table:
     findings = {name: load()[name].run(case) for names in CAUSES.values() for name in names}
     rows = [
         {"service": f"{namespace}/{service}"}
-        | {
-            cause: _of_service([findings[name] for name in names], namespace, service)
-            for cause, names in CAUSES.items()
-        }
+        | {cause: of_service([findings[name] for name in names], namespace, service) for cause, names in CAUSES.items()}
         for namespace, service in services
     ]
     rows.sort(key=lambda row: (row[SLOW] != SUPPORTED, -list(row.values()).count(SUPPORTED), row["service"]))
@@ -62,7 +59,7 @@ def _services(case: Case) -> list[tuple[str, str]] | None:
     return sorted(set(zip(table["namespace"], table["service"], strict=True)))
 
 
-def _of_service(found: list[list[Finding]], namespace: str, service: str) -> str:
+def of_service(found: list[list[Finding]], namespace: str, service: str) -> str:
     """A problem of it supports the cause. It is refuted where each rule was held against all there is, and this service keeps them."""
     problems = [finding for findings in found for finding in findings if finding.status is Status.PROBLEM]
     if any(_is_about(problem.rows, namespace, service) for problem in problems):

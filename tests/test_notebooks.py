@@ -29,6 +29,7 @@ GUIDE = yaml.safe_load((TOP / "nl_forensics" / "guide.yaml").read_text(encoding=
 # Numbers of the guide's commands, by section.
 NUMBERS = {
     "02": range(16, 34),
+    "03": range(34, 51),
     "04": range(51, 66),
     "05": range(66, 78),
     "06": [*range(78, 92), 126, 130],
@@ -36,6 +37,7 @@ NUMBERS = {
 }
 ACTIONS = (
     "C033",
+    *(f"C{number:03}" for number in (39, 40, 41, 42, 44, 45, 46, 48, 50)),
     "C065",
     "C068",
     "C069",
