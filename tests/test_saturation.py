@@ -140,7 +140,8 @@ def cpu(throttled, used=0.1, limit=0.5, step_s=60):
         ([0] * 29 + [0.9], 0.1, []),  # one step
         ([0.4, 0] * 15, 0.1, []),  # again and again, never for long
         ([0.4] * 6, 0.1, ["medium"]),  # all of a short incident
-        ([0.4] * 5 + [0], 0.1, []),
+        ([0] + [0.4] * 5, 0.1, ["medium"]),  # most of it
+        ([0.4] * 3 + [0] * 3, 0.1, []),
     ],
 )
 def test_throttling(throttled, used, expected):
@@ -254,7 +255,8 @@ def pool(in_use, size, waiting, step_s=15):
         ([10] * 20, [0] * 20, 0),  # full, and enough
         ([5] * 20, [1] * 20, 0),  # whoever waits is about to open one
         ([2] * 17 + [10] * 3, [0] * 17 + [3] * 3, 0),  # a moment
-        ([10] * 20, [3, 0] * 10, 0),  # moments
+        ([10] * 20, [3, 0] * 10, 1),  # whenever one looks twice
+        ([10] * 20, [3, 0, 0, 0] * 5, 0),  # moments
         ([2] * 19 + [10], [0] * 19 + [3], 0),  # one step
         ([10] * 3, [3] * 3, 1),  # all of a short incident
     ],
