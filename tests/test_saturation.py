@@ -1,12 +1,14 @@
 """What is used up: CPU, pools, the time of services; asked of a real Prometheus with a written past, and judged by the rules."""
 
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import pandas as pd
 import pytest
 
 import tests.record.saturation as faults
 from nl_forensics import checks
+from nl_forensics.charts import CHARTS
 from nl_forensics.checks.wording import Wording
 from nl_forensics.errors import ParameterError
 from nl_forensics.parameters import resolve
@@ -16,6 +18,8 @@ from tests.record.prometheus import KUBELET, past, since
 from tests.record.saturation import CPU, POOL, REQUESTS, STATEMENTS, of_cpu
 from tests.record.services import LOG_SERVER, growing, restarted
 from tests.stack import history, prometheus
+from tests.test_charts import case_of
+from tests.test_charts import series as of_chart
 from tests.test_prometheus import steps
 
 OWN = [name for name, one in checks.load().items() if one.offenders.__module__ == "nl_forensics.checks.saturation"]
@@ -140,7 +144,8 @@ def cpu(throttled, used=0.1, limit=0.5, step_s=60):
         ([0] * 29 + [0.9], 0.1, []),  # one step
         ([0.4, 0] * 15, 0.1, []),  # again and again, never for long
         ([0.4] * 6, 0.1, ["medium"]),  # all of a short incident
-        ([0.4] * 5 + [0], 0.1, []),
+        ([0] + [0.4] * 5, 0.1, ["medium"]),  # most of it
+        ([0.4] * 3 + [0] * 3, 0.1, []),
     ],
 )
 def test_throttling(throttled, used, expected):
@@ -254,7 +259,8 @@ def pool(in_use, size, waiting, step_s=15):
         ([10] * 20, [0] * 20, 0),  # full, and enough
         ([5] * 20, [1] * 20, 0),  # whoever waits is about to open one
         ([2] * 17 + [10] * 3, [0] * 17 + [3] * 3, 0),  # a moment
-        ([10] * 20, [3, 0] * 10, 0),  # moments
+        ([10] * 20, [3, 0] * 10, 1),  # whenever one looks twice
+        ([10] * 20, [3, 0, 0, 0] * 5, 0),  # moments
         ([2] * 19 + [10], [0] * 19 + [3], 0),  # one step
         ([10] * 3, [3] * 3, 1),  # all of a short incident
     ],
@@ -360,6 +366,47 @@ def test_a_name_that_counts_nothing_is_no_proof_that_nobody_waited(fresh):
     with asked(fresh, LOG_SERVER, ("up", since(99, 1)), names=("prom_database_time",)) as heard:
         assert heard["prom_database_time"].table.empty
         assert "no series of database_statement_seconds_sum" in heard["prom_database_time"].unseen[0]
+
+
+# --- Charts -------------------------------------------------------------------------------------------------------------
+
+MOMENT = datetime(2026, 11, 3, 14, 0, tzinfo=UTC)
+
+
+def said(chart, folder, labels, **values):
+    """What a chart says of these series of the incident, a sample every 15 s, each under the name of its table."""
+    answers = {name: {"records": [of_chart("incident", MOMENT, shown, **labels)]} for name, shown in values.items()}
+    return CHARTS[chart](case_of(folder, answers)).words
+
+
+def test_a_chart_of_use_leaves_out_who_has_no_limit(tmp_path):
+    labels = {"instance": "worker-1", "namespace": "shop", "container": "api", "pod": "api-1"}
+    used = {"prom_cpu_used": [0.1, 0.45, 0.2]}
+    words = said("cpu_of_limit", tmp_path / "limit", labels, **used, prom_cpu_limit=[0.5] * 3)
+    assert "highest 90 % at 2026-11-03 14:00:15 UTC in the incident" in words
+    words = said("cpu_of_limit", tmp_path / "none", labels, **used, prom_cpu_limit=[0] * 3)
+    assert "None of the containers that were measured has a CPU limit" in words
+
+
+@pytest.mark.parametrize(
+    ("waiting", "told"),
+    [
+        ([0, 0, 0], "Nobody was seen waiting for a connection in the incident."),
+        ([0, 7, 2], "Most that were seen waiting in the incident: shop · api · 10.0.0.1:8080: 7 at 14:00:15 UTC."),
+    ],
+)
+def test_a_chart_of_pools_tells_who_waited(tmp_path, waiting, told):
+    labels = {"instance": "10.0.0.1:8080", "namespace": "shop", "service": "api"}
+    pool = {"prom_pool_in_use": [2, 5, 5], "prom_pool_size": [5] * 3, "prom_pool_waiting": waiting}
+    words = said("pools_over_time", tmp_path, labels, **pool)
+    assert "highest 100 % at 2026-11-03 14:00:15 UTC in the incident" in words
+    assert words.endswith(told)
+
+
+def test_a_service_that_nobody_asks_has_no_share(tmp_path):
+    labels = {"namespace": "shop", "service": "api"}
+    words = said("database_share", tmp_path, labels, prom_database_time=[0, 0, 0.2], prom_request_time=[0, 0, 0.4])
+    assert "highest 50 % at 2026-11-03 14:00:30 UTC" in words
 
 
 # --- All of them --------------------------------------------------------------------------------------------------------

@@ -44,6 +44,13 @@ from nl_forensics.charts.redis import (
     slow_commands,
 )
 from nl_forensics.charts.rollouts import changes, rollouts
+from nl_forensics.charts.saturation import (
+    cpu_of_limit,
+    cpu_throttling,
+    database_share,
+    garbage_collection,
+    pools_over_time,
+)
 from nl_forensics.charts.services import service_overview
 from nl_forensics.charts.sessions import (
     connections_by_application,
@@ -76,11 +83,15 @@ __all__ = [
     "container_ends",
     "container_memory",
     "container_usage",
+    "cpu_of_limit",
+    "cpu_throttling",
+    "database_share",
     "dead_rows",
     "disk_filling",
     "dns_answers",
     "dns_slowest",
     "evictions",
+    "garbage_collection",
     "hop_times",
     "key_prefixes",
     "lines_not_stored",
@@ -96,6 +107,7 @@ __all__ = [
     "open_transactions",
     "pods_not_ready",
     "pool_clients",
+    "pools_over_time",
     "probe_failures",
     "queue_depth",
     "queue_depth_over_time",

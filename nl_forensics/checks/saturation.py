@@ -1,7 +1,7 @@
 """Rules about what was used up over the whole incident: CPU, pools of connections, the time of services.
 
 A step of a rate looks back 5 minutes (`range_s`), so that a run of steps tells of that much more than lies between them. What an incident
-was too short for counts where it lasted through all of it.
+was too short for counts where it lasted through most of it.
 """
 
 import pandas as pd
@@ -96,12 +96,12 @@ def nobody_waits_for_a_connection_of_a_full_pool(prom_pool_in_use, prom_pool_siz
     """In no pod did anybody wait for a free connection of a full pool for {min_s:seconds}.
 
     Whoever waits holds his own caller up, until he is refused. A larger pool helps where connections are short of; where each is held for
-    long (a lock, a slow statement, a transaction left open), it moves the queue into the database. A minute: a choice of ours; moments are
-    what a pool is for.
+    long (a lock, a slow statement, a transaction left open), it moves the queue into the database. A minute, in which one look may see
+    nobody: a choice of ours; moments are what a pool is for.
     """
     table = pools(during(prom_pool_in_use), prom_pool_size, prom_pool_waiting)
     full = (table.in_use >= table["size"]) & (table.waiting > 0)
-    return stretches(lasting(table, full, [*SERVICE, "target"], min_s), SERVICE, "waiting")
+    return stretches(lasting(table, full, [*SERVICE, "target"], min_s, moments=True), SERVICE, "waiting")
 
 
 @check(

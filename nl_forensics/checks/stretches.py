@@ -2,6 +2,8 @@
 
 import pandas as pd
 
+MOST = 0.75
+
 
 def during(table: pd.DataFrame) -> pd.DataFrame:
     """The steps of the incident; those of the baseline are there for comparison."""
@@ -22,13 +24,17 @@ def span(first: pd.Timestamp, last: pd.Timestamp) -> str:
 
 
 def lasting(
-    table: pd.DataFrame, broken: pd.Series, by: list[str], min_s: float, looks_back_s: float = 0
+    table: pd.DataFrame, broken: pd.Series, by: list[str], min_s: float, looks_back_s: float = 0, moments: bool = False
 ) -> pd.DataFrame:
-    """The steps that break a rule in one unbroken run of `min_s` at least; where the table is shorter than that: in all of it.
+    """The steps that break a rule in one unbroken run of `min_s` at least; where the table is shorter than that: in most of it.
 
-    Steps that are missing end a run: what was then is not known. Each step tells of the `looks_back_s` before it, too.
+    Steps that are missing end a run: what was then is not known. `looks_back_s`: how much before it each step tells of, too.
+    `moments`: each step is one look only, so that a single one between two that break the rule ends no run.
     """
     rows = table.assign(broken=broken).sort_values([*by, "at"])
+    if moments:
+        of_it = rows.groupby(by).broken
+        rows["broken"] |= of_it.shift(fill_value=False) & of_it.shift(-1, fill_value=False)
     passed = rows.groupby(by)["at"].diff()
     goes_on = rows.broken & rows.broken.shift(fill_value=False) & (passed <= 1.6 * passed.median())
     rows = rows.assign(run=(~goes_on).cumsum())[rows.broken]
@@ -37,4 +43,4 @@ def lasting(
     times = rows.groupby("run")["at"]
     lasted_s = (times.transform("max") - times.transform("min")).dt.total_seconds()
     seen_s = (table["at"].max() - table["at"].min()).total_seconds()
-    return rows[lasted_s >= min(min_s - looks_back_s, seen_s)]
+    return rows[(lasted_s >= min(min_s - looks_back_s, MOST * seen_s)) & broken.reindex(rows.index)]
