@@ -24,7 +24,6 @@ from tests.stack.neurallog.programs.logs import log
 
 NAMES = frozenset(line.split()[0] for line in __doc__.split("\n\n")[1].splitlines())
 TICK_S = 0.1
-NOISE = "receipt for tenant=%d bounced, tried again tomorrow"
 
 
 class UnknownFault(ValueError):
@@ -61,6 +60,16 @@ class Faults:
         """Whether this request is one of those that fail."""
         return random.random() < self["error_ratio"]
 
+    def _make_noise(self):
+        while True:
+            if rate := self["noise_per_s"]:
+                log(
+                    "error",
+                    f"receipt for tenant={random.randint(1, 20)} bounced, tried again tomorrow",
+                    error="MailboxFull",
+                )
+            time.sleep(1 / rate if rate else TICK_S)
+
     def _work(self):
         while True:
             if size := int(self["leak_bytes_per_s"] * TICK_S):
@@ -69,9 +78,3 @@ class Faults:
                 sum(range(1_000_000))
             else:
                 time.sleep(TICK_S)
-
-    def _make_noise(self):
-        while True:
-            if rate := self["noise_per_s"]:
-                log("error", NOISE % random.randint(1, 20), error="MailboxFull")
-            time.sleep(1 / rate if rate else TICK_S)
