@@ -29,7 +29,6 @@ NAMES = frozenset(line.split()[0] for line in __doc__.split("\n\n")[1].splitline
 TICK_S = 0.1
 MOST_SERIES = 8_000
 SEEN = prometheus_client.Gauge("request_seen", "When a request was seen, by its number", ["request_id"])
-NOISE = "receipt for tenant=%d bounced, tried again tomorrow"
 
 
 class UnknownFault(ValueError):
@@ -67,6 +66,16 @@ class Faults:
         """Whether this request is one of those that fail."""
         return random.random() < self["error_ratio"]
 
+    def _make_noise(self):
+        while True:
+            if rate := self["noise_per_s"]:
+                log(
+                    "error",
+                    f"receipt for tenant={random.randint(1, 20)} bounced, tried again tomorrow",
+                    error="MailboxFull",
+                )
+            time.sleep(1 / rate if rate else TICK_S)
+
     def _work(self):
         while True:
             if size := int(self["leak_bytes_per_s"] * TICK_S):
@@ -81,9 +90,3 @@ class Faults:
         for number in range(self._series, min(self._series + more, MOST_SERIES)):
             SEEN.labels(f"{number:08x}").set(time.time())
             self._series = number + 1
-
-    def _make_noise(self):
-        while True:
-            if rate := self["noise_per_s"]:
-                log("error", NOISE % random.randint(1, 20), error="MailboxFull")
-            time.sleep(1 / rate if rate else TICK_S)
