@@ -405,7 +405,7 @@ def test_a_chart_of_pools_tells_who_waited(tmp_path, waiting, told):
 
 def test_a_service_that_nobody_asks_has_no_share(tmp_path):
     labels = {"namespace": "shop", "service": "api"}
-    words = said("database_share", tmp_path, labels, prom_database_time=[0, 0, 0.2], prom_request_time=[0, 0, 0.4])
+    words = said("database_share", tmp_path, labels, prom_database_time=[0, 0, 0.2], prom_route_time=[0, 0, 0.4])
     assert "highest 50 % at 2026-11-03 14:00:30 UTC" in words
 
 

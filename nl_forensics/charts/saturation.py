@@ -67,9 +67,9 @@ def _waited(rows: pd.DataFrame) -> str:
 
 
 @chart("How much of the time of requests goes into waiting for the database?")
-def database_share(face: Face, prom_database_time, prom_request_time):
+def database_share(face: Face, prom_database_time, prom_route_time):
     """Of each service, over time. Where it rises with the time that answers take, look at statements and locks; where it does not,
     look elsewhere.
     """
-    rows = runtime.database_share(prom_database_time, prom_request_time).dropna(subset="database_ratio")
+    rows = runtime.database_share(prom_database_time, prom_route_time).dropna(subset="database_ratio")
     return _lines(face, rows, SERVICE, "database_ratio", PERCENT, "of the time of requests", {"limit": MOST_DATABASE})
