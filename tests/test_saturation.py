@@ -34,11 +34,11 @@ def fresh():
 
 
 @contextmanager
-def asked(server, target, *shapes, minutes=90, names=CPU, **of_incident):
-    """What sources answer of a past."""
-    with past(server, target, *shapes, minutes=minutes):
-        opened = link("prometheus", server.url)
-        yield {name: ask(opened, name, incident(**of_incident)) for name in names}
+def asked(server, target, *shapes, names=CPU):
+    """What sources answer of a past, all of them at the same steps."""
+    with past(server, target, *shapes, minutes=90):
+        opened, of_all = link("prometheus", server.url), incident()
+        yield {name: ask(opened, name, of_all) for name in names}
 
 
 def found(check, heard, **limits):
@@ -52,7 +52,8 @@ def found(check, heard, **limits):
 def test_a_healthy_past_of_containers():
     with prometheus.start(history=history.healthy(2, instances=[(CONTAINERS, CONTAINER_SERIES)])) as server:
         opened = link("prometheus", server.url)
-        heard = {name: ask(opened, name, incident(30, baseline_minutes=30)) for name in CPU}
+        of_all = incident(30, baseline_minutes=30)
+        heard = {name: ask(opened, name, of_all) for name in CPU}
     for each in heard.values():
         assert each.unseen == []
         assert set(each.table.container) == set(APPS)
@@ -94,7 +95,7 @@ def test_a_container_that_is_young_is_held_back_while_it_starts(fresh):
         for name, shape in of_cpu(growing((18, 8), (0, 0), minutes=20), growing((0, 0.1), minutes=20))
     ]
     others = of_cpu(growing((0, 0)), growing((0, 0.1)), app="auth-service")
-    with asked(fresh, KUBELET, *young, *others, minutes=90) as heard:
+    with asked(fresh, KUBELET, *young, *others) as heard:
         assert heard["prom_cpu_throttled"].table.throttled_ratio.max() > 0.25
         assert [each.unseen for each in heard.values()] == [[], [], []]
         assert found("no_container_is_throttled", heard).empty
