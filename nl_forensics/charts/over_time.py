@@ -316,9 +316,7 @@ def slowest_answers(face: Face, prom_latency_p99, prom_route_requests):
     per_s = prom_route_requests.groupby(steps, as_index=False)["requests_per_s"].sum()
     rows = prom_latency_p99.merge(per_s, on=steps)
     few = rows["requests_per_s"] * RANGE_S < ENOUGH_FOR_99
-    told = (
-        f" {NUMBER.words(few.sum())} points of fewer than {ENOUGH_FOR_99} requests are left out." if few.any() else ""
-    )
+    told = f" Left out, of fewer than {ENOUGH_FOR_99} requests: {few.sum()} of {len(few)} points." if few.any() else ""
     if len(rows) and few.all():
         return face.say(f"At no time were there {ENOUGH_FOR_99} requests within 5 minutes: 99 % of fewer tell nothing.")
     rows = rows[~few]
@@ -349,7 +347,7 @@ def routes_by_time(face: Face, prom_route_time, prom_route_requests, *, prom_rou
     if rows.empty:
         return face.say("No request was answered in the incident.")
     rows = rows.assign(
-        name=named(rows, "service", "route"),
+        name=named(rows.assign(namespace=_where_needed(rows)), "namespace", "service", "route"),
         share=rows["busy_per_s"] / rows.groupby(route[:3])["busy_per_s"].transform("sum"),
     )
     bars = [
@@ -372,6 +370,12 @@ def _mean(rows: pd.DataFrame, key: list[str], value: str) -> pd.DataFrame:
         means[means.index.get_level_values("window") == name].droplevel(0) for name in ("incident", "baseline")
     )
     return pd.DataFrame({value: incident}).join(before.rename(f"{value}_before"))
+
+
+def _where_needed(rows: pd.DataFrame) -> pd.Series:
+    """The namespace of a service, where another one has a service of that name."""
+    several = rows.groupby("service")["namespace"].transform("nunique") > 1
+    return rows["namespace"].where(several, "")
 
 
 def _of_route(row) -> str:

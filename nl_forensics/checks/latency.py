@@ -15,7 +15,8 @@ ENOUGH_FOR_99 = 100  # requests: of fewer, 99 % leaves out not even one
 
 def _requests(prom_route_requests: pd.DataFrame) -> pd.DataFrame:
     """Requests of each service in the minutes that a step looks back."""
-    found = prom_route_requests.groupby(STEP, as_index=False).requests_per_s.sum()
+    rows = prom_route_requests.groupby(STEP, as_index=False)
+    found = rows.agg(requests_per_s=("requests_per_s", "sum"), asked_at=("asked_at", "max"))
     return found.assign(requests=found.requests_per_s * RANGE_S)
 
 
@@ -48,7 +49,7 @@ def services_answer_quickly(
     the chain of callers: begin with the slow service that waits for no other.
     """
     table = prom_latency_p95.merge(prom_latency_p99[[*STEP, "p99_s"]], on=STEP).merge(
-        _requests(prom_route_requests), on=STEP
+        _requests(prom_route_requests)[[*STEP, "requests"]], on=STEP
     )
     enough = table.requests >= ENOUGH_FOR_99
     table = table.assign(took_s=table.p99_s.where(enough, table.p95_s), share=enough.map({True: "99 %", False: "95 %"}))
@@ -83,7 +84,7 @@ def services_are_as_fast_as_before(prom_latency_p95, prom_route_requests, *, fac
     Twice as long, and a quarter of a second more, over two steps at least, are choices of ours. Judged are services with 20 requests in the
     5 minutes that a step looks back, and some in the baseline. How long is too long for customers is another rule.
     """
-    table = prom_latency_p95.merge(_requests(prom_route_requests), on=STEP)
+    table = prom_latency_p95.merge(_requests(prom_route_requests)[[*STEP, "requests"]], on=STEP)
     table = table[table.requests >= min_requests]
     table = table.join(_before(table, "p95_s"), on=SERVICE)
     slower = (table.p95_s >= factor * table.before) & (table.p95_s >= table.before + min_s)

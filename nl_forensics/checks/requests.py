@@ -28,7 +28,6 @@ def by_route(requests: pd.DataFrame) -> pd.DataFrame:
         p95_ms=("took_ms", lambda took: took.quantile(0.95)),
         known_ms=("known_ms", "sum"),
         upstream_ms=("upstream_ms", "sum"),
-        first_at=("at", "min"),
         asked_at=("asked_at", "max"),
     )
     of_service = found.groupby(SERVICE).total_ms.transform("sum")
@@ -47,8 +46,9 @@ def _seen(k8s_unhealthy_logs: pd.DataFrame, k8s_logs: pd.DataFrame) -> pd.DataFr
     severity="medium",
     subject="{namespace}/{workload}: {request}",
     because="took {share:percent} of the time of all requests in its log (limit {max_share:percent}): {requests:number} requests, half of "
-    "them within {p50_ms:,.0f} ms, 95 % within {p95_ms:,.0f} ms (limit {max_ms:,.0f} ms); {upstream}",
-    at="first_at",
+    "them within {p50_ms:,.0f} ms, 95 % within {p95_ms:,.0f} ms (limit {max_ms:,.0f} ms), the slow ones from {first_at:%H:%M:%S} to "
+    "{last_at:%H:%M:%S} UTC; {upstream}",
+    at="last_at",
     guide=("C035",),
 )
 def no_slow_route_takes_most_of_the_time(k8s_unhealthy_logs, k8s_logs, *, max_share=0.3, max_ms=1000, min_requests=10):
@@ -57,7 +57,9 @@ def no_slow_route_takes_most_of_the_time(k8s_unhealthy_logs, k8s_logs, *, max_sh
     What customers wait for is all of a route's requests together: a rare slow one is no load. 30 % is the share at which pg_stat_statements
     tools name a statement; slow are routes with 5 % of their requests above a second, 10 requests at least: choices of ours.
     """
-    rows = by_route(_seen(k8s_unhealthy_logs, k8s_logs))
+    requests = _seen(k8s_unhealthy_logs, k8s_logs)
+    slow = requests[requests.took_ms > max_ms].groupby([*SERVICE, "request"])["at"].agg(first_at="min", last_at="max")
+    rows = by_route(requests).join(slow, on=[*SERVICE, "request"])
     rows = rows[(rows.share > max_share) & (rows.p95_ms > max_ms) & (rows.requests >= min_requests)]
     upstream = [
         "its log does not tell how much of that was waiting for others"
@@ -73,7 +75,7 @@ def no_slow_route_takes_most_of_the_time(k8s_unhealthy_logs, k8s_logs, *, max_sh
     subject="{namespace}/{workload}",
     because="{slow:number} of {requests:number} requests took longer than {max_ms:,.0f} ms, {ratio:percent} of that time waiting for what "
     "is behind it (limit {max_ratio:percent}), most of them {request}",
-    at="first_at",
+    at="last_at",
     guide=("C035",),
 )
 def slow_answers_are_slow_by_themselves(k8s_unhealthy_logs, k8s_logs, *, max_ms=1000, max_ratio=0.8, min_requests=5):
@@ -93,7 +95,7 @@ def slow_answers_are_slow_by_themselves(k8s_unhealthy_logs, k8s_logs, *, max_ms=
         took_ms=("took_ms", "sum"),
         upstream_ms=("upstream_ms", "sum"),
         request=("request", lambda routes: routes.mode().iloc[0]),
-        first_at=("at", "min"),
+        last_at=("at", "max"),
         asked_at=("asked_at", "max"),
     )
     found = found.join(rows.groupby(SERVICE).size().rename("requests"), on=SERVICE)
