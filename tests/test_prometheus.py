@@ -506,9 +506,9 @@ def test_a_leak_across_restarts(used, runs, restarts):
     ("used", "runs"),
     [
         (
-            [10 + n % 3 * 20 for n in range(30)],
-            [n // 3 for n in range(30)],
-        ),  # a crash loop: each run grows while it starts
+            [10 + n % 4 * 20 for n in range(32)],
+            [n // 4 for n in range(32)],
+        ),  # a crash loop: each run grows as it starts
         ([30 + n for n in range(12)] + [30] * 18, [1] * 12 + [2] * 18),  # the newest run does not grow
         ([30] * 15 + [60] * 15, [1] * 15 + [2] * 15),  # a run that takes more than the one before
     ],
