@@ -15,7 +15,7 @@ MOST_ERRORS = 0.05  # of the requests of a service, as in the rule about them
 SLOW_S, ENOUGH_FOR_99, RANGE_S = 3, 100, 300  # as in the rule about slow services
 
 
-def _lines(
+def drawn_lines(
     face: Face,
     rows: pd.DataFrame,
     labels: tuple[str, ...],
@@ -39,7 +39,7 @@ def _lines(
 def connections_over_time(face: Face, prom_postgres_connections, *, prom_postgres_slots):
     """Connections by state over time; the level line is what anyone may open."""
     labels = ("target", "state")
-    return _lines(
+    return drawn_lines(
         face,
         prom_postgres_connections,
         labels,
@@ -61,7 +61,7 @@ def _level(name: str, rows: pd.DataFrame | None, value: str) -> dict[str, float]
 @chart("How much of what was read was in PostgreSQL's memory?")
 def cache_hit(face: Face, prom_postgres_cache_hit):
     """Share of the blocks found in shared_buffers, over time: a fall means that something new reads much."""
-    return _lines(face, prom_postgres_cache_hit, ("target",), "hit_ratio", PERCENT, "blocks found", lowest=True)
+    return drawn_lines(face, prom_postgres_cache_hit, ("target",), "hit_ratio", PERCENT, "blocks found", lowest=True)
 
 
 @chart("How full are the volumes, and when are they full?")
@@ -100,7 +100,7 @@ def _forecast(row) -> str:
 @chart("How far behind are the replicas?")
 def replication_lag(face: Face, prom_postgres_replication_lag, *, pg_replication):
     """Age of the newest transaction that a replica replayed. While the primary writes nothing it grows, too."""
-    told = _lines(face, prom_postgres_replication_lag, ("target",), "lag_s", SECONDS, "lag")
+    told = drawn_lines(face, prom_postgres_replication_lag, ("target",), "lag_s", SECONDS, "lag")
     if pg_replication is None:
         return told
     behind = (
@@ -114,25 +114,25 @@ def replication_lag(face: Face, prom_postgres_replication_lag, *, pg_replication
 def redis_memory(face: Face, prom_redis_memory, *, prom_redis_memory_limit):
     """Memory that Redis asked for, over time; the level line is maxmemory, if there is one."""
     limits = _level("maxmemory", prom_redis_memory_limit, "limit_bytes")
-    return _lines(face, prom_redis_memory, ("target",), "used_bytes", BYTES, "memory", limits)
+    return drawn_lines(face, prom_redis_memory, ("target",), "used_bytes", BYTES, "memory", limits)
 
 
 @chart("When did Redis throw keys out?")
 def evictions(face: Face, prom_redis_evictions):
     """Keys that were evicted for lack of memory in the minutes before each point."""
-    return _lines(face, prom_redis_evictions, ("target",), "evicted_keys", NUMBER, "keys evicted")
+    return drawn_lines(face, prom_redis_evictions, ("target",), "evicted_keys", NUMBER, "keys evicted")
 
 
 @chart("Which commands kept Redis busy, and when?")
 def redis_busy(face: Face, prom_redis_command_time):
     """Share of the time of Redis' one thread, by command: all together near 100 % means that it can do no more."""
-    return _lines(face, prom_redis_command_time, ("target", "command"), "busy_ratio", PERCENT, "of one thread")
+    return drawn_lines(face, prom_redis_command_time, ("target", "command"), "busy_ratio", PERCENT, "of one thread")
 
 
 @chart("Did the queues grow?")
 def queue_depth_over_time(face: Face, prom_redis_queue_depth):
     """Items in each queue over time; there is no point where a queue was empty."""
-    return _lines(face, prom_redis_queue_depth, ("target", "key"), "items", NUMBER, "items that wait")
+    return drawn_lines(face, prom_redis_queue_depth, ("target", "key"), "items", NUMBER, "items that wait")
 
 
 @chart("How much of their memory limit did the containers use?")
@@ -148,7 +148,9 @@ def container_memory(face: Face, prom_container_memory, prom_container_memory_li
             "None of the containers that were measured has a memory limit: what they use is only bounded by their node."
         )
     rows = rows.assign(used=rows["used_bytes"] / rows["limit_bytes"])
-    return _lines(face, rows, ("pod", "namespace", "container"), "used", PERCENT, "of its limit", {"killed at": 1.0})
+    return drawn_lines(
+        face, rows, ("pod", "namespace", "container"), "used", PERCENT, "of its limit", {"killed at": 1.0}
+    )
 
 
 @chart("Did the databases answer?")
@@ -212,14 +214,14 @@ def service_errors(face: Face, prom_service_requests):
     """Share of the requests that each service answered with 5xx: the one furthest from the customer with errors is nearest to the cause."""
     rows = errors_by_service(prom_service_requests).dropna(subset="error_ratio")
     limits = {"limit": MOST_ERRORS}
-    return _lines(face, rows, ("namespace", "service"), "error_ratio", PERCENT, "of the requests failed", limits)
+    return drawn_lines(face, rows, ("namespace", "service"), "error_ratio", PERCENT, "of the requests failed", limits)
 
 
 @chart("How many requests did the services answer?")
 def service_requests(face: Face, prom_service_requests):
     """Requests a second, whatever came out: a fall to nothing means that nobody gets through to it."""
     rows = errors_by_service(prom_service_requests)
-    return _lines(face, rows, ("namespace", "service"), "requests_per_s", RATE, "requests answered")
+    return drawn_lines(face, rows, ("namespace", "service"), "requests_per_s", RATE, "requests answered")
 
 
 @chart("Did log lines come, and were they stored?")
@@ -227,7 +229,7 @@ def lines_taken_and_stored(face: Face, prom_lines_accepted, prom_lines_stored):
     """Log lines a second, of all tenants: what was taken in, and what was stored."""
     told = (("taken in", prom_lines_accepted, "accepted_per_s"), ("stored", prom_lines_stored, "stored_per_s"))
     rows = [_of_all_tenants(table, value).assign(what=what) for what, table, value in told]
-    return _lines(face, pd.concat(rows), ("what",), "lines_per_s", RATE, "log lines")
+    return drawn_lines(face, pd.concat(rows), ("what",), "lines_per_s", RATE, "log lines")
 
 
 def _of_all_tenants(table: pd.DataFrame, value: str) -> pd.DataFrame:
@@ -249,23 +251,23 @@ def lines_not_stored(face: Face, prom_lines_accepted, prom_lines_stored, *, prom
     behind = behind.groupby([rows["window"], rows["instance"], rows["tenant"]]).cumsum().clip(lower=0)
     tenants = rows.assign(lines=behind, what=named(rows, "tenant").replace("", "all tenants"))
     if prom_redis_queue_depth is None:
-        return _lines(face, tenants, ("what",), "lines", NUMBER, "log lines")
+        return drawn_lines(face, tenants, ("what",), "lines", NUMBER, "log lines")
     queues = prom_redis_queue_depth.assign(
         lines=prom_redis_queue_depth["items"], what="waits in " + prom_redis_queue_depth["key"]
     )
-    return _lines(face, pd.concat([tenants, queues]), ("what",), "lines", NUMBER, "log lines")
+    return drawn_lines(face, pd.concat([tenants, queues]), ("what",), "lines", NUMBER, "log lines")
 
 
 @chart("What did the cluster's DNS answer?")
 def dns_answers(face: Face, prom_dns_answers):
     """Answers of CoreDNS a second, by code. NXDOMAIN is usual: clients try each search domain in turn."""
-    return _lines(face, prom_dns_answers, ("rcode",), "answers_per_s", RATE, "answers")
+    return drawn_lines(face, prom_dns_answers, ("rcode",), "answers_per_s", RATE, "answers")
 
 
 @chart("How slow was the cluster's DNS?")
 def dns_slowest(face: Face, prom_dns_slowest):
     """Time within which CoreDNS answered 99 % of the requests."""
-    return _lines(face, prom_dns_slowest, ("instance",), "p99_ms", MILLISECONDS, "99 % are faster")
+    return drawn_lines(face, prom_dns_slowest, ("instance",), "p99_ms", MILLISECONDS, "99 % are faster")
 
 
 @chart("Could Prometheus look at its targets?")
@@ -287,26 +289,26 @@ def targets_up(face: Face, prom_up):
 @chart("How old was what Prometheus knew of each target?")
 def scrape_age(face: Face, prom_scrape_age):
     """Seconds since the newest scrape of each target: as high as its interval at most, and a ramp where nobody looked."""
-    return _lines(face, prom_scrape_age, ("job", "target"), "age_s", SECONDS, "since the last scrape")
+    return drawn_lines(face, prom_scrape_age, ("job", "target"), "age_s", SECONDS, "since the last scrape")
 
 
 @chart("Which rules failed, and when?")
 def rule_failures(face: Face, prom_rule_failures):
     """Evaluations of rules that failed in the minutes before each point, by group of rules."""
-    return _lines(face, prom_rule_failures, ("target", "group"), "failures", NUMBER, "evaluations that failed")
+    return drawn_lines(face, prom_rule_failures, ("target", "group"), "failures", NUMBER, "evaluations that failed")
 
 
 @chart("How many series did Prometheus hold?")
 def series_in_memory(face: Face, prom_head_series):
     """Time series in the memory of Prometheus: a steep rise is a label with too many values, a fall to little is a restart."""
-    return _lines(face, prom_head_series, ("target",), "series", NUMBER, "series in memory")
+    return drawn_lines(face, prom_head_series, ("target",), "series", NUMBER, "series in memory")
 
 
 @chart("Which messages could not be sent?")
 def notification_failures(face: Face, prom_notification_failures):
     """Messages of Alertmanager that failed in the minutes before each point, by kind of receiver."""
     labels = ("target", "integration")
-    return _lines(face, prom_notification_failures, labels, "failures", NUMBER, "messages that failed")
+    return drawn_lines(face, prom_notification_failures, labels, "failures", NUMBER, "messages that failed")
 
 
 @chart("How long do the slowest answers of each service take?")
@@ -320,7 +322,9 @@ def slowest_answers(face: Face, prom_latency_p99, prom_route_requests):
     if len(rows) and few.all():
         return face.say(f"At no time were there {ENOUGH_FOR_99} requests within 5 minutes: 99 % of fewer tell nothing.")
     rows = rows[~few]
-    return _lines(face, rows, ("namespace", "service"), "p99_s", SECONDS, "99 % are faster", {"limit": SLOW_S}) + told
+    return (
+        drawn_lines(face, rows, ("namespace", "service"), "p99_s", SECONDS, "99 % are faster", {"limit": SLOW_S}) + told
+    )
 
 
 @chart("How long do answers usually take?")
@@ -329,7 +333,7 @@ def usual_answers(face: Face, prom_latency_p50, prom_latency_p95):
     half = prom_latency_p50.rename(columns={"p50_s": "took_s"}).assign(share="half")
     most = prom_latency_p95.rename(columns={"p95_s": "took_s"}).assign(share="95 %")
     labels = ("namespace", "service", "share")
-    return _lines(face, pd.concat([most, half], ignore_index=True), labels, "took_s", SECONDS, "are faster")
+    return drawn_lines(face, pd.concat([most, half], ignore_index=True), labels, "took_s", SECONDS, "are faster")
 
 
 @chart("Which routes take the time?")

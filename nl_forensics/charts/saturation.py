@@ -4,7 +4,7 @@ import pandas as pd
 
 from nl_forensics.charts.chart import chart
 from nl_forensics.charts.face import Face
-from nl_forensics.charts.over_time import _lines
+from nl_forensics.charts.over_time import drawn_lines
 from nl_forensics.charts.units import NUMBER, PERCENT
 from nl_forensics.charts.words import listed, named
 from nl_forensics.sources.prometheus import cpu, runtime
@@ -19,7 +19,7 @@ HELD_BACK, MOST_CPU, MOST_GARBAGE, MOST_DATABASE = 0.25, 0.9, 0.1, 0.5
 def cpu_throttling(face: Face, prom_cpu_throttled):
     """Share of the periods of 100 ms in which a container stood still until the next one. One without a CPU limit never does."""
     limits = {"limit": HELD_BACK}
-    return _lines(face, prom_cpu_throttled, CONTAINER, "throttled_ratio", PERCENT, "of its periods", limits)
+    return drawn_lines(face, prom_cpu_throttled, CONTAINER, "throttled_ratio", PERCENT, "of its periods", limits)
 
 
 @chart("How much of their CPU limit did the containers use?")
@@ -32,13 +32,13 @@ def cpu_of_limit(face: Face, prom_cpu_used, prom_cpu_limit):
         return face.say(
             "None of the containers that were measured has a CPU limit: what they use is only bounded by their node."
         )
-    return _lines(face, rows, CONTAINER, "used_ratio", PERCENT, "of its limit", {"limit": MOST_CPU})
+    return drawn_lines(face, rows, CONTAINER, "used_ratio", PERCENT, "of its limit", {"limit": MOST_CPU})
 
 
 @chart("How much of their time did services spend collecting garbage?")
 def garbage_collection(face: Face, prom_gc_time):
     """Of the pod of each service that spent most: meanwhile it answers nobody."""
-    return _lines(face, prom_gc_time, SERVICE, "gc_ratio", PERCENT, "of its time", {"limit": MOST_GARBAGE})
+    return drawn_lines(face, prom_gc_time, SERVICE, "gc_ratio", PERCENT, "of its time", {"limit": MOST_GARBAGE})
 
 
 @chart("Were the services' own database pools used up?")
@@ -49,7 +49,7 @@ def pools_over_time(face: Face, prom_pool_in_use, prom_pool_size, prom_pool_wait
     if rows.empty:
         return face.say("No pool was recorded.")
     rows = rows.assign(used=rows["in_use"] / rows["size"])
-    told = _lines(face, rows, (*SERVICE, "target"), "used", PERCENT, "of its connections", {"used up": 1.0})
+    told = drawn_lines(face, rows, (*SERVICE, "target"), "used", PERCENT, "of its connections", {"used up": 1.0})
     return f"{told} {_waited(rows[rows['window'] == 'incident'])}"
 
 
@@ -72,4 +72,6 @@ def database_share(face: Face, prom_database_time, prom_route_time):
     look elsewhere.
     """
     rows = runtime.database_share(prom_database_time, prom_route_time).dropna(subset="database_ratio")
-    return _lines(face, rows, SERVICE, "database_ratio", PERCENT, "of the time of requests", {"limit": MOST_DATABASE})
+    return drawn_lines(
+        face, rows, SERVICE, "database_ratio", PERCENT, "of the time of requests", {"limit": MOST_DATABASE}
+    )
