@@ -227,11 +227,14 @@ def _with_data(moments: Iterable[float], alive: dict) -> Iterator[float]:
 
 
 def _without_data(alive: dict, incident) -> Iterator[Partial]:
-    """What was due when Prometheus had no data is not known: its expressions gave nothing then, or `absent`."""
+    """What was due when Prometheus had no data is not known: its expressions gave nothing then, or `absent`. One missing step may be a late
+    scrape.
+    """
     step_s = alive["step_s"]
     expected = range(round(incident.start.timestamp()), round(incident.end.timestamp()), step_s)
     seen = set(_with_data(expected, alive))
-    if missing := [at for at in expected if at not in seen]:
+    missing = [at for at in expected if at not in seen]
+    if len(missing) > 1:
         yield Partial(f"no target had a sample {spans(missing, step_s)}", "see whether Prometheus ran, and scraped")
 
 
