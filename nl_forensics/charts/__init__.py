@@ -4,6 +4,7 @@ from nl_forensics.charts.chart import CHARTS, Chart
 from nl_forensics.charts.connectivity import certificates_served, hop_times, needed_flows
 from nl_forensics.charts.containers import container_ends
 from nl_forensics.charts.events import probe_failures, warnings_over_time
+from nl_forensics.charts.latency import routes_by_time, slowest_answers, usual_answers
 from nl_forensics.charts.logs import log_errors, log_errors_over_time
 from nl_forensics.charts.monitoring import alerts_over_time, cardinality
 from nl_forensics.charts.nodes import node_conditions, node_room
@@ -23,16 +24,13 @@ from nl_forensics.charts.over_time import (
     redis_busy,
     redis_memory,
     replication_lag,
-    routes_by_time,
     rule_failures,
     scrape_age,
     series_in_memory,
     service_errors,
     service_requests,
     services_answered,
-    slowest_answers,
     targets_up,
-    usual_answers,
 )
 from nl_forensics.charts.pods import pods_not_ready, quota_use
 from nl_forensics.charts.redis import (

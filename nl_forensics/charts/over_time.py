@@ -12,7 +12,6 @@ UP, SOME, DOWN = "answered", "some pods gave no answer", "gave no answer"
 STATES = {UP: ("#7fbf9b", ""), DOWN: ("#a3140f", "xxx")}
 MOST_TRACKS = 20
 MOST_ERRORS = 0.05  # of the requests of a service, as in the rule about them
-SLOW_S, ENOUGH_FOR_99, RANGE_S = 3, 100, 300  # as in the rule about slow services
 
 
 def drawn_lines(
@@ -309,80 +308,3 @@ def notification_failures(face: Face, prom_notification_failures):
     """Messages of Alertmanager that failed in the minutes before each point, by kind of receiver."""
     labels = ("target", "integration")
     return drawn_lines(face, prom_notification_failures, labels, "failures", NUMBER, "messages that failed")
-
-
-@chart("How long do the slowest answers of each service take?")
-def slowest_answers(face: Face, prom_latency_p99, prom_route_requests):
-    """Time within which 99 % of the requests are answered. Of fewer than 100 requests, 99 % are all of them: such points are left out."""
-    steps = ["window", "at", "instance", "namespace", "service"]
-    per_s = prom_route_requests.groupby(steps, as_index=False)["requests_per_s"].sum()
-    rows = prom_latency_p99.merge(per_s, on=steps)
-    few = rows["requests_per_s"] * RANGE_S < ENOUGH_FOR_99
-    told = f" Left out, of fewer than {ENOUGH_FOR_99} requests: {few.sum()} of {len(few)} points." if few.any() else ""
-    if len(rows) and few.all():
-        return face.say(f"At no time were there {ENOUGH_FOR_99} requests within 5 minutes: 99 % of fewer tell nothing.")
-    rows = rows[~few]
-    return (
-        drawn_lines(face, rows, ("namespace", "service"), "p99_s", SECONDS, "99 % are faster", {"limit": SLOW_S}) + told
-    )
-
-
-@chart("How long do answers usually take?")
-def usual_answers(face: Face, prom_latency_p50, prom_latency_p95):
-    """Time within which half of the requests, and 95 %, are answered: only the second rises where a few are slow, both where all are."""
-    half = prom_latency_p50.rename(columns={"p50_s": "took_s"}).assign(share="half")
-    most = prom_latency_p95.rename(columns={"p95_s": "took_s"}).assign(share="95 %")
-    labels = ("namespace", "service", "share")
-    return drawn_lines(face, pd.concat([most, half], ignore_index=True), labels, "took_s", SECONDS, "are faster")
-
-
-@chart("Which routes take the time?")
-def routes_by_time(face: Face, prom_route_time, prom_route_requests, *, prom_route_latency_p95):
-    """Requests that are at work at once, by route, on average over the incident: how many there are times how long each takes. The mark is
-    the baseline.
-    """
-    route = ["instance", "namespace", "service", "route"]
-    means = [_mean(prom_route_time, route, "busy_per_s"), _mean(prom_route_requests, route, "requests_per_s")]
-    rows = means[0].join(means[1])
-    if prom_route_latency_p95 is not None:
-        during = prom_route_latency_p95[prom_route_latency_p95["window"] == "incident"]
-        rows = rows.join(during.groupby(route)["p95_s"].max())
-    rows = rows[rows["busy_per_s"] > 0].reset_index().sort_values("busy_per_s", ascending=False, kind="stable")
-    if rows.empty:
-        return face.say("No request was answered in the incident.")
-    rows = rows.assign(
-        name=named(rows.assign(namespace=_where_needed(rows)), "namespace", "service", "route"),
-        share=rows["busy_per_s"] / rows.groupby(route[:3])["busy_per_s"].transform("sum"),
-    )
-    bars = [
-        Bar(
-            row.name,
-            {"": row.busy_per_s},
-            _of_route(row),
-            None if pd.isna(row.busy_per_s_before) else row.busy_per_s_before,
-        )
-        for row in rows.itertuples()
-    ]
-    face.bars(bars, NUMBER, "requests at work at once", "in the baseline")
-    return f"{listed((f'{bar.name}: {bar.text}' for bar in bars), 5)}."
-
-
-def _mean(rows: pd.DataFrame, key: list[str], value: str) -> pd.DataFrame:
-    """The mean over the incident and, as `<value>_before`, over the baseline, null where there is none."""
-    means = rows.groupby(["window", *key])[value].mean()
-    incident, before = (
-        means[means.index.get_level_values("window") == name].droplevel(0) for name in ("incident", "baseline")
-    )
-    return pd.DataFrame({value: incident}).join(before.rename(f"{value}_before"))
-
-
-def _where_needed(rows: pd.DataFrame) -> pd.Series:
-    """The namespace of a service, where another one has a service of that name."""
-    several = rows.groupby("service")["namespace"].transform("nunique") > 1
-    return rows["namespace"].where(several, "")
-
-
-def _of_route(row) -> str:
-    slowest = getattr(row, "p95_s", None)
-    within = "" if slowest is None or pd.isna(slowest) else f", 95 % within {SECONDS.words(slowest)} at worst"
-    return f"{PERCENT.words(row.share)} of its service, {RATE.words(row.requests_per_s)}{within}"
