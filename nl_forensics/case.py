@@ -149,7 +149,8 @@ class Case:
         """The rows of a table that lack no value which a check may compare."""
         if name not in self._whole_rows:
             table = self.table(name)
-            self._whole_rows[name] = table[~sources.load()[name].holes(table)]
+            holes = sources.load()[name].holes(table)
+            self._whole_rows[name] = table[~holes] if holes.any() else table
         return self._whole_rows[name].copy(deep=False)
 
     def _table(self, source: sources.Source) -> pd.DataFrame:

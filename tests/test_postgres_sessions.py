@@ -31,10 +31,18 @@ NOW = pd.Timestamp("2026-11-23T12:00Z").as_unit("us")
 
 
 class Answer:
-    """What one source answered: its records as they would be stored, its table, and what was said beside."""
+    """What one source answered: its records as they would be stored, its table, and what was said beside.
 
-    def __init__(self, name, link):
-        items = list(readings(sources.load()[name], link, None, asking.platform()))
+    meanwhile   called once, between the first reading and the next
+    """
+
+    def __init__(self, name, link, meanwhile=None):
+        items = []
+        for item in readings(sources.load()[name], link, None, asking.platform()):
+            if meanwhile and isinstance(item, dict):  # of the first reading
+                meanwhile()
+                meanwhile = None
+            items.append(item)
         self.records = [json.loads(json.dumps(item, default=str)) for item in items if isinstance(item, dict)]
         self.partial = [item for item in items if isinstance(item, Partial)]
         self.proof = [item for item in items if isinstance(item, Proof)]
@@ -91,8 +99,9 @@ def test_lock_tree_names_root_and_table(server):
 def test_statements_are_counted_between_readings(server):
     statement = "SELECT count(*) FROM log_entries WHERE level = 'error'"
     server.execute(statement, user="app")
-    with linked(server) as link, busy(server, f"SELECT pg_sleep(0.2); {statement}"):
-        table = Answer("pg_statements", link).table
+    with linked(server) as link:
+        of_the_app = f"SELECT pg_sleep(0.01); {statement}"
+        table = Answer("pg_statements", link, meanwhile=lambda: server.execute(of_the_app, user="app")).table
     row = table[table["query"].str.startswith("SELECT count(*) FROM log_entries")].iloc[0]
     assert row.calls_delta == 1
     assert row.exec_ms_delta > 0

@@ -148,10 +148,10 @@ def test_a_compressed_answer_counts_as_what_it_becomes():
     answer = 200, "application/json", body, {"Content-Encoding": "gzip"}
     with answering_ranges(answer) as (_, url):
         opened = link("prometheus", url, budget={"answer_bytes": 1_000_000})
-        began = time.monotonic()
+        began = time.process_time()
         with pytest.raises(BadAnswer, match="larger than 1,000,000 bytes"):
             ask(opened, "prom_redis_up")
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
 
 
 def test_user_and_prefix():

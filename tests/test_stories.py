@@ -15,6 +15,7 @@ from nl_forensics.checks import run_checks
 from nl_forensics.finding import Findings, Status
 from tests.record import stories
 from tests.record.specimens import FOLDER as SPECIMENS
+from tests.test_summary import NOTEBOOK_NAMES, of, told
 from tests.write_golden import GOLDEN, STORIES, as_text, case_of, names
 
 CAUSES = yaml.safe_load((STORIES / "causes.yaml").read_text())
@@ -24,8 +25,13 @@ NEVER_RECORDED = re.compile(r"/tmp/|/root/|/home/|/work/|nl-stack-|nl-story-|tes
 
 
 @cache
+def story(name: str) -> Case:
+    return case_of(name)
+
+
+@cache
 def findings_of(name: str) -> Findings:
-    return run_checks(case_of(name))
+    return run_checks(story(name))
 
 
 def test_every_story_is_recorded_and_has_a_cause():
@@ -47,6 +53,19 @@ def is_told(cause: dict[str, str], findings: Findings) -> bool:
     """In the cause's subject, `*` stands for what each recording names anew: the end of a pod's name."""
     told = findings.problems[:3]
     return any(one.check == cause["check"] and fnmatchcase(one.subject, cause["subject"]) for one in told)
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_story_is_told_in_ten_lines(name):
+    findings = findings_of(name)
+    lines = told(story(name), findings)
+    assert bool(of("broken", lines)) == bool(findings.problems)
+    assert bool(of("since", lines)) == bool(findings.problems)
+    assert bool(of("verdict", lines)) == (not findings.problems)
+    assert bool(of("not seen", lines)) == bool(findings.blind_spots)
+    [following] = of("next", lines)
+    hints = {f" (or lab, {NOTEBOOK_NAMES[finding.section]})" for finding in findings.problems} or {""}
+    assert following in {f"nl-forensics report cases/now-20261124T0310Z{hint}" for hint in hints}
 
 
 @pytest.mark.parametrize("name", names())

@@ -206,7 +206,7 @@ def _when(began: pd.Timestamp, lasted_until: pd.Timestamp | None, start, end) ->
 
 def _unproven(case: Case, name: str, table: pd.DataFrame) -> list[Gap]:
     """Instances of whom the table has no row, while nothing proves that they were measured."""
-    seen = set(table.instance)
+    seen = set(table.instance.unique())
     return [
         Gap(name, answer.instance, "is empty, and nothing proves that it was measured", "")
         for answer in case.answers[name].values()

@@ -1,5 +1,6 @@
 """What rules do with rows: grades and their order, ages, messages that fit into a sentence."""
 
+import numpy as np
 import pandas as pd
 
 MOST_CHARACTERS = 200  # of a message inside a sentence
@@ -20,10 +21,8 @@ def seconds_since(began: pd.Series, rows: pd.DataFrame) -> pd.Series:
 
 def graded(rows: pd.DataFrame, **worse: pd.Series) -> pd.DataFrame:
     """Rows with the severity of the first condition that holds (`critical=…, high=…`); rows without one are dropped."""
-    severity = pd.Series(None, index=rows.index, dtype="str")
-    for name, holds in worse.items():
-        severity = severity.mask(severity.isna() & holds.fillna(False).astype(bool), name)
-    return rows.assign(severity=severity)[severity.notna()]
+    severity = np.select([holds.fillna(False).astype(bool) for holds in worse.values()], list(worse), default="")
+    return rows.assign(severity=severity)[severity != ""]
 
 
 def worst_first(rows: pd.DataFrame, by: str) -> pd.DataFrame:

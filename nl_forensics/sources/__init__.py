@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from nl_forensics.errors import BadAnswer
@@ -140,7 +141,8 @@ class Source:
 
     def holes(self, table: pd.DataFrame) -> pd.Series:
         """True for each row that lacks a value which a check may compare."""
-        return table[[name for name in self.columns if name not in self.nullable]].isna().any(axis=1)
+        lacking = [table[name].isna().to_numpy() for name in self.columns if name not in self.nullable]
+        return pd.Series(np.logical_or.reduce(lacking), table.index)
 
 
 def _cast(column: pd.Series, dtype: str) -> pd.Series:

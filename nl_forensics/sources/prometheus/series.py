@@ -71,9 +71,9 @@ def series(
     def parse(records):
         return pd.DataFrame(
             [
-                {"window": record["window"], "at": datetime.fromtimestamp(float(at), utc), value: float(number)}
-                | {label: record["metric"].get(LABEL.get(label, label), "") for label in labels}
+                (record["window"], datetime.fromtimestamp(float(at), utc), *named, float(number))
                 for record in records
+                for named in [[record["metric"].get(LABEL.get(label, label), "") for label in labels]]
                 for at, number in record["values"]
             ],
             columns=["window", "at", *labels, value],
