@@ -13,6 +13,7 @@ from tests.write_notebooks import NOTEBOOKS
 NEEDS = {
     "last_lines": ["k8s_unhealthy_logs", "k8s_containers"],
     "changed": ["k8s_replica_sets", "k8s_controller_revisions", "k8s_containers", "k8s_pods"],
+    "routes_in_logs": ["k8s_unhealthy_logs", "k8s_logs"],
     "certificates_issued": ["k8s_certificates"],
     "policy_rules": ["k8s_policy_rules"],
     "ingress_rules": ["k8s_ingresses"],
@@ -93,6 +94,15 @@ def test_what_a_real_rollout_changed_and_what_came_of_it(tmp_path):
     assert row["revision"] == 2
     assert "crashed (OOMKilled" in row["first symptom of its pods"]
     assert row["changed"]
+
+
+def test_routes_by_their_share_of_the_time(tmp_path):
+    rows = of("routes_in_logs", case_of(tmp_path, answers_of("one_route_is_slow"))).rows
+    assert rows[["route", "requests", "95 % within"]].values.tolist() == [
+        ["GET /v1/invoices", 20, "2.4 s"],
+        ["GET /v1/logs", 60, "12 ms"],
+    ]
+    assert rows["waits for what is behind"].iloc[0] == "99 %, 2.4 s of each"
 
 
 def test_what_cert_manager_has_and_why_its_attempts_fail(tmp_path):

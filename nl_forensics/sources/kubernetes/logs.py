@@ -32,7 +32,7 @@ COLUMNS = {
     "took_ms": "float64",
     "upstream_ms": "float64",
 }
-NULLABLE = ("at", "status", "took_ms", "upstream_ms")
+NULLABLE = ("at", "request", "status", "took_ms", "upstream_ms")
 STARTING = frozenset({"ContainerCreating", "PodInitializing", ""})
 STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)) ?(.*)", re.DOTALL)
 MOST_NAMED = 5
