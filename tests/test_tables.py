@@ -66,6 +66,7 @@ def test_a_part_that_was_not_seen_denies_nothing(tmp_path):
 
 def lines_of(messages, previous=True):
     columns = dict.fromkeys(sources.load()["k8s_unhealthy_logs"].columns, "")
+    columns |= dict.fromkeys(("status", "took_ms", "upstream_ms"))
     place = {"namespace": "neurallog-system", "pod": "billing-service", "container": "main", "level": "error"}
     return [
         columns | place | {"previous": previous, "line": n, "at": f"2026-11-03T14:00:0{n}Z", "message": message}
