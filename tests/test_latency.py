@@ -141,6 +141,7 @@ def test_too_few_requests_are_told():
         (0.5, 0.3, 5, 0),  # not twice as long
         (0.2, 0.01, 5, 0),  # twenty times of nothing
         (0.5, 0.05, 0.05, 0),  # 15 requests
+        (4.0, 0.05, 5, 0),  # that is too long for anybody, and told as such
     ],
 )
 def test_slower_than_before(now, before, per_s, found):

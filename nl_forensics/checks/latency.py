@@ -78,18 +78,20 @@ def _usual(before: pd.Series) -> list[str]:
     baseline=True,
     guide=("C034",),
 )
-def services_are_as_fast_as_before(prom_latency_p95, prom_route_requests, *, factor=2, min_s=0.25, min_requests=20):
+def services_are_as_fast_as_before(
+    prom_latency_p95, prom_route_requests, *, factor=2, min_s=0.25, max_s=3, min_requests=20
+):
     """Every service answers 95 % of its requests in less than {factor:.0f} times the time of the baseline.
 
     Twice as long, and a quarter of a second more, over two steps at least, are choices of ours. Judged are services with 20 requests in the
-    5 minutes that a step looks back, and some in the baseline. How long is too long for customers is another rule.
+    5 minutes that a step looks back, and some in the baseline. What takes longer than 3 s is told by the rule about that.
     """
     table = prom_latency_p95.merge(_requests(prom_route_requests)[[*STEP, "requests"]], on=STEP)
     table = table[table.requests >= min_requests]
     table = table.join(_before(table, "p95_s"), on=SERVICE)
     slower = (table.p95_s >= factor * table.before) & (table.p95_s >= table.before + min_s)
     rows = stretches(during(table[slower]), SERVICE, "p95_s")
-    return rows[rows.steps >= 2]
+    return rows[(rows.steps >= 2) & (rows.p95_s <= max_s)]
 
 
 @check(
