@@ -83,6 +83,7 @@ def now_command(namespaces: tuple[str, ...], since: str, as_json: bool) -> int:
         )
         click.echo(f"interrupted: {goes_on}", err=True)
         return 130
+    now.check_namespaces(case, namespaces)
     from nl_forensics.report import as_json as whole
     from nl_forensics.report import notebooks
 

@@ -98,15 +98,24 @@ def question(case: Case, namespaces: tuple[str, ...] = (), since: timedelta | No
 def _scope(case: Case, namespaces: tuple[str, ...]) -> tuple[tuple[str, ...], Platform]:
     """What is looked into: what was named, else the platform's namespaces where there is one of them, else all."""
     platform = case.parameters.platform
-    there = sorted(set(_rows(case, "k8s_namespaces").name))
-    if unknown := [name for name in namespaces if there and not any(is_inside(one, (name,)) for one in there)]:
-        raise ParameterError(f"this cluster has no namespace {unknown[0]}; it has {', '.join(there)}")
+    there = check_namespaces(case, namespaces)
     if namespaces:
         return namespaces, platform
     seen = {*there, *_rows(case, "k8s_pods").namespace}
     if any(is_inside(name, platform.namespaces) for name in seen):
         return platform.namespaces, platform
     return (), platform.model_copy(update={"namespaces": ()})
+
+
+def check_namespaces(case: Case, namespaces: tuple[str, ...]) -> list[str]:
+    """The namespaces that there are, as far as they were seen: a first look may end before that.
+
+    Raises ParameterError when one was named that this cluster does not have: it would look healthy.
+    """
+    there = sorted(set(_rows(case, "k8s_namespaces").name))
+    if unknown := [name for name in namespaces if there and not any(is_inside(one, (name,)) for one in there)]:
+        raise ParameterError(f"this cluster has no namespace {unknown[0]}; it has {', '.join(there)}")
+    return there
 
 
 def propose(case: Case, scope: Iterable[str]) -> Proposal:

@@ -178,6 +178,16 @@ def test_a_namespace_that_is_not_there_would_look_healthy(tmp_path):
         now.question(case, ("tenant-*", "tenant-acne"))
 
 
+def test_a_namespace_is_missed_also_when_the_first_look_ended_before_it_saw_any(tmp_path, monkeypatch, capsys):
+    assert now.question(looked(tmp_path / "first"), ("shopp",))[0].incident.namespaces == ("shopp",)
+    whole = looked(tmp_path / "whole", k8s_namespaces=records("k8s_namespaces", {"name": "shop"}))
+    monkeypatch.setattr(cli, "_collected", lambda *_: whole)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    assert cli.run(["now", "-n", "shopp"]) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "nl-forensics: this cluster has no namespace shopp; it has shop\n")
+
+
 def test_since_is_obeyed_and_the_baseline_is_as_long(tmp_path):
     asked, because = now.question(looked(tmp_path), since=timedelta(hours=2))
     assert asked.incident.start == END - timedelta(hours=2)
