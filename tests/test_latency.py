@@ -200,6 +200,8 @@ QUICKLY, SLOWLY, WAITING = (
     [
         ([QUICKLY] * 50 + [SLOWLY] * 10, 1),
         ([QUICKLY] * 50 + [SLOWLY] * 3, 0),  # too few
+        ([QUICKLY] * 50 + [("GET /health/live", 2000.0, 0.0)] * 10, 0),  # a probe
+        ([QUICKLY] * 50 + [("GET /healthy-food", 2000.0, 0.0)] * 10, 1),
         ([("GET /v1/logs", 900.0, 5.0)] * 50, 0),  # all of the time, and not slow
         ([("GET /v1/logs", 900.0, 5.0)] * 50 + [SLOWLY] * 8 + [QUICKLY] * 10, 0),
     ],

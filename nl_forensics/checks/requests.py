@@ -9,10 +9,15 @@ SERVICE = ["instance", "namespace", "workload", "container"]
 CLOSES = "let the gateway write method, route, status and duration of each request into its log; see `nl-forensics sources k8s_logs`"
 
 
+# Of Kubernetes and Prometheus, not of customers: paths by their usual names.
+PROBE = r"(?:^| )/(?:health|healthz|livez|readyz|live|liveness|ready|readiness|metrics|ping)(?:/|$)"
+
+
 def requests_in_logs(k8s_unhealthy_logs: pd.DataFrame, k8s_logs: pd.DataFrame) -> pd.DataFrame:
-    """The lines that tell how long a request took."""
+    """The lines that tell how long a request took, without probes and scrapes."""
     rows = pd.concat([k8s_unhealthy_logs, k8s_logs], ignore_index=True)
-    return rows[(rows.request != "") & rows.took_ms.notna() & rows["at"].notna()]
+    rows = rows[rows.took_ms.notna() & rows["at"].notna()]
+    return rows[(rows.request != "") & ~rows.request.str.contains(PROBE)]
 
 
 def by_route(requests: pd.DataFrame) -> pd.DataFrame:
