@@ -1,7 +1,8 @@
 """nl-forensics: collect a case, judge it, report it.
 
-Exit codes: 0 all is well · 1 a problem was found · 2 usage or parameters · 3 nothing wrong seen, but something is unknown · 4 a bug of
-ours · 5 the case fails verification · 130 interrupted. `collect` gives 0 or 3.
+Exit codes: 0 all is well · 1 a problem was found · 2 usage or parameters · 3 nothing wrong seen, but something is unknown, or nothing was
+judged, because the platform has none of the systems · 4 a bug of ours · 5 the case fails verification · 130 interrupted. `collect` gives
+0 or 3.
 """
 
 import itertools
