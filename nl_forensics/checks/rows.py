@@ -27,5 +27,7 @@ def graded(rows: pd.DataFrame, **worse: pd.Series) -> pd.DataFrame:
 
 def worst_first(rows: pd.DataFrame, by: str) -> pd.DataFrame:
     """By severity, then by a quantity, the largest first."""
+    if len(rows) < 2:
+        return rows
     ranked = rows.assign(_rank=rows.severity.map(RANK))
     return ranked.sort_values(["_rank", by], ascending=[True, False]).drop(columns="_rank")

@@ -135,7 +135,9 @@ class Source:
         """
         try:
             rows = self.parse(records).reindex(columns=list(self.columns))
-            return pd.DataFrame({name: _cast(rows[name], dtype) for name, dtype in self.columns.items()})
+            # As arrays: of columns with an index, pandas would compare each index with all others.
+            typed = {name: _cast(rows[name], dtype).array for name, dtype in self.columns.items()}
+            return pd.DataFrame(typed, rows.index)
         except (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
             raise BadAnswer(f"{self.name} can't be read: {type(error).__name__}: {error}") from error
 
@@ -146,6 +148,8 @@ class Source:
 
 
 def _cast(column: pd.Series, dtype: str) -> pd.Series:
+    if column.dtype == dtype:
+        return column
     if dtype == UTC:
         return pd.to_datetime(column, utc=True, format="ISO8601").astype(UTC)
     if dtype == "Int64":
