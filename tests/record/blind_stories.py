@@ -6,7 +6,6 @@ from contextlib import suppress
 import requests
 
 from nl_forensics import permissions
-from tests.record.past import past
 from tests.record.stories import DNS, KUBERNETES, PROBE, story
 from tests.stack import postgres, redis
 from tests.stack.kubernetes.api import is_true
@@ -29,7 +28,7 @@ def partial(stage):
     """
     settings = {"slowlog-log-slower-than": 50, "slowlog-max-len": 5}  # microseconds: every SCAN pushes an older one out
     short = {"metrics": False, "api_options": ["--event-ttl=5s"]}
-    with stage.platform(past(services=()), redis_settings=settings, **short) as platform:
+    with stage.platform(redis_settings=settings, **short) as platform:
         close(platform.servers.postgres)
         restart_without_a_trace(platform, "billing-service")
         time.sleep(FORGOTTEN_S)

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from tests.record.kubernetes.objects import container, deployment, service
 from tests.record.kubernetes.storage import attach_to_fake_node, claim, move_to_real_node
 from tests.record.kubernetes_stories import TOLD_S
-from tests.record.past import past
 from tests.record.postgres_stories import SETTLED_S
 from tests.record.stories import now, story
 from tests.stack.kubernetes.api import is_true, rolled_out
@@ -21,7 +20,7 @@ EVERYWHERE = {"nodeSelector": None, "tolerations": [{"operator": "Exists"}]}
 @story("Four deployments have fewer pods than they want")
 def unschedulable(stage):
     """One asks for more than a node has, one was not told of a new taint, one wants a label that no node has, one has a quota."""
-    with stage.platform(past(services=())) as platform:
+    with stage.platform() as platform:
         since = now()
         time.sleep(SETTLED_S)
         server = platform.cluster
@@ -43,7 +42,7 @@ def unschedulable(stage):
 @story("Reports fail, one after the other")
 def node_pressure(stage):
     """A node runs out of memory and evicts a pod. All services have two pods, so that their customers notice nothing."""
-    with stage.platform(past(services=())) as platform:
+    with stage.platform() as platform:
         server = platform.cluster
         in_pairs(platform)
         home = {"nodeSelector": {"kubernetes.io/hostname": "node-0"}, "tolerations": [{"operator": "Exists"}]}
@@ -104,7 +103,7 @@ def evict(server, pod):
 @story("Everything is slow to come back, and nothing can be changed on one node")
 def node_lost(stage):
     """The kubelet of a node hangs, so that the node counts as lost."""
-    with stage.platform(past(services=())) as platform:
+    with stage.platform() as platform:
         since = now()
         time.sleep(SETTLED_S)
         platform.cluster.freeze("kubelet")
@@ -117,7 +116,7 @@ def node_lost(stage):
 @story("Logs of last year can't be searched")
 def volume_stuck(stage):
     """A release needs a volume of a class that there is not, and moves another pod away from where its volume is."""
-    with stage.platform(past(services=())) as platform:
+    with stage.platform() as platform:
         server = platform.cluster
         attach_to_fake_node(server)
         since = now()
@@ -132,7 +131,7 @@ def volume_stuck(stage):
 @story("Deployments hang, and kubectl with them")
 def api_degraded(stage):
     """etcd hangs, and the metrics server is gone: nothing can be changed, while all that runs goes on."""
-    with stage.platform(past(services=())) as platform:
+    with stage.platform() as platform:
         environment = platform.environment()
         since = now()
         time.sleep(SETTLED_S)

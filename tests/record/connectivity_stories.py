@@ -14,6 +14,7 @@ from tests.record.past import past
 from tests.record.postgres_stories import SETTLED_S
 from tests.record.probe import STRANGER
 from tests.record.stories import now, story
+from tests.stack.history import SERVICES
 from tests.stack.neurallog.manifests import DATA, PORT, SYSTEM, TENANT_GROUP, thing
 from tests.stack.process import program, run
 from tests.stack.tls import LIFE, our_authority
@@ -34,7 +35,7 @@ def dns_failing(stage):
 
     Connections that were open went on. The new pods of the gateway look for Redis, and don't find it.
     """
-    with stage.platform(past(services=())) as platform:
+    with stage.platform() as platform:
         since = now()
         time.sleep(SETTLED_S)
         platform.cluster.processes["services"].forget_names()
@@ -52,7 +53,7 @@ def policy_blocks(stage):
     The network of the tests' cluster enforces no policies. What a plugin that does would drop, from the gateway to the auth service, is
     lost by a route in the network of each of its pods.
     """
-    with stage.platform(past(services=())) as platform:
+    with stage.platform() as platform:
         since = now()
         time.sleep(SETTLED_S)
         platform.cluster.apply(_gateway_may_send())
@@ -102,7 +103,7 @@ def ingress_broken(stage):
 
     The cluster of the tests has no ingress controller: its door answers what one would say.
     """
-    with stage.platform() as platform:
+    with stage.platform(past(services=SERVICES)) as platform:
         platform.cluster.apply([ingress_class("public"), ingress("api-gateway", PORT)])
         since = now()
         time.sleep(SETTLED_S)
@@ -118,7 +119,7 @@ def ingress_broken(stage):
 @story("Since this minute every client says that the connection is not safe")
 def expired_certificate(stage):
     """The certificate of the door ran out. cert-manager has tried to renew it for a month, in vain: the authority does not answer."""
-    with stage.platform() as platform:
+    with stage.platform(past(services=SERVICES)) as platform:
         old = our_authority().chain(HOST_NAME, left=of(2 * SETTLED_S))
         have(platform.cluster, status_of(old, **issuing_failed(attempts=24)), HOST_NAME)
         platform.door.serve(old)
@@ -132,7 +133,7 @@ def expired_certificate(stage):
 @story("Clients refuse to talk to the API since the shop was moved to it")
 def wrong_certificate(stage):
     """The door has the certificate of the shop for the name of the API, too. That of the API was issued, and lies unused."""
-    with stage.platform() as platform:
+    with stage.platform(past(services=SERVICES)) as platform:
         right = our_authority().chain(HOST_NAME)
         have(platform.cluster, status_of(right), HOST_NAME)
         platform.door.serve(right)
@@ -179,7 +180,7 @@ def written(at: datetime):
 def clock_skew(stage):
     """The machine of the databases has lost its time server, and was set back by ten minutes when it was moved."""
     clocks = []
-    with stage.platform(before=lambda clock, *servers: clocks.append(clock)) as platform:
+    with stage.platform(past(services=SERVICES), before=lambda clock, *servers: clocks.append(clock)) as platform:
         since = now()
         time.sleep(SETTLED_S)
         clocks[0].set(BEHIND)

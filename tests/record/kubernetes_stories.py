@@ -1,13 +1,9 @@
-"""Incidents of what runs in Kubernetes: containers, releases and settings. Each begins on a platform that is well.
-
-The pods of the written past are left out: they end without a word, and would look like a hole in a story of minutes.
-"""
+"""Incidents of what runs in Kubernetes: containers, releases and settings. Each begins on a platform that is well."""
 
 import json
 import time
 
 from tests.record.kubernetes.objects import state
-from tests.record.past import past
 from tests.record.postgres_stories import SETTLED_S
 from tests.record.stories import now, story
 from tests.stack.kubernetes.api import rolled_out
@@ -52,7 +48,7 @@ def deployment_of(app, spec=None, container=None, **changed):
 @story("Usage is billed late since the release of this morning")
 def out_of_memory(stage):
     """The new release of the billing service gives no memory back: it is killed at its limit, starts, and is killed again."""
-    with stage.platform(past(services=())) as platform:
+    with stage.platform() as platform:
         since = now()
         time.sleep(SETTLED_S)
         platform.deploy("billing-service", release=NEXT, environment=faults(leak_bytes_per_s=LEAK_BYTES_PER_S))
@@ -68,7 +64,7 @@ def out_of_memory(stage):
 @story("The new release of the billing service does not start")
 def crash_loop(stage):
     """It came with a setting that it can't read. The old pod serves on."""
-    with stage.platform(past(services=())) as platform:
+    with stage.platform() as platform:
         since = now()
         time.sleep(SETTLED_S)
         platform.deploy("billing-service", release=NEXT, settings={"payment_every_s": "1s"})
@@ -79,7 +75,7 @@ def crash_loop(stage):
 @story("Nobody can log in since a node was emptied")
 def config_changed(stage):
     """Somebody edited the settings of the auth service. The running pod did not mind; its successor, a minute later, can't read them."""
-    with stage.platform(past(services=())) as platform:
+    with stage.platform() as platform:
         since = now()
         time.sleep(SETTLED_S)
         wrong = manifests.settings_of("auth-service", SYSTEM, {"key_cache_s": "10min"})["data"]
@@ -97,7 +93,7 @@ def config_changed(stage):
 @story("The release of the gateway does not arrive")
 def image_pull(stage):
     """Its image can't be pulled: the registry does not answer. The old pods serve on."""
-    with stage.platform(past(services=())) as platform:
+    with stage.platform() as platform:
         since = now()
         time.sleep(SETTLED_S)
         platform.cluster.apply(deployment_of("api-gateway", release=NEXT, replicas=2))
@@ -109,7 +105,7 @@ def image_pull(stage):
 @story("The release of the gateway does not arrive, and nobody misses it")
 def bad_rollout(stage):
     """The pod of the new revision is never ready; those of the old one are well and take all requests."""
-    with stage.platform(past(services=())) as platform:
+    with stage.platform() as platform:
         since = now()
         time.sleep(SETTLED_S)
         platform.cluster.processes["containerd"].add_image(manifests.image("api-gateway", NEXT))
@@ -126,7 +122,7 @@ def probe_kills(stage):
     slow = {"environment": faults(latency_ms=1200)}
     probes = deployment_of("auth-service", **slow)["spec"]["template"]["spec"]["containers"][0]
     eager = probes["livenessProbe"] | {"timeoutSeconds": 1, "failureThreshold": 2}
-    with stage.platform(past(services=())) as platform:
+    with stage.platform() as platform:
         platform.deploy("auth-service", **slow)
         platform.cluster.wait("Deployment", "auth-service", SYSTEM, until=rolled_out, within_s=60)
         since = now()
@@ -142,7 +138,7 @@ def service_without_endpoints(stage):
 
     Connections that were open went on. The new pods of the gateway open their own, and can't.
     """
-    with stage.platform(past(services=())) as platform:
+    with stage.platform() as platform:
         since = now()
         time.sleep(SETTLED_S)
         change = json.dumps({"spec": {"selector": {"app": "auth-servce"}}})
@@ -157,7 +153,7 @@ def service_without_endpoints(stage):
 @story("New log lines are accepted, and don't appear")
 def ingestion_stalled(stage):
     """The log-servers of all tenants take lines into the queue, and none moves them to the database any more."""
-    with stage.platform(past(services=())) as platform:
+    with stage.platform() as platform:
         since = now()
         time.sleep(SETTLED_S)
         for name in platform.tenants:

@@ -4,7 +4,6 @@ import time
 
 from tests.record.kubernetes.scraping import define_monitors, monitor
 from tests.record.kubernetes_stories import NEXT, faults
-from tests.record.past import past
 from tests.record.postgres_stories import SETTLED_S
 from tests.record.stories import now, story
 from tests.stack.kubernetes.api import rolled_out
@@ -24,7 +23,7 @@ ONE_MESSAGE = {"severity": "critical", "instance": "postgres"}
 @story("The charts of this afternoon have a hole where the errors should be")
 def scrape_gap(stage):
     """The machine of Prometheus stood still for two minutes. The platform went on; how it did, nobody can tell."""
-    with stage.servers(past(services=())) as servers, load(servers.pgbouncer, servers.redis):
+    with stage.servers() as servers, load(servers.pgbouncer, servers.redis):
         time.sleep(2 * SETTLED_S)
         servers.prometheus.freeze()
         time.sleep(AWAY_S)
@@ -47,7 +46,7 @@ def alert_silent(stage):
             }
         ]
     }
-    with stage.servers(past(services=()), rules=rules) as servers, load(servers.pgbouncer, servers.redis):
+    with stage.servers(rules=rules) as servers, load(servers.pgbouncer, servers.redis):
         time.sleep(SETTLED_S)
         servers.replica.stop()
         servers.postgres.stop()
@@ -61,7 +60,7 @@ def alert_silent(stage):
 @story("The charts of the gateway are empty since its release")
 def metrics_missing(stage):
     """The release renamed the port of its service. Its ServiceMonitor asks for the old name, finds none, and says nothing of it."""
-    with stage.platform(past(services=())) as platform:
+    with stage.platform() as platform:
         define_monitors(platform.cluster)
         platform.cluster.apply([monitor("api-gateway", app="api-gateway"), *monitored_gateway("http")])
         roll_out(platform)
@@ -91,7 +90,7 @@ def roll_out(platform):
 @story("Prometheus needs ten times its memory since the release of the gateway")
 def cardinality_burst(stage):
     """The new release counts requests by their numbers: a label that is new each time, so that each request makes a series."""
-    with stage.platform(past(services=())) as platform:
+    with stage.platform() as platform:
         since = now()
         time.sleep(SETTLED_S)
         platform.deploy("api-gateway", release=NEXT, replicas=2, environment=faults(series_per_s=SERIES_PER_S))

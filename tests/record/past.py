@@ -135,11 +135,12 @@ def past(
     replica=UNCHANGED,
     redis=UNCHANGED,
     volumes=UNCHANGED,
-    services=history.SERVICES,
+    services=(),
 ) -> str:
     """OpenMetrics text of the hours before now; the named series took another shape `minutes` ago, or when their own `Turn` says.
 
-    services   whose pods were there; those of a story's cluster, which is minutes old, are others
+    services   whose pods were there, as in history.SERVICES. Those of a story's cluster, which is minutes old, are others, so that these end
+               without a word: in a story of minutes they would look like a hole
     """
     told = (
         (history.POSTGRES, history.POSTGRES_SERIES, postgres),

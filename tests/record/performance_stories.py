@@ -6,7 +6,6 @@ from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 
 from tests.record.kubernetes_stories import NEXT, TOLD_S, deployment_of, faults
-from tests.record.past import past
 from tests.record.postgres_sessions import session
 from tests.record.postgres_stories import UNGUARDED
 from tests.record.stories import now, story
@@ -30,14 +29,13 @@ def nothing(platform):
 def incident(stage, lasting=LASTING, before=nothing, begins=nothing, postgres_settings=None, **question):
     """A platform that ran well for a while, the baseline. What the block does to it is collected when it has lasted long enough.
 
-    Yields the platform, and an ExitStack for what goes on until the case is collected. The pods of its Prometheus' written past are
-    left out: they would look like pods that are gone.
+    Yields the platform, and an ExitStack for what goes on until the case is collected.
 
     before   what was done to the platform long ago
     begins   what was done to it since the baseline, before anybody complained
     """
     with (
-        stage.platform(past(services=()), postgres_settings=postgres_settings) as platform,
+        stage.platform(postgres_settings=postgres_settings) as platform,
         ExitStack() as until_then,
     ):
         before(platform)

@@ -38,7 +38,7 @@ MORE_LOGS = (
 @story("Nothing is wrong")
 def healthy(stage):
     """The platform under its usual load. Every log is read: of two pods of a workload, one tells nothing of the other."""
-    with stage.platform() as platform:
+    with stage.platform(past(services=history.SERVICES)) as platform:
         time.sleep(SETTLED_S)
         stage.record(platform.environment(), budget={"kubernetes_all_logs": True, "kubernetes_log_lines": 2_000})
 
