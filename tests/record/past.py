@@ -139,8 +139,8 @@ def past(
 ) -> str:
     """OpenMetrics text of the hours before now; the named series took another shape `minutes` ago, or when their own `Turn` says.
 
-    services   whose pods were there, as in history.SERVICES. Those of a story's cluster, which is minutes old, are others, so that these end
-               without a word: in a story of minutes they would look like a hole
+    services   whose pods were there, as in history.SERVICES. Those of a story's cluster, which is minutes old, are others: these end
+               without a word, and would look like a hole in a story of minutes
     """
     told = (
         (history.POSTGRES, history.POSTGRES_SERIES, postgres),
