@@ -33,7 +33,7 @@ def of(seconds):
 def dns_failing(stage):
     """The cluster's DNS was started anew and knows no names: it answers SERVFAIL, as CoreDNS does when the API server does not let it in.
 
-    Connections that were open go on, and are enough while no customer is awake. The new pods of the gateway look for Redis, and don't find it.
+    Connections that were open go on, and are enough while no customer is awake. The new pods of the gateway look for Redis in vain.
     """
     with stage.platform(customers=False) as platform:
         since = now()
