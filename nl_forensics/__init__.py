@@ -11,14 +11,15 @@ nl.causes(case)                                                    # of each ser
 
 import importlib
 
-__all__ = ["causes", "charts", "open_case", "tables", "verdict"]
 MODULES = ("charts", "tables")
+PLACES = {"causes": "slowness", "open_case": "notebook", "verdict": "notebook"}
+__all__ = ["causes", "charts", "open_case", "tables", "verdict"]
 
 
 def __getattr__(name: str):
     """Load a part when it is first used: a kernel starts faster, and a collection needs no matplotlib."""
     if name in MODULES:
         return importlib.import_module(f"{__name__}.{name}")
-    if name in __all__:
-        return getattr(importlib.import_module(f"{__name__}.notebook"), name)
+    if name in PLACES:
+        return getattr(importlib.import_module(f"{__name__}.{PLACES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

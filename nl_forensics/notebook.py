@@ -9,9 +9,6 @@ from nl_forensics.collect import collect
 from nl_forensics.errors import ParameterError
 from nl_forensics.finding import Findings
 from nl_forensics.parameters import Parameters, resolve
-from nl_forensics.slowness import causes
-
-__all__ = ["asked_with", "case_folder", "causes", "is_collected", "open_case", "unused_folder", "verdict", "workspace"]
 
 
 def workspace() -> Path:

@@ -418,7 +418,7 @@ BUG = told(Status.UNKNOWN, bug=True)
 @pytest.mark.parametrize(
     ("findings", "code"),
     [
-        ([], 0),
+        ([], 3),  # nothing was judged
         ([FINE], 0),
         ([FINE, NOTE, HISTORY], 0),
         ([FINE, FINE_LATER], 3),
