@@ -115,16 +115,20 @@ class Case:
 
     def clocks_ahead_s(self, source: str) -> dict[str, float]:
         """The server's clock minus ours, by instance, for those whom a source is asked of; none that is right, or not known."""
+        system = sources.load()[source].system
+        if system == "any_system":
+            return self._wrong_clocks
+        place = sources.ASKED_THROUGH.get(system, system) + "-"
+        return {name.removeprefix(place): ahead for name, ahead in self._wrong_clocks.items() if name.startswith(place)}
+
+    @cached_property
+    def _wrong_clocks(self) -> dict[str, float]:
+        """By instance, its system before it: `postgres-main`."""
         try:
             reached = self.table("systems_reached")
         except ForensicsError:
             return {}
-        wrong = reached[reached.clock_offset_s.abs() > SURELY_WRONG_S].set_index("instance").clock_offset_s
-        system = sources.load()[source].system
-        if system == "any_system":
-            return wrong.to_dict()
-        place = sources.ASKED_THROUGH.get(system, system) + "-"
-        return {name.removeprefix(place): ahead for name, ahead in wrong.items() if name.startswith(place)}
+        return reached[reached.clock_offset_s.abs() > SURELY_WRONG_S].set_index("instance").clock_offset_s.to_dict()
 
     def records(self, answer: Answer) -> list[dict]:
         """The recorded answer as it was given. Raises CaseError when it was altered."""

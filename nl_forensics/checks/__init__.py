@@ -98,7 +98,8 @@ class Check:
     def _gaps(self, case: Case, name: str, table: pd.DataFrame) -> list[Gap]:
         """What the rule could not be held against."""
         told = [gap for gap in case.gaps(name) if gap.window == "incident" or self.baseline]
-        return told + _unproven(case, name, table) + _holes(case, name, table) + self._nulls(name, table)
+        nulls = self._nulls(name, table) if self.compares else []
+        return told + _unproven(case, name, table) + _holes(case, name, table) + nulls
 
     def _nulls(self, name: str, table: pd.DataFrame) -> list[Gap]:
         """Rows without a value that is needed for this rule only."""
