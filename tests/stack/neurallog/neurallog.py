@@ -69,8 +69,10 @@ class NeuralLog:
         return self.cluster.get("Pod", namespace=namespace, labelSelector=f"app={app}")
 
     def fail(self, app, namespace=SYSTEM, **switches):
-        """Set faults in every pod of a program, until it is restarted; see programs/faults.py."""
+        """Set faults in every pod of a program that is to stay, until it is restarted; see programs/faults.py."""
         for pod in self.pods(app, namespace):
+            if pod["metadata"].get("deletionTimestamp"):
+                continue
             address = f"http://{pod['status']['podIP']}:{PORT}/faults"
             requests.post(address, json=switches, timeout=5).raise_for_status()
 
