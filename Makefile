@@ -10,12 +10,12 @@ $(STAMPS)-run: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing nl_forensics into .venv"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -e .
+	@$(BIN)/python -m pip install -q --no-compile --disable-pip-version-check -e .
 	@touch $@
 
 $(STAMPS)-test: $(STAMPS)-run
 	@echo "installing the test tools into .venv"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[lab,test]'
+	@$(BIN)/python -m pip install -q --no-compile --disable-pip-version-check -e '.[lab,test]'
 	@touch $@
 
 install-test: $(STAMPS)-test
@@ -28,10 +28,10 @@ install-cluster: install-test
 report: $(STAMPS)-run
 	@$(BIN)/nl-forensics report parameters/demo.yaml; code=$$?; test $$code -eq 0 -o $$code -eq 1 -o $$code -eq 3
 
-# Five files side by side, the longest first (tests/conftest.py): most of their time is waiting for servers.
+# Four files side by side, the longest first (tests/conftest.py): most of their time is waiting for servers.
 # A whole Kubernetes is built once, from Go modules.
 test: lint install-cluster
-	@$(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder tests
+	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder tests
 	@$(MAKE) --no-print-directory nbval
 
 lint: $(STAMPS)-test
@@ -41,7 +41,7 @@ lint: $(STAMPS)-test
 	@$(BIN)/mypy
 
 nbval: $(STAMPS)-test
-	@$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg notebooks
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --nbval --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg notebooks
 
 # What is written by programs, never by hand.
 notebooks: $(STAMPS)-test
