@@ -10,12 +10,12 @@ $(STAMPS)-run: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing nl_forensics into .venv"
-	@$(BIN)/python -m pip install -q --no-compile --disable-pip-version-check -e .
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e .
 	@touch $@
 
 $(STAMPS)-test: $(STAMPS)-run
 	@echo "installing the test tools into .venv"
-	@$(BIN)/python -m pip install -q --no-compile --disable-pip-version-check -e '.[lab,test]'
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[lab,test]'
 	@touch $@
 
 install-test: $(STAMPS)-test
