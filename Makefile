@@ -28,10 +28,10 @@ install-cluster: install-test
 report: $(STAMPS)-run
 	@$(BIN)/nl-forensics report parameters/demo.yaml; code=$$?; test $$code -eq 0 -o $$code -eq 1 -o $$code -eq 3
 
-# Four files side by side, the longest first (tests/conftest.py): most of their time is waiting for servers.
+# Three files side by side, the longest first (tests/conftest.py): most of their time is waiting for servers.
 # A whole Kubernetes is built once, from Go modules.
 test: lint install-cluster
-	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder tests
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder tests
 	@$(MAKE) --no-print-directory nbval
 
 lint: $(STAMPS)-test

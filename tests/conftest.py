@@ -9,23 +9,21 @@ from tests.stack import pgbouncer, postgres, prometheus, redis
 
 # Files that take minutes, the longest first: begun last, one of them would be waited for alone.
 LONGEST_FIRST = (
-    "test_now",
-    "test_alerting",
-    "test_kubernetes",
-    "test_postgres_tables",
-    "test_kubernetes_stack",
-    "test_stories",
     "test_charts",
-    "test_stack",
-    "test_collect",
-    "test_kubernetes_permissions",
-    "test_specimens",
+    "test_now",
+    "test_kubernetes",
     "test_case",
-    "test_port_forward",
-    "test_neurallog_stack",
-    "test_postgres_sessions",
+    "test_stack",
+    "test_kubernetes_stack",
+    "test_postgres_tables",
     "test_secrets",
-    "test_readme",
+    "test_collect",
+    "test_specimens",
+    "test_neurallog_stack",
+    "test_stories",
+    "test_kubernetes_permissions",
+    "test_alerting",
+    "test_port_forward",
 )
 
 # A shell that starts us in the background has us ignore Ctrl-C, and so would every program that we start.
