@@ -7,6 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from nl_forensics import checks, sources
+from nl_forensics.checks.wording import Wording
 from nl_forensics.connect import open_link
 from nl_forensics.incident import Incident
 from nl_forensics.parameters import read_yaml, shipped
@@ -83,6 +84,17 @@ def specimen_tables(path):
         whole = table[~sources.load()[name].holes(table)]
         tables[name] = whole.assign(instance="main", asked_at=pd.Timestamp(answer["asked_at"]))
     return recorded["check"], tables
+
+
+def told_rows(path) -> pd.DataFrame:
+    """The rows of a recorded specimen that break its rule; the first of them can be told in words."""
+    name, tables = specimen_tables(path)
+    check = checks.load()[name]
+    rows = check.offenders(**{table: empty_table(table) for table in check.needs} | tables, **check.limits)
+    for row in rows.head(1).to_dict("records"):
+        for template in (check.subject, check.because):
+            assert "unknown" not in Wording(template).of(row | check.limits)
+    return rows
 
 
 def specimens(module):

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from nl_forensics.checks import check
+from nl_forensics.checks.rows import usual
 from nl_forensics.checks.stretches import during, stretches
 from nl_forensics.units import in_seconds
 
@@ -59,14 +60,7 @@ def services_answer_quickly(
     slowest = _slowest_route(prom_route_latency_p95).reindex(pd.MultiIndex.from_arrays(at_worst)).to_numpy()
     few = (rows.requests < ENOUGH_FOR_99).map({True: ", too few to tell 99 %", False: ""})
     severity = (rows.p95_s > max_s).map({True: "high", False: "medium"})
-    return rows.assign(slowest=slowest, few=few, severity=severity, usual=_usual(rows.before))
-
-
-def _usual(before: pd.Series) -> list[str]:
-    return [
-        "nothing in the baseline to compare with" if pd.isna(value) else f"{in_seconds(value)} in the baseline"
-        for value in before
-    ]
+    return rows.assign(slowest=slowest, few=few, severity=severity, usual=usual(rows.before, in_seconds))
 
 
 @check(

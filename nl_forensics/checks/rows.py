@@ -1,5 +1,7 @@
 """What rules do with rows: grades and their order, ages, messages that fit into a sentence."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
@@ -12,6 +14,14 @@ def one_line(message: pd.Series, most: int = MOST_CHARACTERS) -> pd.Series:
     line = message.str.replace(r"\s+", " ", regex=True).str.strip().str.rstrip(".:")
     head = most // 3
     return line.where(line.str.len() <= most, line.str.slice(0, head) + "…" + line.str.slice(head + 1 - most))
+
+
+def usual(before: pd.Series, words: Callable[[float], str]) -> list[str]:
+    """What it was in the baseline, in words; null where there is none."""
+    return [
+        "nothing in the baseline to compare with" if pd.isna(value) else f"{words(value)} in the baseline"
+        for value in before
+    ]
 
 
 def seconds_since(began: pd.Series, rows: pd.DataFrame) -> pd.Series:

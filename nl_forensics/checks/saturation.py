@@ -7,7 +7,7 @@ was too short for counts where it lasted through most of it.
 import pandas as pd
 
 from nl_forensics.checks import check
-from nl_forensics.checks.rows import worst_first
+from nl_forensics.checks.rows import usual, worst_first
 from nl_forensics.checks.stretches import during, lasting, stretches
 from nl_forensics.sources.prometheus.cpu import of_limit
 from nl_forensics.sources.prometheus.runtime import database_share, pools
@@ -81,7 +81,7 @@ def services_spend_little_time_on_garbage(prom_gc_time, *, max_ratio=0.1, high_r
     before = prom_gc_time[prom_gc_time.window == "baseline"].groupby(SERVICE).gc_ratio.max().rename("before_ratio")
     rows = rows.join(before, on=SERVICE)
     severity = (rows.gc_ratio >= high_ratio).map({True: "high", False: "medium"})
-    return rows.assign(severity=severity, usual=_usual(rows.before_ratio, "at most "))
+    return rows.assign(severity=severity, usual=usual(rows.before_ratio, lambda ratio: f"at most {in_percent(ratio)}"))
 
 
 @check(
@@ -127,7 +127,9 @@ def services_wait_little_for_the_database(
     rows = rows.drop(columns="database_ratio").join(now, on=SERVICE).join(before.add_prefix("before_"), on=SERVICE)
     rows = rows[(rows.database_ratio > max_ratio) & (rows.waited_s >= min_waited_s)]
     slower = (rows.wait_of_rest >= min_growth * rows.before_wait_of_rest) & (rows.wait_per_s > rows.before_wait_per_s)
-    rows = rows.assign(severity=slower.map({True: "medium", False: "note"}), usual=_usual(rows.before_database_ratio))
+    rows = rows.assign(
+        severity=slower.map({True: "medium", False: "note"}), usual=usual(rows.before_database_ratio, in_percent)
+    )
     return worst_first(rows, "waited_s")
 
 
@@ -139,10 +141,3 @@ def _in_all(table: pd.DataFrame) -> pd.DataFrame:
     wait, busy = series.waiting_per_s.mean(), series.busy_per_s.mean()
     shares = {"database_ratio": wait / busy.where(busy > 0), "wait_of_rest": wait / (busy - wait).where(busy > wait, 0)}
     return pd.DataFrame({**shares, "wait_per_s": wait, "waited_s": waited_s})
-
-
-def _usual(before_ratio: pd.Series, at_most: str = "") -> list[str]:
-    return [
-        "nothing in the baseline to compare with" if pd.isna(ratio) else f"{at_most}{in_percent(ratio)} in the baseline"
-        for ratio in before_ratio
-    ]

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from nl_forensics.checks import check
+from nl_forensics.checks.rows import usual
 from nl_forensics.checks.stretches import during, stretches
 from nl_forensics.sources.prometheus.services import errors_by_service
 
@@ -53,8 +54,4 @@ def services_answer_without_errors(prom_service_requests, *, max_ratio=0.05, min
     enough = table.requests_per_s * range_s >= min_requests
     broken = during(table[enough & (table.error_ratio > max_ratio)])
     rows = stretches(broken, SERVICE, "error_ratio").join(before_ratio, on=SERVICE)
-    usual = [
-        "nothing in the baseline to compare with" if pd.isna(ratio) else f"{ratio * 100:.1f} % in the baseline"
-        for ratio in rows.before_ratio
-    ]
-    return rows.assign(usual=usual)
+    return rows.assign(usual=usual(rows.before_ratio, lambda ratio: f"{ratio * 100:.1f} %"))
