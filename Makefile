@@ -2,21 +2,26 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMPS := .venv/installed
+FILE_BY_FILE := --dist loadfile --no-loadscope-reorder
+NBVAL := --nbval --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg
+MAKEFLAGS += --jobs=2
 
-.PHONY: report test lint nbval notebooks record golden bench stack install-test install-cluster clean
+.PHONY: report test suite lint nbval notebooks record golden bench stack install-test install-cluster clean
 .DEFAULT_GOAL := report
 
-$(STAMPS)-run: pyproject.toml
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12"; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv .venv
+
+$(STAMPS)-run: pyproject.toml | $(BIN)/python
 	@echo "installing nl_forensics into .venv"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -e .
 	@touch $@
 
-$(STAMPS)-test: $(STAMPS)-run
-	@echo "installing the test tools into .venv"
+$(STAMPS)-test: pyproject.toml | $(BIN)/python
+	@echo "installing nl_forensics and the tools of its tests into .venv"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[lab,test]'
-	@touch $@
+	@touch $@ $(STAMPS)-run
 
 install-test: $(STAMPS)-test
 	@bash tests/stack/install.sh
@@ -28,11 +33,13 @@ install-cluster: install-test
 report: $(STAMPS)-run
 	@$(BIN)/nl-forensics report parameters/demo.yaml; code=$$?; test $$code -eq 0 -o $$code -eq 1 -o $$code -eq 3
 
-# Three files side by side, the longest first (tests/conftest.py): most of their time is waiting for servers.
+# Types are checked while the first tests wait for their servers.
+test: lint suite
+
+# Four files side by side, the longest first (tests/conftest.py): much of their time is waiting for servers. The notebooks come last.
 # A whole Kubernetes is built once, from Go modules.
-test: lint install-cluster
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder tests
-	@$(MAKE) --no-print-directory nbval
+suite: install-cluster
+	@$(BIN)/python -m pytest -n 4 $(FILE_BY_FILE) $(NBVAL) tests notebooks
 
 lint: $(STAMPS)-test
 	@$(BIN)/ruff check .
@@ -41,7 +48,7 @@ lint: $(STAMPS)-test
 	@$(BIN)/mypy
 
 nbval: $(STAMPS)-test
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --nbval --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg notebooks
+	@$(BIN)/python -m pytest -n 2 $(FILE_BY_FILE) $(NBVAL) notebooks
 
 # What is written by programs, never by hand.
 notebooks: $(STAMPS)-test

@@ -161,12 +161,11 @@ class Case:
         recorded = [answer for answer in self.answers.get(source.name, {}).values() if answer.file]
         if not recorded:
             raise CaseError(f"{source.name} was not recorded")
-        frames = [
-            source.table(self.records(answer)).assign(
-                instance=answer.instance, asked_at=pd.Timestamp(answer.asked_at).as_unit("us")
-            )
-            for answer in recorded
-        ]
+        frames = []
+        for answer in recorded:
+            rows = source.table(self.records(answer))
+            rows["instance"], rows["asked_at"] = answer.instance, pd.Timestamp(answer.asked_at).as_unit("us")
+            frames.append(rows)
         return pd.concat(frames, ignore_index=True)
 
     def coverage(self) -> pd.DataFrame:

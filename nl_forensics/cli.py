@@ -5,10 +5,10 @@ judged, because the platform has none of the systems · 4 a bug of ours · 5 the
 0 or 3.
 """
 
+import importlib.util
 import itertools
 import json
 import os
-import subprocess
 import sys
 import traceback
 from pathlib import Path
@@ -291,16 +291,16 @@ def note_command(folder: str, text: str) -> int:
 
 @cli.command("lab")
 @click.argument("folder", metavar="CASE")
-def lab_command(folder: str) -> int:
-    """Open JupyterLab on copies of the notebooks with this case."""
+def lab_command(folder: str) -> None:
+    """Open JupyterLab on copies of the notebooks with this case, in reports/<incident id>/lab; copies that are there are kept."""
     from nl_forensics.report import with_case
 
+    if not importlib.util.find_spec("jupyterlab"):
+        raise ParameterError("JupyterLab is not installed: pip install 'nl_forensics[lab]'")
     case = Case(_case_path(folder))
     copies = with_case(case, notebook.workspace() / "reports" / case.incident.id / "lab")
-    try:
-        return subprocess.run([sys.executable, "-m", "jupyterlab", str(copies)], check=False).returncode and 2
-    except FileNotFoundError:
-        raise ParameterError("JupyterLab is not installed: pip install 'nl_forensics[lab]'") from None
+    # In our place: Ctrl-C is JupyterLab's, which asks whether to end.
+    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(copies)])
 
 
 def _read(path: Path) -> Parameters:

@@ -163,16 +163,31 @@ def parameters_of(case: Case) -> dict:
 
 
 def with_case(case: Case, folder: Path) -> Path:
-    """Copies of the notebooks whose parameters name this case; the notebooks themselves stay as they are."""
+    """Copies of the notebooks whose parameters name this case; the notebooks themselves stay as they are.
+
+    A copy that is there already is kept: somebody has worked in it. Raises ParameterError when it is one of another case.
+    """
     import nbformat
     from papermill.iorw import load_notebook_node
     from papermill.parameterize import parameterize_notebook
 
     folder.mkdir(parents=True, exist_ok=True)
+    values = parameters_of(case)
     for path in notebooks().values():
-        copy = parameterize_notebook(load_notebook_node(str(path)), parameters_of(case))
-        nbformat.write(copy, folder / path.name)
+        copy = folder / path.name
+        if not copy.exists():
+            nbformat.write(parameterize_notebook(load_notebook_node(str(path)), values), copy)
+        elif (other := _case_of(copy)) != values["case"]:
+            raise ParameterError(f"{copy} is a copy for {other or 'no case that it names'}: move it away, or open that")
     return folder
+
+
+def _case_of(copy: Path) -> str:
+    """The case that the parameters of a notebook name."""
+    try:
+        return json.loads(copy.read_text("utf-8"))["metadata"]["papermill"]["parameters"]["case"]
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def _executed(case: Case, number: str, source: Path, target: Path) -> Section:

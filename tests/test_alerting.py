@@ -1,7 +1,7 @@
 """What should have fired: by rules of a real Prometheus, and by hand."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -112,9 +112,19 @@ def test_what_should_have_fired_is_what_did_fire(played, due):
     assert len(HEALTHY) >= 20
     assert ours.fired.fillna(False).all(), ours[~ours.fired.fillna(False)].to_string()
     for name in sorted(names):
-        mine, real = ours[ours.rule == name], theirs[theirs.alert == name]
+        mine, real = (
+            _without_late_evaluations(rows) for rows in (ours[ours.rule == name], theirs[theirs.alert == name])
+        )
         assert len(mine) == len(real), name
         assert abs(seconds(mine) - seconds(real)) <= 2 * INTERVAL_S * len(real), name
+
+
+def _without_late_evaluations(rows):
+    """A busy machine evaluates a rule late, which looks like a break in its alert."""
+    rows = rows.sort_values(["labels", "at"])
+    before = rows.shift()
+    goes_on = (rows.labels == before.labels) & (rows["at"] - before.until <= timedelta(seconds=2.5 * INTERVAL_S))
+    return rows.groupby((~goes_on).cumsum(), as_index=False).agg({"at": "min", "until": "max"})
 
 
 def seconds(rows):

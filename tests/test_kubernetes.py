@@ -917,13 +917,14 @@ def test_a_whole_collection_of_500_pods(many, tmp_path, monkeypatch):
     assert case.table("k8s_nodes").pods.sum() == crowd.NAMESPACES * crowd.PODS_OF_EACH
     assert errors(case) == {}
     moments = sorted(
-        datetime.fromisoformat(one["stageTimestamp"])
+        datetime.fromisoformat(one["requestReceivedTimestamp"])
         for one in many.audit_log(READER)
         if one["stage"] == "ResponseComplete"
     )
     assert took < 45
     assert len(moments) < 220
-    assert all(later - earlier > timedelta(seconds=0.8) for earlier, later in zip(moments, moments[10:], strict=False))
+    # Sent at most 10 a second; on a busy machine some are received late, and near to those after them.
+    assert all(later - earlier > timedelta(seconds=4) for earlier, later in zip(moments, moments[50:], strict=False))
 
 
 # --- Small parts ------------------------------------------------------------------------------------------------------

@@ -37,6 +37,18 @@ def eventually(condition, within_s=10):
     return result
 
 
+def test_two_test_runs_never_draw_the_same_port():
+    """Not even of those whose server is down at the moment, or not up yet."""
+    draw = "from tests.stack.process import free_port; print(*(free_port() for _ in range(400))); input()"
+    command = [sys.executable, "-c", draw]
+    ours = {process.free_port() for _ in range(400)}
+    with subprocess.Popen(command, cwd=TOP, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        theirs = set(map(int, other.stdout.readline().split()))
+        other.communicate("\n")
+    assert len(ours) == len(theirs) == 400
+    assert not ours & theirs
+
+
 # --- PostgreSQL ------------------------------------------------------------------------------------------------------
 
 

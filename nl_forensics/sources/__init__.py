@@ -137,13 +137,13 @@ class Source:
             rows = self.parse(records).reindex(columns=list(self.columns))
             # As arrays: of columns with an index, pandas would compare each index with all others.
             typed = {name: _cast(rows[name], dtype).array for name, dtype in self.columns.items()}
-            return pd.DataFrame(typed, rows.index)
+            return pd.DataFrame(typed)
         except (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
             raise BadAnswer(f"{self.name} can't be read: {type(error).__name__}: {error}") from error
 
     def holes(self, table: pd.DataFrame) -> pd.Series:
         """True for each row that lacks a value which a check may compare."""
-        lacking = [table[name].isna().to_numpy() for name in self.columns if name not in self.nullable]
+        lacking = [table[name].array.isna() for name in self.columns if name not in self.nullable]
         return pd.Series(np.logical_or.reduce(lacking), table.index)
 
 

@@ -54,19 +54,35 @@ def unprivileged_user():
     return "postgres" if os.geteuid() == 0 else None
 
 
-_ports_given: set[int] = set()
+PORTS = range(20_000, 32_000)  # below those from which outgoing connections take theirs
+PORTS_OF_ONE_PROCESS = 500
+
+
+@cache
+def _own_ports():
+    """(claim, the numbers over and over): ports that no other run of tests on this machine draws from.
+
+    Between the choice of a port and the start of its server, and while a server is down, anybody could take it. The claim is a name
+    that the kernel gives to one process only, and takes back when that ends.
+    """
+    starts = PORTS[::PORTS_OF_ONE_PROCESS]
+    for first in random.sample(starts, len(starts)):
+        claim = socket.socket(socket.AF_UNIX)
+        with contextlib.suppress(OSError):
+            claim.bind(f"\0nl-stack-ports-{first}")
+            own = range(first, first + PORTS_OF_ONE_PROCESS)
+            return claim, itertools.cycle(random.sample(own, len(own)))
+        claim.close()
+    raise ServerFailed(f"{len(starts)} processes of tests have servers on this machine already: end some")
 
 
 def free_port():
-    """A port that nobody listens on, below the range from which outgoing connections take theirs."""
+    """A port that nobody listens on, and that this process has not given lately."""
     while True:
-        port = random.randrange(20_000, 32_000)
-        if port in _ports_given:
-            continue
+        port = next(_own_ports()[1])
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((HOST, port))
-            _ports_given.add(port)
             return port
 
 

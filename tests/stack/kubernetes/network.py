@@ -7,9 +7,7 @@ process of ours holds. When that process ends, the kernel takes the interface, i
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.stack.process import Process, free_port, new_folder, program, run
-
-FIRST_PORT = 20_000  # of process.free_port()
+from tests.stack.process import PORTS, Process, free_port, new_folder, program, run
 
 
 @dataclass(frozen=True)
@@ -21,7 +19,7 @@ class Addresses:
     @classmethod
     def new(cls):
         while True:
-            addresses = cls(free_port() - FIRST_PORT)
+            addresses = cls(free_port() - PORTS.start)
             if not Path(f"/sys/class/net/{addresses.interface}").exists():  # another test run's
                 return addresses
 
