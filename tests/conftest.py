@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 
 import pytest
 
@@ -34,6 +35,14 @@ def pytest_collection_modifyitems(items):
     """Workers take one file after the other in this order."""
     place = {name: number for number, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_thread_goes_on():
+    """What a file's tests began ends with them: a server whose socket is closed spins, and all tests after it are slow."""
+    before = set(threading.enumerate())
+    yield
+    assert [thread.name for thread in set(threading.enumerate()) - before] == []
 
 
 @pytest.fixture(scope="session", autouse=True)

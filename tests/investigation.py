@@ -1,4 +1,4 @@
-"""A parameter file and a platform file of a test's own, with small budgets, and what is run on them."""
+"""A parameter file and a platform file of a test's own, and what is run on them."""
 
 import json
 import os
@@ -14,7 +14,9 @@ from nl_forensics import parameters as parameter_files
 from nl_forensics.case import Case
 from nl_forensics.collect import collect
 
+# For what never answers, and for what does: that is quick by itself, but for a machine that is busy.
 QUICK = {"deadline_s": 8, "connect_s": 0.5, "question_s": 1, "readings_s": 0.5, "redis_scan_s": 0.2}
+UNHURRIED = QUICK | {"deadline_s": 60, "connect_s": 10, "question_s": 10}
 SYSTEMS = ("postgres", "pgbouncer", "redis", "prometheus")
 PROGRAM = [sys.executable, "-m", "nl_forensics.cli"]
 
@@ -32,7 +34,7 @@ class Investigation:
 
     folder: Path
     systems: dict[str, dict[str, str]]
-    budget: dict = field(default_factory=lambda: QUICK)
+    budget: dict = field(default_factory=lambda: UNHURRIED)
     incident: dict = field(default_factory=lambda: {"id": "test", "start": ago(minutes=30), "end": "now"})
     options: dict = field(default_factory=dict)
     more: dict = field(default_factory=dict)

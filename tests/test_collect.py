@@ -26,7 +26,7 @@ ADDRESS = {
     "redis": "redis://u:p@{host}:{port}/0",
     "prometheus": "http://{host}:{port}",
 }
-UNHURRIED = QUICK | {"deadline_s": 60}  # a collection that ends by itself takes seconds, also on a machine that is busy
+LONG = QUICK | {"deadline_s": 60}  # a collection that ends by itself takes seconds, also on a machine that is busy
 TLS_ADDRESS = {
     "postgres": ADDRESS["postgres"] + "?sslmode=verify-full&sslrootcert=system",
     "pgbouncer": ADDRESS["pgbouncer"] + "?sslmode=verify-full&sslrootcert=system",
@@ -89,8 +89,8 @@ def test_a_fault_at_the_wire_is_told_in_time_and_disturbs_nobody_else(fault, tmp
             for name in SYSTEMS
         }
         systems["redis"]["intact"] = redis_server.url()
-        case, took = timed_collect(Investigation(tmp_path, systems, UNHURRIED))
-    assert took < UNHURRIED["deadline_s"] / 2
+        case, took = timed_collect(Investigation(tmp_path, systems, LONG))
+    assert took < LONG["deadline_s"] / 2
     assert outages(case).keys() == {f"{name}-main" for name in SYSTEMS}
     intact = [answers["intact"] for source, answers in case.answers.items() if "intact" in answers]
     assert intact
@@ -111,14 +111,14 @@ def test_frozen_servers(tmp_path):
                 "redis": {"main": cache.url()},
                 "prometheus": {"main": metrics.url},
             },
-            UNHURRIED,
+            LONG,
         )
         for server in (database, pooler, cache, metrics):
             server.freeze()
         case, took = timed_collect(asked)
         for server in (database, pooler, cache, metrics):
             server.thaw()
-    assert took < UNHURRIED["deadline_s"] / 2
+    assert took < LONG["deadline_s"] / 2
     assert outages(case).keys() == {f"{name}-main" for name in SYSTEMS}
     assert not [f for f in run_checks(case) if f.status is Status.OK]
 
@@ -129,7 +129,8 @@ class Relay:
     def __init__(self, port, delay_s=0):
         self.port_behind, self.delay_s, self.passed, self.limit = port, delay_s, 0, float("inf")
         self.listener = socket.create_server((HOST, 0))
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.thread = threading.Thread(target=self._accept, daemon=True)
+        self.thread.start()
 
     @property
     def port(self):
@@ -156,7 +157,9 @@ class Relay:
         return self
 
     def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)  # closed alone, it would go on waiting
         self.listener.close()
+        self.thread.join()
 
 
 @pytest.mark.parametrize("frozen", SYSTEMS)
@@ -166,11 +169,11 @@ def test_a_server_that_freezes_in_the_middle(frozen, tmp_path, four_systems):
         systems = {frozen: {"main": four_systems[frozen]["main"].replace(f":{behind}", f":{relay.port}")}}
         for folder in (whole := tmp_path / "whole", cut := tmp_path / "cut"):
             folder.mkdir()
-        complete, _ = timed_collect(Investigation(whole, systems, UNHURRIED))
+        complete, _ = timed_collect(Investigation(whole, systems, LONG))
         assert outages(complete) == {}
         relay.passed, relay.limit = 0, relay.passed * 0.6
-        case, took = timed_collect(Investigation(cut, systems, UNHURRIED))
-    assert took < UNHURRIED["deadline_s"] / 2
+        case, took = timed_collect(Investigation(cut, systems, LONG))
+    assert took < LONG["deadline_s"] / 2
     assert outages(case).keys() == {f"{frozen}-main"}
     answered = [name for name, answers in case.answers.items() if name != REACHED and not answers["main"].error]
     assert 0 < len(answered) < len(complete.answers) - 1  # what was answered before is kept
@@ -236,7 +239,7 @@ def test_a_slow_listener_is_no_outage(tmp_path, redis_server):
     with Relay(redis_server.port, delay_s=0.8) as relay:
         slower = redis_server.url().replace(f":{redis_server.port}", f":{relay.port}")
         case, _ = timed_collect(
-            Investigation(tmp_path, {"redis": {"main": redis_server.url(), "slower": slower}}),
+            Investigation(tmp_path, {"redis": {"main": redis_server.url(), "slower": slower}}, QUICK),
             landed=lambda source, instance: time.sleep(next(pauses, 0)),
         )
     assert outages(case) == {}

@@ -1,7 +1,6 @@
 """Kubernetes: the link, what it does when the API server misbehaves, and the sources, under exactly the declared permissions."""
 
 import json
-import threading
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -21,6 +20,7 @@ from nl_forensics.sources.kubernetes.kinds import PODS, is_inside
 from nl_forensics.sources.kubernetes.reading import matches, needed, quantity
 from tests.asking import ask, incident, link, platform
 from tests.stack import faults as wire
+from tests.stack import in_thread
 from tests.stack.kubernetes import crowd, fake_nodes, images, real_node
 from tests.stack.kubernetes.api_faults import EXPIRED, Answer, Cut, Page, misbehaving
 from tests.stack.kubernetes.cluster import cluster
@@ -470,10 +470,8 @@ def answering(answers):
         def log_message(self, *_):
             """The tests' output is not the place."""
 
-    with ThreadingHTTPServer((HOST, 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
+    with in_thread.answering(ThreadingHTTPServer((HOST, 0), Handler)) as server:
         yield server.server_port, asked
-        server.shutdown()
 
 
 VERSION = {"/version": [(200, {}, {"gitVersion": "v1.36.2"})]}

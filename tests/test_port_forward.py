@@ -25,7 +25,7 @@ from nl_forensics.connect.local_port import LocalPort, is_ours
 from nl_forensics.errors import BadAnswer, NotAllowed, NotConfigured, NotReachable
 from nl_forensics.permissions import kubernetes as cluster_permissions
 from nl_forensics.platform import Budget, Cluster, Endpoint, KubernetesEndpoint, PortForward, PostgresEndpoint
-from tests.investigation import QUICK, SYSTEMS, Investigation
+from tests.investigation import QUICK, SYSTEMS, UNHURRIED, Investigation
 from tests.stack import pgbouncer, postgres, prometheus, redis
 from tests.stack.kubernetes import images, real_node, services
 from tests.stack.kubernetes.api import is_true
@@ -44,7 +44,6 @@ INSIDE = 10_000  # what is added to a port of the service: that of the pod
 ANALYST, SOMEBODY = "analyst", "somebody"
 ASKED = tuple(name for name, one in sources.load().items() if one.system != "kubernetes")
 PATIENT = QUICK | {"deadline_s": 20, "connect_s": 3, "question_s": 3}
-UNHURRIED = QUICK | {"deadline_s": 60, "connect_s": 10, "question_s": 10}
 FD_SETSIZE = 1024  # descriptors that select() knows
 NAME, OTHER = "stores.example", "others.example"  # in the certificate, and not
 

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import threading
 import time
 import zlib
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from nl_forensics import checks, sources
 from nl_forensics.errors import BadAnswer, NotAllowed, NotConfigured, NotReachable
 from tests.asking import ask, empty_table, incident, link, offenders, platform, specimens, told_rows
 from tests.record.prometheus import past, since
-from tests.stack import exporters, postgres, prometheus, redis
+from tests.stack import exporters, in_thread, postgres, prometheus, redis
 from tests.stack import faults as wire
 from tests.stack.history import REDIS
 from tests.stack.prometheus import Target
@@ -72,12 +71,9 @@ def healthy(path):
 @contextmanager
 def answering(answer):
     """A server on which `answer(path)` gives status, content type, body and headers."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+    with in_thread.answering(ThreadingHTTPServer(("127.0.0.1", 0), Answers)) as server:
         server.answer, server.asked, server.users = answer, [], []
-        thread = threading.Thread(target=server.serve_forever, args=[0.05], daemon=True)
-        thread.start()
         yield server, f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 def answering_ranges(body):

@@ -66,9 +66,11 @@ def _listening(answer):
         listener.settimeout(0.1)
         thread = threading.Thread(target=accept, daemon=True)
         thread.start()
-        yield listener.getsockname()[1]
-        ended.set()
-        thread.join()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            ended.set()
+            thread.join()
 
 
 def silent():

@@ -6,7 +6,6 @@ first need a user: the token of a service account, given as the password of `api
 
 import base64
 import json
-import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 
 import requests
 
+from tests.stack.in_thread import answering
 from tests.stack.process import HOST
 
 TOKEN = "glsa_test-password"
@@ -118,8 +118,6 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def grafana(prometheus_url):
     """Serve on loopback, with one data source and one dashboard."""
-    with ThreadingHTTPServer((HOST, 0), _Handler) as server:
+    with answering(ThreadingHTTPServer((HOST, 0), _Handler)) as server:
         server.grafana = Grafana(server.server_port, {"prometheus": prometheus_url})
-        threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
         yield server.grafana
-        server.shutdown()

@@ -1,9 +1,9 @@
 """A program whose metrics a test sets while Prometheus scrapes it."""
 
-import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from tests.stack.in_thread import answering
 from tests.stack.process import HOST
 
 
@@ -31,8 +31,6 @@ class _Page(BaseHTTPRequestHandler):
 @contextmanager
 def metrics():
     """Serve metrics on loopback."""
-    with ThreadingHTTPServer((HOST, 0), _Page) as server:
+    with answering(ThreadingHTTPServer((HOST, 0), _Page)) as server:
         server.metrics = Metrics(server.server_port)
-        threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
         yield server.metrics
-        server.shutdown()

@@ -4,7 +4,6 @@ with serving(Authority(folder).chain("localhost")) as server: …
 """
 
 import ssl
-import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
+from tests.stack.in_thread import answering
 from tests.stack.process import HOST, root
 
 LIFE = timedelta(days=90)
@@ -204,10 +204,5 @@ def serving(chain=None, default=None, **how):
     vars(server).update(how)
     if chain:
         server.serve(chain, default)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
+    with answering(server):
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()

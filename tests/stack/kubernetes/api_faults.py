@@ -12,7 +12,6 @@ Page    what holds from a list's second page on (a request with `continue`)
 import json
 import ssl
 import struct
-import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import requests
 
+from tests.stack.in_thread import answering
 from tests.stack.kubernetes.api import Api
 from tests.stack.kubernetes.control_plane import ADMIN
 from tests.stack.process import HOST, new_folder
@@ -55,17 +55,13 @@ def misbehaving(cluster, faults, user=ADMIN):
     """Give the path of a kubeconfig for `user` (one that has a kubeconfig); requests without a fault are passed on."""
     path = cluster.kubeconfig() if user == ADMIN else cluster.folder / f"{user}.kubeconfig"
     real = Api.of_kubeconfig(path)
-    with ThreadingHTTPServer((HOST, 0), _handler(real, faults)) as server:
-        server.daemon_threads = True
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        tls.load_cert_chain(cluster.keys.serving.certificate, cluster.keys.serving.key)
-        server.socket = tls.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, args=[0.05], daemon=True)
-        thread.start()
+    server = ThreadingHTTPServer((HOST, 0), _handler(real, faults))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(cluster.keys.serving.certificate, cluster.keys.serving.key)
+    server.socket = tls.wrap_socket(server.socket, server_side=True)
+    with answering(server):
         there = Api(f"https://{HOST}:{server.server_port}", real.authority, real.token)
         yield there.write_kubeconfig(new_folder("kubeconfigs") / f"{user}.kubeconfig")
-        server.shutdown()
-        thread.join()
 
 
 def fault_for(faults, target):
