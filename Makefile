@@ -36,7 +36,7 @@ report: $(STAMPS)-run
 # Types are checked while the first tests wait for their servers.
 test: lint suite
 
-# Four files side by side, the longest first (tests/conftest.py): much of their time is waiting for servers. The notebooks come last.
+# Four files side by side, in an order of their own (tests/conftest.py): much of their time is waiting for servers. Notebooks come last.
 # A whole Kubernetes is built once, from Go modules.
 suite: install-cluster
 	@$(BIN)/python -m pytest -n 4 $(FILE_BY_FILE) $(NBVAL) tests notebooks

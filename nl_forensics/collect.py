@@ -152,7 +152,7 @@ class _Collection:
         self.deadline = time.monotonic() + self.within_s
         self.workers = [worker for worker in self._planned(names) if worker.questions]
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["nl_forensics.worker"])
+        self._context.set_forkserver_preload(["nl_forensics.preload"])
 
     def _planned(self, names: set[str]) -> Iterator[_Worker]:
         """A worker per instance, with the questions that have no whole answer in this round yet."""

@@ -8,23 +8,27 @@ import pytest
 
 from tests.stack import pgbouncer, postgres, prometheus, redis
 
-# Files that take minutes, the longest first: begun last, one of them would be waited for alone.
-LONGEST_FIRST = (
-    "test_charts",
+# Files that take minutes come first: begun last, one of them would be waited for alone. Of those, the ones with tests of time lie beside
+# the ones that mostly wait, and the ones that keep a processor busy come after them.
+FIRST = (
     "test_now",
-    "test_kubernetes",
+    "test_alerting",
     "test_case",
-    "test_stack",
+    "test_collect",
+    "test_kubernetes",
     "test_kubernetes_stack",
+    "test_stack",
+    "test_charts",
+    "test_kubernetes_permissions",
     "test_postgres_tables",
     "test_secrets",
-    "test_collect",
-    "test_specimens",
     "test_neurallog_stack",
-    "test_stories",
-    "test_kubernetes_permissions",
-    "test_alerting",
     "test_port_forward",
+    "test_stories",
+    "test_specimens",
+    "test_readme",
+    "test_notebooks",
+    "test_postgres_sessions",
 )
 
 # A shell that starts us in the background has us ignore Ctrl-C, and so would every program that we start.
@@ -33,7 +37,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def pytest_collection_modifyitems(items):
     """Workers take one file after the other in this order."""
-    place = {name: number for number, name in enumerate(LONGEST_FIRST)}
+    place = {name: number for number, name in enumerate(FIRST)}
     items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
 

@@ -93,6 +93,17 @@ def run(workspace, environment, *words) -> Said:
     return said
 
 
+def told_in_time(workspace, environment, first_s, took_s) -> tuple[Said, Case]:
+    """What is said within these times, and its case: of three tries, for a machine that is itself too busy to ask shows nothing."""
+    for number in range(3):
+        place = workspace / str(number)
+        place.mkdir()
+        said = run(place, environment)
+        if said.first_s is not None and said.first_s < first_s and said.took_s < took_s:
+            return said, kept(place)
+    raise AssertionError(f"not once told in {took_s} s, the first finding in {first_s} s")
+
+
 def kept(workspace) -> Case:
     """The only case in the workspace."""
     [folder] = (workspace / "cases").iterdir()
@@ -208,17 +219,6 @@ def test_ctrl_c_leaves_a_case_that_can_be_finished(shop, workspace, answers):
     assert [f for f in run_checks(Case(folder)).problems if f.check == "no_container_runs_out_of_memory"]
 
 
-def told_in_time(workspace, environment):
-    """What is said within 30 s, and its case: of three tries, for a machine that is too busy itself to ask anybody shows nothing."""
-    for number in range(3):
-        place = workspace / str(number)
-        place.mkdir()
-        said = run(place, environment)
-        if said.first_s is not None and said.took_s <= 30:
-            return said, kept(place)
-    raise AssertionError("took more than 30 s, or told nothing, three times")
-
-
 @pytest.mark.parametrize("frozen", ["kube-apiserver", "etcd"])
 def test_everything_hangs(shop, workspace, frozen):
     """The API server is frozen, or answers only from what it remembers; the others accept and say nothing."""
@@ -228,7 +228,7 @@ def test_everything_hangs(shop, workspace, frozen):
         }
         shop.freeze(frozen)
         running.callback(shop.thaw, frozen)
-        said, case = told_in_time(workspace, of(shop) | silent)
+        said, case = told_in_time(workspace, of(shop) | silent, first_s=30, took_s=30)
     assert said.code == 1
     in_ten_lines(said)
     findings = run_checks(case)
@@ -285,12 +285,9 @@ def test_a_crash_loop_with_only_a_kubeconfig(looping, workspace):
 def test_a_crash_loop_with_everything_set(looping, workspace):
     """It is meant to be 5 s and 20 s; the machine also runs the whole platform here, and is given three times as long."""
     platform, _ = looping
-    said = run(workspace, platform.environment() | of(platform.cluster))
+    said, case = told_in_time(workspace, platform.environment() | of(platform.cluster), first_s=6 * 5, took_s=3 * 20)
     assert said.code == 1
     in_ten_lines(said)
-    assert said.first_s < 6 * 5
-    assert said.took_s < 3 * 20
-    case = kept(workspace)
     assert case.incident.baseline.end == case.incident.start
     assert not case.parameters.platform.left_out
     assert len(case.table("pg_activity"))
