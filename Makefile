@@ -2,7 +2,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMPS := .venv/installed
-FILE_BY_FILE := --dist loadfile --no-loadscope-reorder
 NBVAL := --nbval --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg
 MAKEFLAGS += --jobs=2
 
@@ -36,10 +35,10 @@ report: $(STAMPS)-run
 # Types are checked while the first tests wait for their servers.
 test: lint suite
 
-# Four files side by side, in an order of their own (tests/conftest.py): much of their time is waiting for servers. Notebooks come last.
+# Four files side by side, one of them on a cluster (tests/conftest.py): much of their time is waiting for servers. Notebooks come last.
 # A whole Kubernetes is built once, from Go modules.
 suite: install-cluster
-	@$(BIN)/python -m pytest -n 4 $(FILE_BY_FILE) $(NBVAL) tests notebooks
+	@$(BIN)/python -m pytest -n 4 --no-loadscope-reorder $(NBVAL) tests notebooks
 
 lint: $(STAMPS)-test
 	@$(BIN)/ruff check .
@@ -48,7 +47,7 @@ lint: $(STAMPS)-test
 	@$(BIN)/mypy
 
 nbval: $(STAMPS)-test
-	@$(BIN)/python -m pytest -n 2 $(FILE_BY_FILE) $(NBVAL) notebooks
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(NBVAL) notebooks
 
 # What is written by programs, never by hand.
 notebooks: $(STAMPS)-test

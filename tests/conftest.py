@@ -3,29 +3,33 @@
 import os
 import signal
 import threading
+from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from tests.stack import pgbouncer, postgres, prometheus, redis
 
-# Files that take minutes come first: begun last, one of them would be waited for alone. Of those, the ones with tests of time lie beside
-# the ones that mostly wait, and the ones that keep a processor busy come after them.
-FIRST = (
+# One worker has the files that start a whole Kubernetes, one after another: two of them at a time would keep the machine from all else,
+# and their tests watch the clock. Of the others, those that take longest come first: begun last, they would be waited for.
+ON_A_CLUSTER = (
     "test_now",
-    "test_alerting",
-    "test_case",
-    "test_collect",
     "test_kubernetes",
     "test_kubernetes_stack",
-    "test_stack",
-    "test_charts",
     "test_kubernetes_permissions",
-    "test_postgres_tables",
-    "test_secrets",
-    "test_neurallog_stack",
     "test_port_forward",
+    "test_neurallog_stack",
+)
+LONGEST = (
+    "test_charts",
+    "test_case",
     "test_stories",
+    "test_stack",
+    "test_alerting",
     "test_specimens",
+    "test_postgres_tables",
+    "test_collect",
+    "test_secrets",
     "test_readme",
     "test_notebooks",
     "test_postgres_sessions",
@@ -37,8 +41,20 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def pytest_collection_modifyitems(items):
     """Workers take one file after the other in this order."""
-    place = {name: number for number, name in enumerate(FIRST)}
+    place = {name: number for number, name in enumerate(ON_A_CLUSTER + LONGEST)}
     items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+
+
+class FileByFile(LoadFileScheduling):
+    """Each file is one worker's; those on a cluster are one's together."""
+
+    def _split_scope(self, nodeid):
+        file = super()._split_scope(nodeid)
+        return "on a cluster" if Path(file).stem in ON_A_CLUSTER else file
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return FileByFile(config, log)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,5 +1,6 @@
 """The project's own promises: what is declared twice is equal, and every public thing is documented."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -11,15 +12,22 @@ import yaml
 
 from nl_forensics import checks, sources
 from nl_forensics.checks.wording import Wording
-from tests.conftest import FIRST
+from tests.conftest import LONGEST, ON_A_CLUSTER
 
 TOP = Path(__file__).parent.parent
 PROJECT = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
 SOURCES, CHECKS = sources.load(), checks.load()
 
 
-def test_the_files_that_come_first_are_there():
-    assert {name for name in FIRST if not (TOP / f"tests/{name}.py").is_file()} == set()
+def test_the_order_of_the_tests_names_files_that_there_are():
+    assert {name for name in ON_A_CLUSTER + LONGEST if not (TOP / f"tests/{name}.py").is_file()} == set()
+
+
+def test_only_one_worker_starts_clusters():
+    """Whatever starts one by `with cluster(…)` is named among those that share a worker."""
+    starts = re.compile(r"^from tests\.stack\.kubernetes\.cluster import cluster|crowd\.crowd\(", re.MULTILINE)
+    found = {path.stem for path in (TOP / "tests").glob("test_*.py") if starts.search(path.read_text())}
+    assert found == set(ON_A_CLUSTER)
 
 
 def test_conda_users_get_the_same_packages():
