@@ -61,13 +61,18 @@ def test_bad_request_is_refused(platform, key, lines, status):
     assert requests.post(url, json={"lines": lines}, headers={"X-Api-Key": key}, timeout=10).status_code == status
 
 
+def logged(platform, selector, tail):
+    """The newest lines of the pods that a selector finds; of a container that has ended, the kubelet says that it has none."""
+    text = platform.cluster.kubectl("logs", "-n", SYSTEM, "-l", selector, f"--tail={tail}")
+    return [json.loads(line) for line in text.splitlines() if not line.startswith("unable to retrieve container logs")]
+
+
 def test_log_lines_are_json_and_share_a_request_id(platform):
     url = platform.url("api-gateway") + "/v1/logs"
     requests.get(url, headers={"X-Api-Key": "key2", "X-Request-Id": "request-of-the-test"}, timeout=10)
 
     def services():
-        text = platform.cluster.kubectl("logs", "-n", SYSTEM, "-l", "app in (api-gateway, auth-service)", "--tail=50")
-        lines = [json.loads(line) for line in text.splitlines()]
+        lines = logged(platform, "app in (api-gateway, auth-service)", 50)
         return {line["service"] for line in lines if line.get("request_id") == "request-of-the-test"}
 
     eventually(lambda: services() == {"api-gateway", "auth-service"})
@@ -214,11 +219,7 @@ def test_noise_in_a_log_harms_nobody(platform):
     platform.fail("billing-service", noise_per_s=20)
 
     def errors():
-        text = platform.cluster.kubectl("logs", "-n", SYSTEM, "-l", "app=billing-service", "--tail=40")
-        lines = [
-            line for line in text.splitlines() if line.startswith("{")
-        ]  # of one that ended, the kubelet says it has none
-        return sum(json.loads(line)["level"] == "error" for line in lines)
+        return sum(line["level"] == "error" for line in logged(platform, "app=billing-service", 40))
 
     assert eventually(lambda: errors() >= 20)
     assert requests.get(platform.url("billing-service") + "/health", timeout=10).ok
