@@ -3,7 +3,6 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMPS := .venv/installed
 NBVAL := --nbval --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg
-MAKEFLAGS += --jobs=2
 
 .PHONY: report test suite lint nbval notebooks record golden bench stack install-test install-cluster clean
 .DEFAULT_GOAL := report
@@ -33,7 +32,8 @@ report: $(STAMPS)-run
 	@$(BIN)/nl-forensics report parameters/demo.yaml; code=$$?; test $$code -eq 0 -o $$code -eq 1 -o $$code -eq 3
 
 # Types are checked while the first tests wait for their servers.
-test: lint suite
+test: install-test
+	@$(MAKE) --no-print-directory --jobs=2 lint suite
 
 # Four files side by side, one of them on a cluster (tests/conftest.py): much of their time is waiting for servers. Notebooks come last.
 # A whole Kubernetes is built once, from Go modules.

@@ -173,12 +173,13 @@ def with_case(case: Case, folder: Path) -> Path:
 
     folder.mkdir(parents=True, exist_ok=True)
     values = parameters_of(case)
-    for path in notebooks().values():
-        copy = folder / path.name
-        if not copy.exists():
-            nbformat.write(parameterize_notebook(load_notebook_node(str(path)), values), copy)
-        elif (other := _case_of(copy)) != values["case"]:
+    copies = {folder / path.name: path for path in notebooks().values()}
+    kept = [copy for copy in copies if copy.exists()]
+    for copy in kept:
+        if (other := _case_of(copy)) != values["case"]:
             raise ParameterError(f"{copy} is a copy for {other or 'no case that it names'}: move it away, or open that")
+    for copy in copies.keys() - kept:
+        nbformat.write(parameterize_notebook(load_notebook_node(str(copies[copy])), values), copy)
     return folder
 
 

@@ -142,6 +142,7 @@ def test_a_copy_for_another_case_is_not_taken_for_this_one(workspace, other):
         f"{NAME} is a copy for {'/cases/other' if 'other' in other else 'no case that it names'}: move it away" in line
     )
     assert copy.read_text() == other
+    assert list(copy.parent.iterdir()) == [copy]  # no copies of two cases beside each other
 
 
 def test_without_jupyterlab_one_line_says_how_to_get_it(workspace):

@@ -98,9 +98,10 @@ def told_in_time(workspace, environment, first_s, took_s) -> tuple[Said, Case]:
     for number in range(3):
         place = workspace / str(number)
         place.mkdir()
-        said = run(place, environment)
-        if said.first_s is not None and said.first_s < first_s and said.took_s < took_s:
-            return said, kept(place)
+        said, case = run(place, environment), kept(place)
+        everybody_was_asked = all(answer.file for answer in case.answers["systems_reached"].values())
+        if everybody_was_asked and said.first_s is not None and said.first_s < first_s and said.took_s < took_s:
+            return said, case
     raise AssertionError(f"not once told in {took_s} s, the first finding in {first_s} s")
 
 
@@ -233,9 +234,7 @@ def test_everything_hangs(shop, workspace, frozen):
     in_ten_lines(said)
     findings = run_checks(case)
     silent_systems = {f.subject for f in findings.problems if f.check == "every_system_answers"}
-    late = {answer.instance for answer in case.answers["systems_reached"].values() if not answer.file}
-    assert silent_systems | late >= {"postgres-main", "pgbouncer-main", "redis-main", "prometheus-main"}
-    assert len(silent_systems) > len(late)
+    assert silent_systems >= {"postgres-main", "pgbouncer-main", "redis-main", "prometheus-main"}
     assert ("kubernetes-main" in silent_systems) == (frozen == "kube-apiserver")
     if frozen == "kube-apiserver":
         assert not findings.oks

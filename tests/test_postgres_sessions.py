@@ -140,9 +140,8 @@ def test_statements_of_an_extension_elsewhere(debian):
 
 def test_statements_that_are_dropped_are_a_gap():
     with postgres.start(settings={"pg_stat_statements.max": 100}) as server:
-        server.execute(
-            "SELECT pg_stat_statements_reset()"
-        )  # the prepared data may be days old, and dropped is told per hour
+        # The prepared data may be days old, and what was dropped is told per hour.
+        server.execute("SELECT pg_stat_statements_reset()")
         for number in range(150):
             server.execute("SELECT 1" + number * ", 1")
         with linked(server) as link:
