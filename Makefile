@@ -2,7 +2,18 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMPS := .venv/installed
+comma := ,
 NBVAL := --nbval --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg
+
+# Where an environment forbids to keep bytecode, every kernel and every command would compile the package anew: seconds each.
+unexport PYTHONDONTWRITEBYTECODE
+
+# uv takes a fifth of pip's time. Where it reaches no index (a mirror that only pip was told of), pip does it.
+define install
+@echo "installing nl_forensics$(2) into .venv"
+@$(BIN)/python -m pip install -q --disable-pip-version-check uv
+@$(BIN)/uv pip install -q --python $(BIN)/python -e '.$(1)' || $(BIN)/python -m pip install -q --disable-pip-version-check -e '.$(1)'
+endef
 
 .PHONY: report test suite lint nbval notebooks record golden bench stack install-test install-cluster clean
 .DEFAULT_GOAL := report
@@ -12,13 +23,11 @@ $(BIN)/python:
 	@$(PYTHON) -m venv .venv
 
 $(STAMPS)-run: pyproject.toml | $(BIN)/python
-	@echo "installing nl_forensics into .venv"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -e .
+	$(call install,,)
 	@touch $@
 
 $(STAMPS)-test: pyproject.toml | $(BIN)/python
-	@echo "installing nl_forensics and the tools of its tests into .venv"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[lab,test]'
+	$(call install,[lab$(comma)test], and the tools of its tests)
 	@touch $@ $(STAMPS)-run
 
 install-test: $(STAMPS)-test
