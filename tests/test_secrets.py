@@ -13,7 +13,6 @@ import pytest
 import redis as redis_client
 
 from nl_forensics.parameters import home
-from nl_forensics.report import notebooks
 from tests.investigation import Investigation
 from tests.stack import pgbouncer, postgres, prometheus, redis
 
@@ -59,7 +58,8 @@ def said(tmp_path_factory):
             ["findings", asked.case_folder, "--json"],
             ["doctor", asked.file],
             ["note", asked.case_folder, f"the password is password={PLANTED['a password set by SQL']}"],
-            *([["report", asked.case_folder, "--out", folder / "report", "--json"]] if notebooks() else []),
+            # The notebooks of these systems; the others have nothing to show of them.
+            ["report", asked.case_folder, "--out", folder / "report", "--sections", "03,05,10", "--json"],
         ):
             done = asked.run(*words, environment=surroundings)
             assert "Traceback" not in done.stderr, done.stderr
