@@ -53,6 +53,7 @@ class FileByFile(LoadFileScheduling):
         return "on a cluster" if Path(file).stem in ON_A_CLUSTER else file
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     return FileByFile(config, log)
 
