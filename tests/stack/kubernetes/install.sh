@@ -12,7 +12,7 @@ give_up() {
 }
 
 cd "$(dirname "$0")/../../.."
-python="${PYTHON:-.venv/bin/python}"
+python=.venv/bin/python
 "$python" -c 'import requests' 2>/dev/null || give_up "$python lacks the packages of the tests: run make install-test"
 
 # --- Debian packages -------------------------------------------------------------------------------------------------
