@@ -223,8 +223,8 @@ class Budget(_Model):
     kubernetes_per_s: float = Field(10, ge=0.5, le=200)
     kubernetes_logs: int = Field(150, ge=0, le=10_000)
     kubernetes_all_logs: bool = False
-    kubernetes_log_lines: int = Field(300, ge=1, le=100_000)
-    kubernetes_log_bytes: int = Field(250_000, ge=1_000)
+    kubernetes_log_lines: int = Field(1_000, ge=1, le=100_000)
+    kubernetes_log_bytes: int = Field(500_000, ge=1_000)
 
 
 class Platform(_Model):

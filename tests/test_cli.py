@@ -1,13 +1,15 @@
 """The command line: one clear line for whatever goes wrong, and the documented exit code."""
 
 import json
+import shutil
 import subprocess
 import sys
 
 import pytest
 
 from nl_forensics import cli
-from nl_forensics.case import DEMO
+from nl_forensics.case import DEMO, Case
+from nl_forensics.checks import run_checks
 from tests.investigation import Investigation, ago
 from tests.stack import faults, postgres
 from tests.stack.process import HOST
@@ -276,3 +278,17 @@ def test_the_guide_as_json(capsys):
     told = json.loads(capsys.readouterr().out)
     assert "no_container_runs_out_of_memory" in told["06"]["commands"]["C085"]["checks"]
     assert "k8s_containers" in told["06"]["commands"]["C085"]["sources"]
+
+
+def test_a_report_of_a_case_that_is_named_from_here(tmp_path):
+    """Notebooks run side by side, in a folder of their own, and no path that was given means another place meanwhile."""
+    shutil.copytree(DEMO, tmp_path / "cases/here")
+    command = [sys.executable, "-m", "nl_forensics", "report", "cases/here", "--out", "out", "--sections", "04,10"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    judged = run_checks(Case(DEMO), ("04", "10"))
+    assert (done.returncode, done.stderr) == (judged.exit_code(), "")
+    assert done.stdout.splitlines()[-1] == "out/report.html"
+    told = json.loads((tmp_path / "out/findings.json").read_text(encoding="utf-8"))
+    assert [(one["check"], one["status"]) for one in told["findings"]] == [(one.check, one.status) for one in judged]
+    assert len(list((tmp_path / "out/notebooks").iterdir())) == 2
+    assert "did not run through" not in (tmp_path / "out/report.html").read_text(encoding="utf-8")
