@@ -4,7 +4,6 @@ Client libraries retry, drip and hang past their own timeouts, so nothing here r
 one system, and the collector kills it when it is silent for too long. What it had sent by then is kept.
 """
 
-import difflib
 import multiprocessing
 import signal
 import time
@@ -18,7 +17,7 @@ from pathlib import Path
 
 from nl_forensics import sources
 from nl_forensics.case import Case
-from nl_forensics.errors import ParameterError
+from nl_forensics.errors import ParameterError, did_you_mean
 from nl_forensics.parameters import Parameters
 from nl_forensics.platform import Cluster, Endpoint
 from nl_forensics.rounds import OpenRound, Recording, open_round
@@ -64,8 +63,8 @@ def collect(
     """
     known = sources.load()
     if unknown := sorted(set(again) - known.keys()):
-        near = "".join(f"did you mean {close}? " for close in difflib.get_close_matches(unknown[0], known, n=1))
-        raise ParameterError(f"no source is called {unknown[0]}: {near}(`nl-forensics sources` lists them)")
+        near = did_you_mean(unknown[0], known)
+        raise ParameterError(f"no source is called {unknown[0]}{near} (`nl-forensics sources` lists them)")
     step = open_round(folder, parameters, again)
     try:
         if look:

@@ -11,6 +11,9 @@
   x CaseError           the case is missing, altered or incomplete: says which file and where
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class ForensicsError(Exception):
     """The root: its text is one line that says what to do next."""
@@ -53,3 +56,9 @@ class NotServed(BadAnswer):
 
 class CaseError(ForensicsError):
     """The case is missing, altered or incomplete."""
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
+    """What to say after a name that there is not: the nearest one that there is."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f": did you mean {close[0]}?" if close else otherwise

@@ -1,6 +1,5 @@
 """One parameter file, read and validated before anything is asked or run."""
 
-import difflib
 import os
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +7,7 @@ from typing import Annotated
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FiniteFloat, ValidationError
 
-from nl_forensics.errors import ParameterError
+from nl_forensics.errors import ParameterError, did_you_mean
 from nl_forensics.incident import Incident
 from nl_forensics.platform import (
     Budget,
@@ -161,5 +160,4 @@ def _nearest(key: str) -> str:
     endpoints = (PostgresEndpoint, KubernetesEndpoint, PortForward)
     models = (Parameters, Narrative, Incident, Platform, Systems, *endpoints, RedisNames, Queue, Budget)
     known = sorted({name for model in models for name in model.model_fields})
-    close = difflib.get_close_matches(key, known, n=1)
-    return f": did you mean {close[0]}?" if close else ": parameters/example.yaml explains every key"
+    return did_you_mean(key, known, otherwise=": parameters/example.yaml explains every key")

@@ -18,7 +18,7 @@ from nl_forensics.collect import collect
 QUICK = {"deadline_s": 8, "connect_s": 0.5, "question_s": 1, "readings_s": 0.5, "redis_scan_s": 0.2}
 UNHURRIED = QUICK | {"deadline_s": 60, "connect_s": 10, "question_s": 10}
 SYSTEMS = ("postgres", "pgbouncer", "redis", "prometheus")
-PROGRAM = [sys.executable, "-m", "nl_forensics.cli"]
+PROGRAM = [sys.executable, "-m", "nl_forensics"]
 
 
 def ago(**how_long) -> str:

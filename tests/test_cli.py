@@ -1,13 +1,14 @@
 """The command line: one clear line for whatever goes wrong, and the documented exit code."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 
 import pytest
 
-from nl_forensics import cli
+from nl_forensics import checks, cli, sources
 from nl_forensics.case import DEMO, Case
 from nl_forensics.checks import run_checks
 from tests.investigation import Investigation, ago
@@ -250,7 +251,7 @@ def test_findings_as_json(one_redis, capsys):
 def test_who_reads_us_may_leave(one_redis):
     """`nl-forensics sources | head -1`"""
     piped = subprocess.run(
-        f"'{sys.executable}' -m nl_forensics.cli sources --json | head -c 1",
+        f"'{sys.executable}' -m nl_forensics sources --json | head -c 1",
         shell=True,
         capture_output=True,
         text=True,
@@ -292,3 +293,40 @@ def test_a_report_of_a_case_that_is_named_from_here(tmp_path):
     assert [(one["check"], one["status"]) for one in told["findings"]] == [(one.check, one.status) for one in judged]
     assert len(list((tmp_path / "out/notebooks").iterdir())) == 2
     assert "did not run through" not in (tmp_path / "out/report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ["checks", "no_container_runs_out_of_memory"],
+            ["  judged by    k8s_containers", "the kernel kills the process"],
+        ),
+        (["checks", "no_log_falls_silent"], ["  limits       min_s=300, factor=10", "silent for 5 min and 10 times"]),
+        (
+            ["sources", "k8s_pods", "redis_slowlog"],
+            ["needs        kubernetes list pods", "redis_slowlog\n", "  judged by    "],
+        ),
+    ],
+)
+def test_what_is_named_is_explained(words, told, capsys):
+    assert cli.run(words) == 0
+    said = capsys.readouterr().out
+    assert [one for one in told if one.lower() not in said.lower()] == []
+
+
+@pytest.mark.parametrize("kind", ["check", "source"])
+def test_what_is_named_wrongly_is_told_with_the_nearest(kind, capsys):
+    nearest = {"check": "every_node_is_ready", "source": "redis_slowlog"}[kind]
+    assert cli.run([f"{kind}s", nearest + "s"]) == 2
+    hint = f"did you mean {nearest}? (`nl-forensics {kind}s` lists them)"
+    assert one_line(capsys) == f"no {kind} is called {nearest}s: {hint}"
+
+
+@pytest.mark.parametrize("kind", ["checks", "sources"])
+def test_everything_can_be_explained(kind, capsys):
+    listed = {"checks": checks.load, "sources": sources.load}[kind]()
+    assert cli.run([kind, *listed]) == 0
+    said = capsys.readouterr().out
+    assert all(f"{name}\n" in said for name in listed)
+    assert not re.search(r"\{\w+(:\w+)?\}", said), "a limit that was not filled in"

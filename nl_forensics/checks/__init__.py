@@ -3,7 +3,6 @@
 The law: bad evidence can prove a problem, only whole evidence can prove health.
 """
 
-import difflib
 import inspect
 import sys
 from collections.abc import Callable, Iterable
@@ -14,7 +13,7 @@ import pandas as pd
 from nl_forensics import sources
 from nl_forensics.case import Case
 from nl_forensics.checks.wording import Wording, in_seconds
-from nl_forensics.errors import ForensicsError, ParameterError
+from nl_forensics.errors import ForensicsError, ParameterError, did_you_mean
 from nl_forensics.finding import Change, Evidence, Finding, Findings, Severity, Status, When, changes
 from nl_forensics.rounds import Gap
 
@@ -303,8 +302,7 @@ def check_limits(limits: dict[str, dict[str, float]]) -> None:
     """Raises ParameterError where the parameters name a check or a limit that there is not."""
     for name, values in limits.items():
         if name not in load():
-            close = difflib.get_close_matches(name, CHECKS, n=1)
-            raise ParameterError(f"limits.{name}: no such check{f': did you mean {close[0]}?' if close else ''}")
+            raise ParameterError(f"limits.{name}: no such check{did_you_mean(name, CHECKS)}")
         if unknown := sorted(values.keys() - CHECKS[name].limits.keys()):
             known = ", ".join(CHECKS[name].limits) or "no limits"
             raise ParameterError(f"limits.{name}.{unknown[0]}: {name} has {known}")

@@ -1,0 +1,138 @@
+"""Commands that ask systems: now, collect, doctor."""
+
+from pathlib import Path
+
+import click
+
+from nl_forensics import notebook, now
+from nl_forensics.case import Case
+from nl_forensics.checks import changes_since_last_round, run_checks
+from nl_forensics.cli.command import (
+    as_json_option,
+    case_path,
+    cli,
+    collected,
+    folder_of,
+    print_json,
+    read,
+    shown,
+    writable,
+)
+from nl_forensics.collect import REACHED, FirstLook
+from nl_forensics.live import Live
+from nl_forensics.parameters import Parameters
+from nl_forensics.rounds import PARAMETERS, Gap, round_numbers
+from nl_forensics.sources import ASKED_THROUGH
+from nl_forensics.sources import load as load_sources
+from nl_forensics.summary import ten_lines
+
+ALL_LOGS_PER_S = 200
+
+
+@cli.command("now")
+@click.option(
+    "-n",
+    "--namespace",
+    "namespaces",
+    multiple=True,
+    help="Look only into this namespace (`*`: any letters); may be repeated.",
+)
+@click.option(
+    "--since", metavar="30m", default="", help="Begin so long ago: 90s, 30m, 2h, 1d. By default it is proposed."
+)
+@as_json_option
+def now_command(namespaces: tuple[str, ...], since: str, as_json: bool) -> int:
+    """What is wrong now: a kubeconfig is enough. Keeps a case, and ends with ten lines for a chat."""
+    how_long = now.duration(since) if since else None
+    live = None if as_json else Live()
+    asked = now.opening(namespaces)
+    folder = notebook.unused_folder(asked.incident.id)
+    asked = asked.model_copy(update={"incident": asked.incident.model_copy(update={"id": folder.name})})
+
+    def question(case: Case) -> tuple[Parameters, str]:
+        chosen, because = now.question(case, namespaces, how_long)
+        where = ", ".join(chosen.incident.namespaces or chosen.platform.namespaces) or "all namespaces"
+        click.echo(f"window {chosen.incident}, in {where}: {because}", err=True)
+        case.parameters = chosen  # the answers that it follows from are the first that it is judged by
+        if live:
+            live.judge(case)
+        return chosen, because
+
+    look = FirstLook(now.FIRST, now.FIRST_WITHIN_S, question)
+    try:
+        case = collected(asked, folder, (), live, look)
+    except KeyboardInterrupt:
+        begun = (folder / "1" / PARAMETERS).is_file()
+        goes_on = (
+            f"`nl-forensics collect {shown(folder)}` goes on where it stopped" if begun else "nothing was asked yet"
+        )
+        click.echo(f"interrupted: {goes_on}", err=True)
+        return 130
+    now.check_namespaces(case, namespaces)
+    from nl_forensics.report import as_json as whole
+    from nl_forensics.report import notebooks
+
+    findings = run_checks(case)
+    names = {section: path.name for section, path in notebooks().items()}
+    lines = ten_lines(case, findings, shown(folder), names)
+    if as_json:
+        print_json(
+            whole(case, findings, changes_since_last_round(case, findings)) | {"folder": str(folder), "lines": lines}
+        )
+    else:
+        click.echo("\n".join(lines))
+    return findings.exit_code()
+
+
+@cli.command("collect")
+@click.argument("what", metavar="PARAMETERS|CASE")
+@click.option(
+    "--case", "folder", type=click.Path(path_type=Path), help="Folder of the case, in place of the parameters' one."
+)
+@click.option(
+    "--again", multiple=True, metavar="SOURCE", help="Ask this source again, in a new round; may be repeated."
+)
+@click.option(
+    "--all-logs", is_flag=True, help="Read the log of every container, at up to 200 requests a second to Kubernetes."
+)
+@as_json_option
+def collect_command(what: str, folder: Path | None, again: tuple[str, ...], all_logs: bool, as_json: bool) -> int:
+    """Ask every system and record its answers; resumes a collection that was killed.
+
+    Of a CASE, its own question is asked: to finish it, or to look again.
+    """
+    known = Case(case_path(what)) if round_numbers(case_path(what)) else None
+    asked = known.parameters if known else read(Path(what))
+    if all_logs:
+        asked = asked.with_budget(kubernetes_all_logs=True, kubernetes_per_s=ALL_LOGS_PER_S)
+    case = collected(asked, writable(folder or (known.folder if known else folder_of(asked))), again)
+    gaps = [gap for name in case.answers for gap in case.gaps(name)]
+    if as_json:
+        print_json({"case": str(case.folder), "coverage": case.coverage().to_dict("records")})
+    else:
+        click.echo(f"{case.folder}: round {case.rounds[-1].folder.name} is sealed, {len(case.answers)} sources asked")
+        for system, unseen, closes in dict.fromkeys((_system_of(gap), gap.unseen, gap.closes) for gap in gaps):
+            click.echo(f"  not seen of {system}: {unseen}" + (f" ({closes})" if closes else ""))
+    return 3 if gaps else 0
+
+
+def _system_of(gap: Gap) -> str:
+    """Whom a gap is about: `postgres-main`."""
+    system = load_sources()[gap.source].system
+    return gap.instance if gap.source == REACHED else f"{ASKED_THROUGH.get(system, system)}-{gap.instance}"
+
+
+@cli.command("doctor")
+@click.argument("parameters", type=click.Path(path_type=Path))
+@as_json_option
+def doctor_command(parameters: Path, as_json: bool) -> int:
+    """What can be reached, what is permitted, and which checks each missing permission costs. Asks everything once, and keeps nothing."""
+    from nl_forensics.doctor import diagnose
+
+    told = diagnose(read(parameters))
+    if as_json:
+        print_json(told.as_json())
+    else:
+        for line in told.lines():
+            click.echo(line)
+    return told.exit_code

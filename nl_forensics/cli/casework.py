@@ -1,0 +1,38 @@
+"""Commands about the case itself: verify, note, reveal."""
+
+import click
+
+from nl_forensics.case import Case
+from nl_forensics.cli.command import case_path, cli, writable
+
+
+@cli.command("verify")
+@click.argument("folder", metavar="CASE")
+def verify_command(folder: str) -> int:
+    """Check that nothing in a case was altered, added or removed."""
+    case = Case(case_path(folder))
+    faults = case.verify()
+    for fault in faults:
+        click.echo(fault, err=True)
+    if not faults:
+        for step in case.rounds:
+            click.echo(f"round {step.folder.name} is whole, seal {step.seal}")
+    return 5 if faults else 0
+
+
+@cli.command("note")
+@click.argument("folder", metavar="CASE")
+@click.argument("text")
+def note_command(folder: str, text: str) -> int:
+    """Write a time-stamped note into a case: "rolled back"."""
+    Case(writable(case_path(folder))).note(text)
+    return 0
+
+
+@cli.command("reveal")
+@click.argument("folder", metavar="CASE")
+@click.argument("pseudonym")
+def reveal_command(folder: str, pseudonym: str) -> int:
+    """What a pseudonym stands for; that it was asked is noted in the chain of custody."""
+    click.echo(Case(writable(case_path(folder))).reveal(pseudonym))
+    return 0

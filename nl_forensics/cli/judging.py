@@ -1,0 +1,73 @@
+"""Commands that say what is wrong: findings, report, lab."""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from nl_forensics import notebook
+from nl_forensics.case import Case
+from nl_forensics.checks import changes_since_last_round, check_sections, run_checks
+from nl_forensics.cli.command import as_json_option, case_path, cli, opened, print_json, sections_of, sections_option
+from nl_forensics.errors import ParameterError
+from nl_forensics.live import Live, print_findings
+
+
+@cli.command("findings")
+@click.argument("what", metavar="PARAMETERS|CASE")
+@sections_option
+@as_json_option
+def findings_command(what: str, sections: str, as_json: bool) -> int:
+    """The verdict without notebooks. Live, each finding is printed as soon as its sources have answered."""
+    wanted = sections_of(sections)
+    check_sections(wanted)
+    case = opened(what, None if as_json else Live(wanted))
+    findings = run_checks(case, wanted)
+    changes = changes_since_last_round(case, findings)
+    if as_json:
+        from nl_forensics.report import as_json as whole
+
+        print_json(whole(case, findings, changes))
+    else:
+        print_findings(findings)
+        for change in changes:
+            click.echo(f"  since the last round, {change.what}: {change.finding.subject}: {change.finding.because}")
+    return findings.exit_code()
+
+
+@cli.command("report")
+@click.argument("what", metavar="PARAMETERS|CASE")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the report; reports/<incident id> by default.")
+@sections_option
+@as_json_option
+def report_command(what: str, out: Path | None, sections: str, as_json: bool) -> int:
+    """Run the notebooks and write report.html, findings.json and the executed notebooks."""
+    from nl_forensics.report import FINDINGS, chosen_notebooks, report
+
+    wanted = sections_of(sections)
+    chosen_notebooks(wanted)
+    case = opened(what, None)
+    folder = out or notebook.workspace() / "reports" / case.incident.id
+    findings = report(case, folder, wanted)
+    if as_json:
+        click.echo((folder / FINDINGS).read_text(encoding="utf-8"), nl=False)
+    else:
+        click.echo(f"{findings.verdict()} {findings.counts()}.")
+        click.echo(f"{folder / 'report.html'}")
+    return findings.exit_code()
+
+
+@cli.command("lab")
+@click.argument("folder", metavar="CASE")
+def lab_command(folder: str) -> None:
+    """Open JupyterLab on copies of the notebooks with this case, in reports/<incident id>/lab; copies that are there are kept."""
+    from nl_forensics.report import with_case
+
+    if not importlib.util.find_spec("jupyterlab"):
+        raise ParameterError("JupyterLab is not installed: pip install 'nl_forensics[lab]'")
+    case = Case(case_path(folder))
+    copies = with_case(case, notebook.workspace() / "reports" / case.incident.id / "lab")
+    # In our place: Ctrl-C is JupyterLab's, which asks whether to end.
+    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(copies)])
