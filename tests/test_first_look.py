@@ -7,6 +7,7 @@ import pytest
 from nl_forensics import cli, now
 from nl_forensics.case import Case
 from nl_forensics.checks import run_checks
+from nl_forensics.cli import asking
 from nl_forensics.errors import ParameterError
 from nl_forensics.incident import Incident
 from nl_forensics.parameters import Parameters, read_yaml, shipped
@@ -181,7 +182,7 @@ def test_a_namespace_that_is_not_there_would_look_healthy(tmp_path):
 def test_a_namespace_is_missed_also_when_the_first_look_ended_before_it_saw_any(tmp_path, monkeypatch, capsys):
     assert now.question(looked(tmp_path / "first"), ("shopp",))[0].incident.namespaces == ("shopp",)
     whole = looked(tmp_path / "whole", k8s_namespaces=records("k8s_namespaces", {"name": "shop"}))
-    monkeypatch.setattr(cli, "_collected", lambda *_: whole)
+    monkeypatch.setattr(asking, "collected", lambda *_: whole)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
     assert cli.run(["now", "-n", "shopp"]) == 2
     said = capsys.readouterr()
