@@ -1,6 +1,9 @@
-"""The kernel of a report: what nobody else may read, and how it ends."""
+"""The kernel of a report: what it has read, what nobody else may read, and how it ends."""
 
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -13,6 +16,20 @@ from nl_forensics.kernel import EncryptedKernel
 CODE = (
     "import os, ipykernel.connect as c; print(os.getpid(), c.get_connection_file(), 'curve' in c.get_connection_info())"
 )
+
+
+# A script as one writes it: nothing in it waits for `__name__ == "__main__"`.
+SCRIPT = """
+import sys
+from tests.test_kernel import said_by
+said_by("import os, time; open(" + repr(sys.argv[1]) + ", 'w').write(str(os.getpid())); time.sleep(60)")
+"""
+
+
+def said_by(code, **options) -> str:
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    NotebookClient(notebook, kernel_manager_class=EncryptedKernel, **options).execute()
+    return "".join(output.text for output in notebook.cells[0].outputs)
 
 
 @pytest.fixture
@@ -30,10 +47,39 @@ def signals(monkeypatch):
 
 def test_it_is_encrypted_and_ends_without_an_interrupt_and_without_a_trace(signals):
     """An interrupt, as the library sends it, made kernels complain on the error output of a report now and then."""
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CODE)])
-    NotebookClient(notebook, kernel_manager_class=EncryptedKernel).execute()
-    process, connection, encrypted = notebook.cells[0].outputs[0].text.split()
+    process, connection, encrypted = said_by(CODE).split()
     assert encrypted == "True"
     assert signal.SIGINT not in signals
     assert not Path(f"/proc/{process}").exists()
     assert not Path(connection).exists()
+
+
+def test_it_has_its_own_folder_and_program(tmp_path):
+    """It is forked from another process, and has nothing of ours but the environment."""
+    code = "import os, sys; print(os.getcwd(), __name__, sys.modules['__main__'].__dict__ is globals(), os.getsid(0) == os.getpid())"
+    said = said_by(code, resources={"metadata": {"path": str(tmp_path)}})
+    assert said.split() == [str(tmp_path), "__main__", "True", "True"]
+
+
+def test_its_environment_is_ours_of_now(monkeypatch):
+    monkeypatch.setenv("NL_MARK", "of now")
+    assert said_by("import os; print(os.environ['NL_MARK'])") == "of now\n"
+
+
+def test_what_takes_too_long_is_interrupted():
+    code = "import time\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('interrupted')"
+    assert said_by(code, timeout=2, interrupt_on_timeout=True) == "interrupted\n"
+
+
+def test_it_does_not_outlive_who_started_it(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", SCRIPT, tmp_path / "pid"]) as starting:
+        eventually(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+        starting.kill()
+    eventually(lambda: not Path("/proc", (tmp_path / "pid").read_text()).exists())
+
+
+def eventually(is_so, within_s=60):
+    deadline = time.monotonic() + within_s
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -15,6 +15,7 @@ from nl_forensics.case import DEMO, Case
 from nl_forensics.charts import CHARTS
 from nl_forensics.charts.chart import MIME
 from nl_forensics.incident import Incident, Window
+from nl_forensics.kernel import EncryptedKernel
 from nl_forensics.parameters import Narrative, Parameters
 from nl_forensics.report import parameters_of
 from tests.test_charts import case_of
@@ -178,7 +179,8 @@ def test_every_chart_has_a_reader():
 def test_it_runs_through_when_every_system_refused(path, tmp_path):
     """What is not there is told in its place: it is no error."""
     case = case_of(tmp_path / "case", {}, refused=sources.load())
-    papermill.execute_notebook(str(path), str(tmp_path / "out.ipynb"), parameters_of(case), progress_bar=False)
+    out, options = str(tmp_path / "out.ipynb"), {"progress_bar": False, "kernel_manager_class": EncryptedKernel}
+    papermill.execute_notebook(str(path), out, parameters_of(case), **options)
     cells = {cell.id: cell for cell in code_of(tmp_path / "out.ipynb")}
     assert not [name for name, cell in cells.items() if charts_in(cell) and len(cell.outputs) != len(charts_in(cell))]
     assert "Nothing wrong was seen, but not everything was seen" in str(cells["verdict"].outputs)
