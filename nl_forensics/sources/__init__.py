@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -134,12 +135,20 @@ class Source:
         Raises BadAnswer when the records are not shaped as documented.
         """
         try:
-            rows = self.parse(records).reindex(columns=list(self.columns))
-            # As arrays: of columns with an index, pandas would compare each index with all others.
-            typed = {name: _cast(rows[name], dtype).array for name, dtype in self.columns.items()}
-            return pd.DataFrame(typed)
+            rows = self.parse(records)
+            return self._typed(rows) if len(rows) else self._none.copy()
         except (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
             raise BadAnswer(f"{self.name} can't be read: {type(error).__name__}: {error}") from error
+
+    def _typed(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The declared columns of these rows. As arrays: of columns with an index, pandas would compare each index with all others."""
+        lacking = pd.Series(None, rows.index, "object")
+        return pd.DataFrame({name: _cast(rows.get(name, lacking), dtype).array for name, dtype in self.columns.items()})
+
+    @cached_property
+    def _none(self) -> pd.DataFrame:
+        """The table without a row, as every third one is."""
+        return self._typed(pd.DataFrame())
 
     def holes(self, table: pd.DataFrame) -> pd.Series:
         """True for each row that lacks a value which a check may compare."""
@@ -147,8 +156,12 @@ class Source:
         return pd.Series(np.logical_or.reduce(lacking), table.index)
 
 
+# Read once: pandas reads the name of a type anew with each comparison.
+_dtype = cache(pd.api.types.pandas_dtype)
+
+
 def _cast(column: pd.Series, dtype: str) -> pd.Series:
-    if column.dtype == dtype:
+    if column.dtype == _dtype(dtype):
         return column
     if dtype == UTC:
         return pd.to_datetime(column, utc=True, format="ISO8601").astype(UTC)
