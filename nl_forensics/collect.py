@@ -263,7 +263,7 @@ class _Collection:
         self._done(worker, name)
 
     def _on_refused(self, worker: _Worker, name: str, kind: str, why: str, closes: str) -> None:
-        self._refused(worker, name, kind, why, closes or sources.load()[name].needs.closes(worker.system))
+        self._refused(worker, name, kind, why, closes or sources.load()[name].closes(kind))
         self._done(worker, name)
         if kind == "NotReachable" and time.monotonic() - worker.asked_at > self.budget.question_s / 2:
             self._timed_out(worker)

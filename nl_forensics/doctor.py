@@ -131,7 +131,8 @@ def _rights(case: Case, name: str, missing: list[Missing]) -> str:
         rights = case.answers.get(ACCESS, {}).get(instance)
         known = bool(rights and rights.is_whole)
     else:
-        asked = [s.name for s in load_sources().values() if ASKED_THROUGH.get(s.system, s.system) == system]
+        ours = [s.name for s in load_sources().values() if ASKED_THROUGH.get(s.system, s.system) == system]
+        asked = [name for name in ours if case.instances(name)]
         answers = [case.answers.get(name, {}).get(instance) for name in asked]
         known = all(answer and (not answer.error or answer.error in TELLING) for answer in answers)
     return ", no permission is missing" if known else "; whether a permission is missing is not known"

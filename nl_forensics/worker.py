@@ -169,7 +169,7 @@ def _answers(source: Source, link, incident, platform) -> Iterator:
             with link.into(name) as database:
                 yield from source.ask(database, incident, platform)
         except SourceError as error:
-            yield Partial(f"database {name}: {error}", error.closes or source.needs.closes("database"))
+            yield Partial(f"database {name}: {error}", error.closes or source.closes(type(error).__name__))
 
 
 def _server_now(link) -> datetime:

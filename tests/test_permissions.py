@@ -167,6 +167,15 @@ def test_nothing_is_missing(tmp_path, monkeypatch, redis_server):
     assert told.reached == {"redis-main": "asked, no permission is missing"}
 
 
+def test_a_time_of_which_a_system_knows_nothing_is_no_matter_of_permission(tmp_path, monkeypatch, prometheus_server):
+    long_ago = {"id": "test", "start": "2020-01-01T10:00Z", "end": "2020-01-01T11:00Z"}
+    asked = Investigation(tmp_path, {"prometheus": {"main": prometheus_server.url}}, incident=long_ago)
+    told = diagnosed(asked, monkeypatch)
+    assert told.reached == {"prometheus-main": "asked, no permission is missing"}
+    assert any("(see whether Prometheus ran, and scraped) → costs" in line for line in told.lines())
+    assert not any("let us read" in line for line in told.lines())
+
+
 def test_nobody_says_that_nothing_is_missing_where_nobody_answers(tmp_path, monkeypatch):
     told = diagnosed(Investigation(tmp_path, {"redis": {"main": "redis://127.0.0.1:1/0"}}), monkeypatch)
     assert "refused" in told.reached["redis-main"]

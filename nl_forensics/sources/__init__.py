@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from nl_forensics.errors import BadAnswer
+from nl_forensics.errors import BadAnswer, NotAllowed
 
 UTC = "datetime64[us, UTC]"
 
@@ -128,6 +128,10 @@ class Source:
         offered = {"incident": incident, "platform": platform}
         wanted = list(inspect.signature(self.fetch).parameters)[1:]
         yield from self.fetch(link, **{name: offered[name] for name in wanted})
+
+    def closes(self, error: str) -> str:
+        """What would close the gap that an error leaves, by its name, where it does not say so itself: what to grant, if it was refused."""
+        return self.needs.closes(self.system) if error == NotAllowed.__name__ else ""
 
     def table(self, records: list[dict]) -> pd.DataFrame:
         """The rows of one recorded answer, with exactly the declared columns.

@@ -85,7 +85,7 @@ def prom_metric_names(prometheus, incident):
     window = f"start={incident.start.timestamp():.0f}&end={incident.end.timestamp():.0f}"
     names = prometheus.get(f"/api/v1/label/__name__/values?{window}")
     if not names:
-        raise BadAnswer("no metric had a sample during the incident")
+        raise BadAnswer("no metric had a sample during the incident", "see whether Prometheus ran, and scraped")
     for warning in prometheus.warnings:
         yield Partial(f"Prometheus warns: {warning}")
     yield from ({"metric": name} for name in names)
