@@ -15,7 +15,7 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from nl_forensics import sources
+from nl_forensics import processes, sources
 from nl_forensics.case import Case
 from nl_forensics.errors import ParameterError, did_you_mean
 from nl_forensics.parameters import Parameters
@@ -150,8 +150,6 @@ class _Collection:
         self.within_s = within_s or self.budget.deadline_s
         self.deadline = time.monotonic() + self.within_s
         self.workers = [worker for worker in self._planned(names) if worker.questions]
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["nl_forensics.preload"])
 
     def _planned(self, names: set[str]) -> Iterator[_Worker]:
         """A worker per instance, with the questions that have no whole answer in this round yet."""
@@ -184,12 +182,12 @@ class _Collection:
     def _start(self, worker: _Worker) -> None:
         worker.reached = False
         with _no_interrupt():
-            worker.pipe, theirs = self._context.Pipe()
+            worker.pipe, theirs = processes.context.Pipe()
             asked = (worker.system, worker.address, worker.endpoint, worker.cluster, list(worker.questions))
-            process = self._context.Process(
+            process = processes.context.Process(
                 target=work, args=(theirs, *asked, self.parameters.incident, self.parameters.platform), daemon=True
             )
-            process.start()
+            processes.start(process, "nl_forensics.preload")
             worker.process = process
             theirs.close()
         worker.silent_after = self.deadline  # until it says that it connects: a busy machine of ours is no outage

@@ -7,18 +7,14 @@ import multiprocessing
 import os
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning import LocalProvisioner
 
-_forkserver = multiprocessing.get_context("forkserver")
-_starting = threading.Lock()
+from nl_forensics import processes
 
 
 class EncryptedKernel(AsyncKernelManager):
@@ -47,15 +43,13 @@ class _Forking(LocalProvisioner):
     async def launch_kernel(self, cmd: list[str], **options: Any) -> KernelConnectionInfo:
         """`cmd`: the program that would be run, its arguments from `-f` on; `options`: those of Popen."""
         self.process = _Process(cmd[cmd.index("-f") :], options["env"], options.get("cwd"))
-        _forkserver.set_forkserver_preload(["nl_forensics.preload_kernel"])
-        with _without_our_program():
-            self.process.start()
+        processes.start(self.process, "nl_forensics.preload_kernel")
         self.pid = self.pgid = self.process.pid
         self.cwd = options.get("cwd") or Path.cwd()
         return self.connection_info
 
 
-class _Process(_forkserver.Process):  # type: ignore[name-defined]
+class _Process(processes.context.Process):  # type: ignore[name-defined]
     """A process that jupyter_client can treat as one of Popen. It ends with us: a daemon of ours."""
 
     stdin = stdout = stderr = None
@@ -94,15 +88,3 @@ def _die_with_our_parent() -> None:
     if asking := multiprocessing.parent_process():
         asking.join()
     os._exit(1)
-
-
-@contextmanager
-def _without_our_program() -> Iterator[None]:
-    """A kernel has a `__main__` of its own: multiprocessing would run ours in it once more, which a script may not expect."""
-    with _starting:
-        ours = sys.modules["__main__"]
-        sys.modules["__main__"] = ModuleType("__main__")
-        try:
-            yield
-        finally:
-            sys.modules["__main__"] = ours

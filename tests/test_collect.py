@@ -3,6 +3,8 @@
 import os
 import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 from contextlib import ExitStack, contextmanager, suppress
@@ -334,3 +336,21 @@ def test_few_sessions_of_ours_are_open_at_a_time(tmp_path):
         done.set()
         watcher.join()
     assert 1 <= most[0] <= 3
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from nl_forensics import parameters
+from nl_forensics.collect import collect
+print(collect(Path(sys.argv[2]), parameters.read(Path(sys.argv[1]))).table("systems_reached").answered.tolist())
+"""
+
+
+def test_a_script_collects_as_one_writes_it(tmp_path, redis_server):
+    """Nothing in it waits for `__name__ == "__main__"`: multiprocessing by itself would run it again in every worker."""
+    asked = Investigation(tmp_path, {"redis": {"main": redis_server.url()}})
+    (tmp_path / "script.py").write_text(SCRIPT)
+    command = [sys.executable, tmp_path / "script.py", asked.file, asked.case_folder]
+    done = subprocess.run(command, env=os.environ | asked.addresses, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("[True]\n", "")
