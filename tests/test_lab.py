@@ -44,11 +44,10 @@ def command(workspace, *words, **environment):
 def lab(workspace):
     """The address of a JupyterLab that opens no browser."""
     port = free_port()
-    settings = {"ip": HOST, "port": port, "port_retries": 0, "open_browser": False, "allow_root": True}
-    written = {"ServerApp": settings, "IdentityProvider": {"token": TOKEN}}
+    written = {"ServerApp": {"port_retries": 0}, "IdentityProvider": {"token": TOKEN}}
     (workspace / "jupyter").mkdir()
     (workspace / "jupyter/jupyter_server_config.json").write_text(json.dumps(written))
-    with command(workspace, "demo") as process:
+    with command(workspace, "demo", "--ip", HOST, f"--port={port}", "--no-browser", "--allow-root") as process:
         address, deadline = f"http://{HOST}:{port}", time.monotonic() + WITHIN_S
         while not _answers(address):
             assert process.poll() is None, process.stdout.read()

@@ -59,10 +59,14 @@ def report_command(what: str, out: Path | None, sections: str, as_json: bool) ->
     return findings.exit_code()
 
 
-@cli.command("lab")
+@cli.command("lab", context_settings={"ignore_unknown_options": True})
 @click.argument("folder", metavar="CASE")
-def lab_command(folder: str) -> None:
-    """Open JupyterLab on copies of the notebooks with this case, in reports/<incident id>/lab; copies that are there are kept."""
+@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTION OF JUPYTERLAB]...")
+def lab_command(folder: str, options: tuple[str, ...]) -> None:
+    """Open JupyterLab on copies of the notebooks with this case, in reports/<incident id>/lab; copies that are there are kept.
+
+    What follows is handed on: --no-browser, --port 8890, --ip 0.0.0.0, --allow-root in a container.
+    """
     from nl_forensics.report import with_case
 
     if not importlib.util.find_spec("jupyterlab"):
@@ -70,4 +74,4 @@ def lab_command(folder: str) -> None:
     case = Case(case_path(folder))
     copies = with_case(case, notebook.workspace() / "reports" / case.incident.id / "lab")
     # In our place: Ctrl-C is JupyterLab's, which asks whether to end.
-    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(copies)])
+    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(copies), *options])
