@@ -21,7 +21,7 @@ from nl_forensics.case import Case
 from nl_forensics.checks import changes_since_last_round, run_checks
 from nl_forensics.checks import load as load_checks
 from nl_forensics.checks.wording import Wording
-from nl_forensics.errors import ParameterError
+from nl_forensics.errors import CaseError, ParameterError
 from nl_forensics.finding import Change, Findings, Severity, When
 
 # nbformat spends 1.2 s of every import on a grammar for checks that it never makes.
@@ -84,8 +84,11 @@ def chosen_notebooks(wanted: tuple[str, ...]) -> dict[str, Path]:
 def report(case: Case, folder: Path, wanted: tuple[str, ...] = ()) -> Findings:
     """Write `report.html`, `findings.json` and the executed `notebooks/` into a folder, and return the findings.
 
-    A notebook that fails is told in the report and stops nothing.
+    A notebook that fails is told in the report and stops nothing. Raises CaseError for a case that is still being collected: each
+    notebook would go on with that.
     """
+    if not case.rounds[-1].seal:
+        raise CaseError(f"{case.folder} is not whole yet: `nl-forensics collect {case.folder}` finishes it")
     chosen = chosen_notebooks(wanted)
     (folder / "notebooks").mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(KERNELS) as pool:  # a thread waits for its kernel, a process; we judge meanwhile

@@ -331,3 +331,12 @@ def test_everything_can_be_explained(kind, capsys):
     said = capsys.readouterr().out
     assert all(f"{name}\n" in said for name in listed)
     assert not re.search(r"(?<!\$)\{\w+(:\w+)?\}", said), "a limit that was not filled in"
+
+
+def test_there_is_no_report_of_half_a_case(tmp_path, capsys):
+    """A notebook would go on with its collection, one beside the other."""
+    half = shutil.copytree(DEMO, tmp_path / "half")
+    (half / "1/tagmanifest-sha256.txt").unlink()
+    assert cli.run(["report", str(half), "--out", str(tmp_path / "out")]) == 5
+    assert one_line(capsys) == f"{half} is not whole yet: `nl-forensics collect {half}` finishes it"
+    assert not (tmp_path / "out").exists()
