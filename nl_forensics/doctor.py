@@ -16,6 +16,7 @@ from nl_forensics.collect import REACHED, collect
 from nl_forensics.errors import ForensicsError
 from nl_forensics.finding import Findings, Severity
 from nl_forensics.parameters import Parameters
+from nl_forensics.plain import printable
 from nl_forensics.sources import ASKED_THROUGH, Permission, Source
 from nl_forensics.sources import load as load_sources
 
@@ -119,7 +120,7 @@ def _reached(case: Case, missing: list[Missing]) -> dict[str, str]:
     if any(answer.file for answer in tried.values()):
         rows = case.table(REACHED)
         said |= dict(zip(rows.instance, rows.why, strict=True))
-    return {name: why or f"asked{_rights(case, name, missing)}" for name, why in sorted(said.items())}
+    return {name: printable(why) or f"asked{_rights(case, name, missing)}" for name, why in sorted(said.items())}
 
 
 def _rights(case: Case, name: str, missing: list[Missing]) -> str:

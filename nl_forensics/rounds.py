@@ -19,6 +19,7 @@ from typing import NamedTuple
 from nl_forensics import custody, sources
 from nl_forensics.errors import CaseError, ParameterError
 from nl_forensics.parameters import Parameters, home
+from nl_forensics.plain import printable
 from nl_forensics.redact import Redactor, Vault, organisation_key
 
 PARAMETERS = "parameters.json"
@@ -62,7 +63,8 @@ class Answer:
     def gaps(self) -> list[Gap]:
         """What this answer doesn't show."""
         refused = [Gap(self.source, self.instance, self.why, self.closes)] if self.error else []
-        return refused + [Gap(self.source, self.instance, *part) for part in self.partial]
+        parts = [Gap(self.source, self.instance, *part) for part in self.partial]
+        return [gap._replace(unseen=printable(gap.unseen), closes=printable(gap.closes)) for gap in refused + parts]
 
     @property
     def is_whole(self) -> bool:

@@ -9,6 +9,7 @@ from nl_forensics import sources
 from nl_forensics.case import Case
 from nl_forensics.errors import ForensicsError
 from nl_forensics.finding import NO_WAY_OUT, Finding, Findings, Severity, When
+from nl_forensics.plain import printable
 from nl_forensics.sources import ASKED_THROUGH
 
 COLUMNS = 110
@@ -49,8 +50,7 @@ def ten_lines(case: Case, findings: Findings, folder: str, notebooks: dict[str, 
 
 def _line(label: str, words: str, most: int = COLUMNS) -> str:
     """Logs and events are hostile text: nothing but printable letters, on one line. The command at the end is never cut."""
-    plain = "".join(letter for letter in " ".join(words.split()) if letter.isprintable())
-    line = f"{label:{WIDTH}}{plain}"
+    line = f"{label:{WIDTH}}{' '.join(printable(words).split())}"
     return line if len(line) <= most or label == "next" else f"{line[: most - 1].rstrip()}…"
 
 

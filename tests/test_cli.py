@@ -15,6 +15,8 @@ from nl_forensics.cli import judging
 from tests.investigation import Investigation, ago
 from tests.stack import faults, postgres
 from tests.stack.process import HOST
+from tests.test_charts import case_of
+from tests.test_tables import lines_of
 
 CREDENTIALS = "check the user and the password in the environment variable of this endpoint"
 
@@ -340,3 +342,16 @@ def test_there_is_no_report_of_half_a_case(tmp_path, capsys):
     assert cli.run(["report", str(half), "--out", str(tmp_path / "out")]) == 5
     assert one_line(capsys) == f"{half} is not whole yet: `nl-forensics collect {half}` finishes it"
     assert not (tmp_path / "out").exists()
+
+
+def test_no_text_of_a_log_or_a_server_steers_a_terminal(tmp_path, capsys):
+    """Escapes would clear the screen, set its title, write to the clipboard; marks would turn what is read around."""
+    evil = "no space left on device \x1b]0;pwned\x07\x1b[2J\r \u202egniht"
+    line = lines_of([evil], previous=False)[0] | {"workload": evil}
+    logs = {"records": [line], "partial": [[evil, evil, "incident"]]}
+    case = case_of(tmp_path, {"k8s_unhealthy_logs": logs, "k8s_logs": {"records": [], "proof": "it was read"}})
+    assert cli.run(["findings", str(case.folder), "--sections", "02"]) == 1
+    said = capsys.readouterr().out
+    assert "no space left on device  ]0;pwned  [2J   gniht" in said
+    assert all(sign.isprintable() or sign == "\n" for sign in said)
+    assert all(sign.isprintable() or sign == "\n" for sign in repr(run_checks(case, ("02",))))

@@ -6,11 +6,12 @@ from datetime import datetime
 import pandas as pd
 
 from nl_forensics.charts.units import Unit
+from nl_forensics.plain import printable
 
 
 def cut(text: str, longest: int) -> str:
     """One line of printable characters, shortened at its end."""
-    line = "".join(sign if sign.isprintable() else " " for sign in str(text)).rstrip()
+    line = printable(str(text)).rstrip()
     return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
 
 

@@ -15,6 +15,7 @@ from nl_forensics.case import Case
 from nl_forensics.checks.wording import Wording, in_seconds
 from nl_forensics.errors import ForensicsError, ParameterError, did_you_mean
 from nl_forensics.finding import Change, Evidence, Finding, Findings, Severity, Status, When, changes
+from nl_forensics.plain import printable
 from nl_forensics.rounds import Gap
 
 GRACE = pd.Timedelta(minutes=2)  # an answer given this soon after the window still shows the window
@@ -191,7 +192,8 @@ class Check:
             if answer.file
         )
         shown = {"plans": self.plans if status is Status.PROBLEM else (), "evidence": evidence}
-        return Finding(self.name, self.section, status, subject or self.section, because, **shown | facts)
+        told = printable(subject or self.section), printable(because)
+        return Finding(self.name, self.section, status, *told, **shown | facts)
 
 
 def _when(began: pd.Timestamp, lasted_until: pd.Timestamp | None, start, end) -> When:

@@ -14,6 +14,7 @@ import click
 from nl_forensics.cli import asking, casework, judging, reference  # noqa: F401 (each registers its commands)
 from nl_forensics.cli.command import cli
 from nl_forensics.errors import CaseError, ForensicsError, ParameterError
+from nl_forensics.plain import printable
 
 
 def main() -> None:
@@ -54,5 +55,5 @@ def _said(error: Exception, code: int) -> int:
         traceback.print_exc()
         click.echo("nl-forensics: this is a bug of nl_forensics: report it, with what stands above", err=True)
     else:
-        click.echo(f"nl-forensics: {error}", err=True)
+        click.echo(f"nl-forensics: {printable(str(error))}", err=True)
     return code
