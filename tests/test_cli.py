@@ -355,3 +355,9 @@ def test_no_text_of_a_log_or_a_server_steers_a_terminal(tmp_path, capsys):
     assert "no space left on device  ]0;pwned  [2J   gniht" in said
     assert all(sign.isprintable() or sign == "\n" for sign in said)
     assert all(sign.isprintable() or sign == "\n" for sign in repr(run_checks(case, ("02",))))
+
+
+@pytest.mark.parametrize("text", ["5", "05", " 5,"])
+def test_a_section_by_its_number(text, capsys):
+    assert cli.run(["guide", "--sections", text]) == 0
+    assert capsys.readouterr().out.startswith("05 ")

@@ -52,7 +52,7 @@ def writable(folder: Path) -> Path:
 
 
 def sections_of(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+    return tuple(part.strip().zfill(2) for part in text.split(",") if part.strip())
 
 
 def opened(what: str, live) -> Case:
