@@ -68,7 +68,9 @@ def test_its_environment_is_ours_of_now(monkeypatch):
 
 INTERRUPTED = """
 import signal
+from multiprocessing import resource_tracker
 from tests.test_kernel import said_by
+resource_tracker.ensure_running()
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
 code = "import time\\ntry:\\n    time.sleep(60)\\nexcept KeyboardInterrupt:\\n    print('interrupted')"
 print(said_by(code, timeout=2, interrupt_on_timeout=True))
