@@ -5,7 +5,6 @@ What it says to us is encrypted, also on this machine.
 
 import multiprocessing
 import os
-import signal
 import sys
 import threading
 from pathlib import Path
