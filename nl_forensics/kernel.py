@@ -5,6 +5,7 @@ What it says to us is encrypted, also on this machine.
 
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -63,9 +64,8 @@ class _Process(processes.context.Process):  # type: ignore[name-defined]
         from ipykernel.kernelapp import IPKernelApp
 
         os.setsid()
-        signal.pthread_sigmask(
-            signal.SIG_UNBLOCK, [signal.SIGINT]
-        )  # a collection blocks it while it forks its first process
+        # A collection blocks it while it forks the first process.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         os.environ.clear()
         os.environ.update(self.environment)
         if self.folder:
