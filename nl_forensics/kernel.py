@@ -86,6 +86,13 @@ class _Process(processes.context.Process):  # type: ignore[name-defined]
             os.kill(self.pid, signum)
 
 
+def end_kernels() -> None:
+    """At once, whatever they do."""
+    for process in multiprocessing.active_children():
+        if isinstance(process, _Process):
+            process.kill()
+
+
 def _die_with_our_parent() -> None:
     """Who forked us lives as long as we do, so the kernel's own way to notice does not work: we wait for who asked for it."""
     if asking := multiprocessing.parent_process():

@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import resources
@@ -89,6 +90,8 @@ def report(case: Case, folder: Path, wanted: tuple[str, ...] = ()) -> Findings:
     """
     if not case.rounds[-1].seal:
         raise CaseError(f"{case.folder} is not whole yet: `nl-forensics collect {case.folder}` finishes it")
+    from nl_forensics.kernel import end_kernels
+
     chosen = chosen_notebooks(wanted)
     (folder / "notebooks").mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(KERNELS) as pool:  # a thread waits for its kernel, a process; we judge meanwhile
@@ -96,8 +99,14 @@ def report(case: Case, folder: Path, wanted: tuple[str, ...] = ()) -> Findings:
             pool.submit(_executed, case, number, path, folder / "notebooks" / path.name)
             for number, path in chosen.items()
         ]
-        findings = run_checks(case, chosen)
-        sections = [section.result() for section in running]
+        try:
+            findings = run_checks(case, chosen)
+            sections = [section.result() for section in running]
+        finally:  # an interrupt leaves notebooks that run, or are about to
+            pool.shutdown(wait=False, cancel_futures=True)
+            while not all(section.done() for section in running):
+                end_kernels()
+                time.sleep(0.1)
     changes = changes_since_last_round(case, findings)
     told = json.dumps(as_json(case, findings, changes), indent=1, ensure_ascii=False)
     custody.write_synced(folder / FINDINGS, told + "\n")

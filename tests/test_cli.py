@@ -1,10 +1,14 @@
 """The command line: one clear line for whatever goes wrong, and the documented exit code."""
 
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from contextlib import ExitStack
 
 import pytest
 
@@ -12,6 +16,7 @@ from nl_forensics import checks, cli, sources
 from nl_forensics.case import DEMO, Case
 from nl_forensics.checks import run_checks
 from nl_forensics.cli import judging
+from nl_forensics.report import notebooks
 from tests.investigation import Investigation, ago
 from tests.stack import faults, postgres
 from tests.stack.process import HOST
@@ -361,3 +366,19 @@ def test_no_text_of_a_log_or_a_server_steers_a_terminal(tmp_path, capsys):
 def test_a_section_by_its_number(text, capsys):
     assert cli.run(["guide", "--sections", text]) == 0
     assert capsys.readouterr().out.startswith("05 ")
+
+
+def test_an_interrupted_report_does_not_run_to_its_end(tmp_path):
+    command = [sys.executable, "-m", "nl_forensics", "report", "demo", "--out", tmp_path / "out"]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, start_new_session=True, **streams) as process, ExitStack() as at_last:
+        at_last.callback(process.kill)
+        while not list(tmp_path.glob("out/notebooks/*.ipynb")):
+            assert process.poll() is None
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        said, warned = process.communicate(timeout=120)
+    assert (process.returncode, said) == (130, "")
+    assert "Traceback" not in warned
+    assert warned.splitlines()[-1].startswith("interrupted: ")
+    assert len(list(tmp_path.glob("out/notebooks/*.ipynb"))) < len(notebooks())
