@@ -382,3 +382,12 @@ def test_an_interrupted_report_does_not_run_to_its_end(tmp_path):
     assert "Traceback" not in warned
     assert warned.splitlines()[-1].startswith("interrupted: ")
     assert len(list(tmp_path.glob("out/notebooks/*.ipynb"))) < len(notebooks())
+
+
+def test_no_name_of_a_file_steers_a_terminal(tmp_path, capsys):
+    case = shutil.copytree(DEMO, tmp_path / "case")
+    (case / "1/data/\x1b[2Jall is well").write_text("")
+    assert cli.run(["verify", str(case)]) == 5
+    [line] = capsys.readouterr().err.splitlines()
+    assert " [2Jall is well: was added" in line
+    assert line.isprintable()

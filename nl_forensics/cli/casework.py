@@ -4,6 +4,7 @@ import click
 
 from nl_forensics.case import Case
 from nl_forensics.cli.command import case_path, cli, writable
+from nl_forensics.plain import printable
 
 
 @cli.command("verify")
@@ -13,7 +14,7 @@ def verify_command(folder: str) -> int:
     case = Case(case_path(folder))
     faults = case.verify()
     for fault in faults:
-        click.echo(fault, err=True)
+        click.echo(printable(fault), err=True)  # it may name a file that somebody added
     if not faults:
         for step in case.rounds:
             click.echo(f"round {step.folder.name} is whole, seal {step.seal}")
