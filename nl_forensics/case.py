@@ -134,8 +134,8 @@ class Case:
     def records(self, answer: Answer) -> list[dict]:
         """The recorded answer as it was given. Raises CaseError when it was altered."""
         path = self.folder / answer.file
-        content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
-        if hashlib.sha256(content).hexdigest() != answer.sha256:
+        altered = not path.is_file() or path.is_symlink()
+        if altered or hashlib.sha256(content := path.read_bytes()).hexdigest() != answer.sha256:
             raise CaseError(
                 f"{answer.file} was altered or removed after it was recorded: run `nl-forensics verify {self.folder}`"
             )

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from nl_forensics import processes, sources
 from nl_forensics.case import Case
-from nl_forensics.errors import ParameterError, did_you_mean
+from nl_forensics.errors import check_names
 from nl_forensics.parameters import Parameters
 from nl_forensics.platform import Cluster, Endpoint
 from nl_forensics.rounds import OpenRound, Recording, open_round
@@ -62,9 +62,7 @@ def collect(
     the case. When interrupted, the round stays open and can be resumed.
     """
     known = sources.load()
-    if unknown := sorted(set(again) - known.keys()):
-        near = did_you_mean(unknown[0], known)
-        raise ParameterError(f"no source is called {unknown[0]}{near} (`nl-forensics sources` lists them)")
+    check_names("source", again, known)
     step = open_round(folder, parameters, again)
     try:
         if look:

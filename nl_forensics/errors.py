@@ -62,3 +62,10 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
     """What to say after a name that there is not: the nearest one that there is."""
     close = difflib.get_close_matches(name, known, n=1)
     return f": did you mean {close[0]}?" if close else otherwise
+
+
+def check_names(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """Raises ParameterError for a name of a source or a check that there is not. `kind`: "source" or "check"."""
+    for name in sorted(set(names) - set(known)):
+        near = did_you_mean(name, known)
+        raise ParameterError(f"no {kind} is called {name}{near} (`nl-forensics {kind}s` lists them)")

@@ -219,9 +219,8 @@ def _executed(case: Case, number: str, source: Path, target: Path) -> Section:
             progress_bar=False,
             execution_timeout=300,
             kernel_manager_class=EncryptedKernel,
-            resources={
-                "metadata": {"path": str(source.parent)}
-            },  # of the kernel; `cwd` would be that of all our threads
+            # The folder of the kernel alone: `cwd` would be that of all our threads.
+            resources={"metadata": {"path": str(source.parent)}},
         )
     except (papermill.PapermillExecutionError, CellTimeoutError, DeadKernelError, RuntimeError) as error:
         failed = str(error).strip().splitlines()[-1]

@@ -26,10 +26,7 @@ def run(arguments: list[str]) -> int:
     """Run one command and return its exit code."""
     try:
         return cli.main(arguments, prog_name="nl-forensics", standalone_mode=False) or 0
-    except click.exceptions.Abort:
-        click.echo("interrupted: the same command goes on where it stopped", err=True)
-        return 130
-    except KeyboardInterrupt:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("interrupted: the same command goes on where it stopped", err=True)
         return 130
     except click.ClickException as error:

@@ -10,7 +10,7 @@ from nl_forensics.checks import Check
 from nl_forensics.checks import load as load_checks
 from nl_forensics.checks.wording import Wording
 from nl_forensics.cli.command import as_json_option, cli, print_json, read, sections_of, sections_option
-from nl_forensics.errors import ParameterError, did_you_mean
+from nl_forensics.errors import check_names
 from nl_forensics.sources import ASKED_THROUGH, Source
 from nl_forensics.sources import load as load_sources
 
@@ -91,10 +91,7 @@ def _told(name: str, facts: dict[str, str], doc: str) -> str:
 
 def _chosen(declared: dict[str, Any], names: tuple[str, ...], kind: str) -> list:
     """Those that are named; all when none is. Raises ParameterError for one that there is not."""
-    for name in names:
-        if name not in declared:
-            near = did_you_mean(name, declared)
-            raise ParameterError(f"no {kind} is called {name}{near} (`nl-forensics {kind}s` lists them)")
+    check_names(kind, names, declared)
     return [declared[name] for name in names] if names else list(declared.values())
 
 
