@@ -6,6 +6,7 @@ one system, and the collector kills it when it is silent for too long. What it h
 
 import multiprocessing
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -91,9 +92,29 @@ def _no_interrupt() -> Iterator[None]:
     resource_tracker.ensure_running()  # of multiprocessing: when it starts, it unblocks the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        yield
+        with _interrupt_kept():
+            yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _interrupt_kept() -> Iterator[None]:
+    """Blocked here, the signal is taken by another thread (numpy has some), and Python interrupts us nevertheless.
+
+    Pickling, which starts a process, would even lose the interrupt: `copyreg` catches everything.
+    """
+    handler, missed = signal.getsignal(signal.SIGINT), []
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield  # nobody is interrupted here
+        return
+    try:
+        signal.signal(signal.SIGINT, lambda *interrupt: missed.append(interrupt))
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if missed:
+        handler(*missed[0])
 
 
 @dataclass

@@ -8,16 +8,18 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from unittest import mock
 
 import bagit
 import pytest
 
-from nl_forensics import custody
+from nl_forensics import custody, processes
 from nl_forensics.case import Case
 from nl_forensics.checks import run_checks
 from nl_forensics.collect import REACHED
@@ -454,6 +456,26 @@ def test_ctrl_c_is_quiet_and_can_be_resumed(tmp_path, redis_server, lines):
     assert said.splitlines()[-1] == "interrupted: the same command goes on where it stopped"
     assert "Traceback" not in said
     assert_nobody_lives(mark)
+    assert asked.collect().verify() == []
+
+
+def test_ctrl_c_that_another_thread_takes_while_a_worker_starts_is_not_lost(tmp_path, redis_server):
+    """numpy's threads take the signal; where it interrupts the pickling of a worker, `copyreg` swallows it."""
+    asked = Investigation(tmp_path, {"redis": {"main": redis_server.url()}})
+    start, idle = processes.start, threading.Event()
+
+    def interrupted_start(*told):
+        with suppress(BaseException):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+        start(*told)
+
+    bystander = threading.Thread(target=idle.wait, daemon=True)
+    bystander.start()
+    with mock.patch.object(processes, "start", interrupted_start), pytest.raises(KeyboardInterrupt):
+        asked.collect()
+    idle.set()
+    bystander.join()
     assert asked.collect().verify() == []
 
 
