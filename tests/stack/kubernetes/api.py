@@ -101,7 +101,18 @@ class Api:
                 metadata["name"],
                 until=lambda definition: is_true(definition, "Established"),
             )
+            self._wait_until_served(wanted["spec"])
         return applied
+
+    def _wait_until_served(self, spec, within_s=30):
+        """Another controller tells which kinds there are: on a busy machine seconds after a definition is established."""
+        deadline, kind = time.monotonic() + within_s, spec["names"]["kind"]
+        for version in [f"{spec['group']}/{one['name']}" for one in spec["versions"] if one["served"]]:
+            while (kind, version) not in self._plurals:
+                if time.monotonic() > deadline:
+                    raise ServerFailed(f"the API server does not serve {kind} {version} after {within_s} s")
+                self._discover(version)
+                time.sleep(POLL_S)
 
     def get(self, kind, name=None, namespace=None, version=None, **parameters):
         """One object, or None if there is none of that name; without a name, all of the namespace or of the cluster."""
