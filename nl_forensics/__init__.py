@@ -7,13 +7,14 @@ nl.verdict(case, "05")                                             # what is wro
 nl.charts.slow_commands(case)                                      # one chart, one question
 nl.tables.last_lines(case)                                         # one table, where words tell more than a picture
 nl.causes(case)                                                    # of each service, which causes of slowness are supported
+nl.postmortem.order(case, findings)                                # what happened, in which order, by one clock
 """
 
 import importlib
 
-MODULES = ("charts", "tables")
+MODULES = ("charts", "postmortem", "tables")
 PLACES = {"causes": "slowness", "open_case": "notebook", "verdict": "notebook"}
-__all__ = ["causes", "charts", "open_case", "tables", "verdict"]
+__all__ = ["causes", "charts", "open_case", "postmortem", "tables", "verdict"]
 
 
 def __getattr__(name: str):

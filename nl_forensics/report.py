@@ -32,6 +32,7 @@ NOTEBOOKS = (Path(__file__).parent.parent / "notebooks", Path(__file__).parent /
 FINDINGS = "findings.json"
 KERNELS = 2
 NOT_IN_REPORT = "not-in-report"
+POSTMORTEM = "11"  # tells of all sections, and comes first
 CHART = "application/vnd.nl-forensics.chart+json"
 TAGS = {
     "table",
@@ -100,7 +101,7 @@ def report(case: Case, folder: Path, wanted: tuple[str, ...] = ()) -> Findings:
             for number, path in chosen.items()
         ]
         try:
-            findings = run_checks(case, chosen)
+            findings = run_checks(case, () if POSTMORTEM in chosen else chosen)
             sections = [section.result() for section in running]
         finally:  # an interrupt leaves notebooks that run, or are about to
             pool.shutdown(wait=False, cancel_futures=True)
@@ -296,7 +297,8 @@ def _page(case: Case, findings: Findings, changes: list[Change], sections: list[
         severities=list(Severity),
         silent=_silent(case),
         changes=changes,
-        sections=sections,
+        story=next((section for section in sections if section.number == POSTMORTEM), None),
+        sections=[section for section in sections if section.number != POSTMORTEM],
         checks=load_checks(),
         sources=sources.load(),
         coverage=coverage(case),

@@ -7,17 +7,14 @@ import pandas as pd
 
 from nl_forensics import sources
 from nl_forensics.case import Case
-from nl_forensics.errors import ForensicsError
 from nl_forensics.finding import NO_WAY_OUT, Finding, Findings, Severity, When
 from nl_forensics.plain import printable
-from nl_forensics.sources import ASKED_THROUGH
+from nl_forensics.things import CONFIG, ROLLOUT, Symptom, by_thing, first_symptom, rows_seen, thing, was_seen_only
 
 COLUMNS = 110
 WIDTH = 10  # of the word before each line
 MOST_THINGS, MOST_CHANGES, MOST_GAPS = 3, 2, 2
 JUST_BEFORE = pd.Timedelta(minutes=30)  # as in no_rollout_precedes_a_symptom
-A_MOMENT = pd.Timedelta(seconds=1)  # what began when it was asked for is dated by the question alone
-ROLLOUT, CONFIG = "no_rollout_precedes_a_symptom", "no_config_change_precedes_a_symptom"
 BY_HAND = "nothing_was_changed_by_hand"
 ROBOTS = r"^(kube-|kubelet|k3s|rke2|cluster-autoscaler|cloud-controller|Go-http-client|operator$)"
 
@@ -38,7 +35,7 @@ def ten_lines(case: Case, findings: Findings, folder: str, notebooks: dict[str, 
     notebooks   {section: name of its notebook}, to name that of the worst thing
     """
     things = _things(case, findings)
-    first = _first_symptom(case, findings)
+    first = first_symptom(case, findings)
     counted = f"{case.incident.end:%Y-%m-%d %H:%M} UTC, window from {case.incident.start:%H:%M}: {findings.counts()}."
     lines = [("now", counted), *_broken(things, findings), *_since(case, first, findings)]
     lines += [("changed", words) for words in _changed(case, findings, first)]
@@ -56,10 +53,7 @@ def _line(label: str, words: str, most: int = COLUMNS) -> str:
 
 def _things(case: Case, findings: Findings) -> list[tuple[str, list[Finding]]]:
     """The problems by what they are about, the worst first."""
-    things: dict[str, list[Finding]] = {}
-    for finding in findings.problems:
-        things.setdefault(thing(case, finding), []).append(finding)
-    return sorted(things.items(), key=lambda one: _rank(one[1]))
+    return sorted(by_thing(case, findings).items(), key=lambda one: _rank(one[1]))
 
 
 def _broken(things: list[tuple[str, list[Finding]]], findings: Findings) -> Iterator[tuple[str, str]]:
@@ -91,47 +85,16 @@ def _cut(words: str, most: int) -> str:
     return words if len(words) <= most else f"{words[: max(20, most) - 1].rstrip()}…"
 
 
-def thing(case: Case, finding: Finding) -> str:
-    """What a finding is about, so that ten findings about one workload are one thing: `namespace/workload`, else its subject."""
-    row = finding.rows.iloc[0] if len(finding.rows) else pd.Series(dtype="object")
-    namespace, name = str(row.get("namespace", "")), str(row.get("workload") or row.get("pod") or row.get("name") or "")
-    system = sources.load()[finding.evidence[0].source].system if finding.evidence else "kubernetes"
-    if system != "kubernetes":
-        return finding.subject if system == "any_system" else f"{ASKED_THROUGH.get(system, system)} {finding.subject}"
-    if not name:
-        return finding.subject
-    pods = _table(case, "k8s_pods")
-    own = pods[(pods.namespace == namespace) & (pods.pod == name)]
-    name = own.workload.iloc[0] if len(own) else name
-    return f"{namespace}/{name}" if namespace else name
-
-
-def _table(case: Case, name: str) -> pd.DataFrame:
-    """What a source saw; no rows where it was refused or not asked."""
-    try:
-        return case.table(name)
-    except ForensicsError:
-        return sources.load()[name].table([])
-
-
-def _first_symptom(case: Case, findings: Findings) -> Finding | None:
-    """What began first inside the window, of what is still going on if there is such; where all of it began before, what began last."""
-    dated = sorted((finding for finding in findings.problems if finding.at is not None), key=lambda one: one.at)
-    inside = [finding for finding in dated if finding.at >= case.incident.start]
-    going_on = [finding for finding in inside if finding.when == When.ONGOING]
-    return next(iter(going_on or inside or dated[::-1]), None)
-
-
-def _since(case: Case, first: Finding | None, findings: Findings) -> Iterator[tuple[str, str]]:
-    if first and first.at >= first.rows.asked_at.max() - A_MOMENT:
-        yield "since", f"not known; seen at {first.at:%Y-%m-%d %H:%M:%S} UTC: {thing(case, first)}"
+def _since(case: Case, first: Symptom | None, findings: Findings) -> Iterator[tuple[str, str]]:
+    if first and was_seen_only(first.finding):
+        yield "since", f"not known; seen at {first.at:%Y-%m-%d %H:%M:%S} UTC: {thing(case, first.finding)}"
     elif first:
-        yield "since", f"{first.at:%Y-%m-%d %H:%M:%S} UTC at the earliest: {thing(case, first)}"
+        yield "since", f"{first.at:%Y-%m-%d %H:%M:%S} UTC at the earliest: {thing(case, first.finding)}"
     elif findings.problems:
         yield "since", "not known: no finding is dated"
 
 
-def _changed(case: Case, findings: Findings, first: Finding | None) -> Iterator[str]:
+def _changed(case: Case, findings: Findings, first: Symptom | None) -> Iterator[str]:
     """What was changed in the half hour before the first symptom; without a symptom, since half an hour before the window."""
     if not case.instances("k8s_changes"):
         yield "not seen: Kubernetes was not asked"
@@ -168,7 +131,7 @@ def _blamed(findings: Findings) -> list[Change]:
 
 def _others(case: Case, period: tuple) -> list[Change]:
     """What people and pipelines wrote in that time, newest first: the controllers of Kubernetes write all the time."""
-    rows = _table(case, "k8s_changes")
+    rows = rows_seen(case, "k8s_changes")
     rows = rows[rows["at"].between(*period) & ~rows.is_creation & ~rows.manager.str.match(ROBOTS)]
     rows = rows.sort_values("at", ascending=False).drop_duplicates(["kind", "namespace", "name"])
     return [

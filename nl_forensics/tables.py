@@ -17,6 +17,7 @@ from nl_forensics.charts.words import container_named, cut, named
 from nl_forensics.checks.requests import by_route, requests_in_logs
 from nl_forensics.kubernetes.ends import kept, with_last_end
 from nl_forensics.kubernetes.revisions import WORKLOAD, revisions, symptoms, what_changed
+from nl_forensics.sources.prometheus.services import SERVICE, errors_by_service
 from nl_forensics.units import in_percent, in_seconds
 
 MOST_ROUTES = 20
@@ -141,6 +142,40 @@ def routes_in_logs(k8s_unhealthy_logs, k8s_logs) -> pd.DataFrame:
             ],
         }
     )
+
+
+@table("Whose requests failed, and how many?", "No service counted a request in the incident.")
+def failed_requests(prom_service_requests) -> pd.DataFrame:
+    """Every service that was asked in the incident, by how many requests it answered with an error of its own (5xx).
+
+    Counts are rates times their steps, so about right: what never reached a service, and what a client gave up, nobody counts.
+    """
+    steps = errors_by_service(prom_service_requests)
+    incident, baseline = (steps[steps["window"] == window] for window in ("incident", "baseline"))
+    step_s = incident["at"].drop_duplicates().sort_values().diff().dt.total_seconds().median()
+    key = ["instance", *SERVICE]
+    rows = _failed(incident).join(_failed(baseline)["share"].rename("before")).reset_index()
+    rows = rows[rows["requests_per_s"] > 0].sort_values(["errors_per_s", *key], ascending=[False, *[True] * len(key)])
+    failing = rows["first_at"].dt.strftime("%H:%M:%S to ") + rows["last_at"].dt.strftime("%H:%M:%S")
+    return pd.DataFrame(
+        {
+            "service": named(rows, *SERVICE),
+            "requests, about": (rows["requests_per_s"] * step_s).round().astype("Int64"),
+            "failed, about": (rows["errors_per_s"] * step_s).round().astype("Int64"),
+            "share": rows["share"].map(in_percent),
+            "share in the baseline": ["not seen" if pd.isna(share) else in_percent(share) for share in rows["before"]],
+            "failing, UTC": failing.fillna(""),
+        }
+    )
+
+
+def _failed(steps: pd.DataFrame) -> pd.DataFrame:
+    """By service: the sums of its steps, the `share` of its requests that failed, and between which two steps some did."""
+    failing_at = steps["at"].where(steps["errors_per_s"] > 0)
+    found = steps.assign(failing_at=failing_at).groupby(["instance", *SERVICE])
+    sums = found[["requests_per_s", "errors_per_s"]].sum()
+    share = sums["errors_per_s"] / sums["requests_per_s"].where(sums["requests_per_s"] > 0)
+    return sums.assign(share=share, first_at=found["failing_at"].min(), last_at=found["failing_at"].max())
 
 
 @table("Which certificates does cert-manager have?", "No certificate is kept by cert-manager.")

@@ -66,6 +66,16 @@ def test_its_environment_is_ours_of_now(monkeypatch):
     assert said_by("import os; print(os.environ['NL_MARK'])") == "of now\n"
 
 
+def test_pandas_shows_tables_as_in_a_kernel_that_started_by_itself():
+    options = (
+        "{o: str(pd.get_option(o)).lower() for o in pd._config.config._registered_options if o.startswith('display.')}"
+    )
+    code = f"import pandas as pd; print({options})"  # utf-8, in small letters here, and in large ones there
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    NotebookClient(notebook).execute()
+    assert said_by(code) == notebook.cells[0].outputs[0].text
+
+
 INTERRUPTED = """
 import signal
 from multiprocessing import resource_tracker

@@ -5,9 +5,11 @@ import json
 import pytest
 
 from nl_forensics import sources, tables
+from nl_forensics.case import DEMO, Case
 from tests.record.specimens import FOLDER
 from tests.test_charts import case_of
 from tests.test_notebooks import code_of
+from tests.write_golden import STORIES
 from tests.write_notebooks import NOTEBOOKS
 
 NEEDS = {
@@ -17,6 +19,7 @@ NEEDS = {
     "certificates_issued": ["k8s_certificates"],
     "policy_rules": ["k8s_policy_rules"],
     "ingress_rules": ["k8s_ingresses"],
+    "failed_requests": ["prom_service_requests"],
 }
 
 
@@ -131,3 +134,20 @@ def test_where_ingresses_lead(tmp_path):
         "api-gateway:80",
         "none yet",
     )
+
+
+def test_failed_requests_are_counted_and_compared_with_the_baseline():
+    """4,152 requests in 8 minutes: the load generator of the stack makes 8 to 9 a second."""
+    rows = of("failed_requests", Case(DEMO)).rows.set_index("service")
+    first = rows.iloc[0]
+    assert rows.index[0] == "neurallog-system · api-gateway", "most failures on top"
+    assert 8 < first["requests, about"] / 481 < 9.5
+    assert first["failed, about"] / first["requests, about"] == pytest.approx(0.019, abs=0.001)
+    assert (first["share"], first["share in the baseline"]) == ("1.9 %", "0 %")
+    assert rows.loc["neurallog-system · auth-service", "failing, UTC"] == ""
+
+
+def test_requests_without_a_baseline_are_compared_with_nothing():
+    case = Case(STORIES / "config_changed")
+    assert set(case.table("prom_service_requests")["window"]) == {"incident"}
+    assert set(of("failed_requests", case).rows["share in the baseline"]) == {"not seen"}

@@ -33,6 +33,7 @@ from nl_forensics.charts.face import Face
 from nl_forensics.charts.look import STYLE
 from nl_forensics.charts.words import cut
 from nl_forensics.errors import ForensicsError
+from nl_forensics.incident import Incident
 
 MIME = "application/vnd.nl-forensics.chart+json"
 COLOURS = 128
@@ -89,17 +90,26 @@ class Declared:
     def __call__(self, case: Case) -> Chart:
         """Never raises because of what is missing: that is told on the face of the chart."""
         tables = {name: seen(case, name) for name in self.tables}
-        with style.context(STYLE):
-            face = Face(case.incident, partial=any(tables[name][1] for name in self.needed))
-            if all(tables[name][0] is not None for name in self.needed):
-                words = self.draw(face, **{name: rows for name, (rows, _) in tables.items()})
-            else:
-                face.partial = False
-                words = face.say("Nothing of this could be seen.")
-            missing = shortened(list(dict.fromkeys(gap for _, gaps in tables.values() for gap in gaps)))
-            face.finish(self.title, missing)
-        words = " ".join([self.title, words] + ([missing] if missing else []))
-        return Chart(face.figure, words, _fingerprint(face.plotted))
+        gaps = [gap for _, gaps in tables.values() for gap in gaps]
+        is_seen = all(tables[name][0] is not None for name in self.needed)
+        partial = is_seen and any(tables[name][1] for name in self.needed)
+
+        def draw(face: Face) -> str:
+            if not is_seen:
+                return face.say("Nothing of this could be seen.")
+            return self.draw(face, **{name: rows for name, (rows, _) in tables.items()})
+
+        return drawn(self.title, case.incident, draw, gaps, partial)
+
+
+def drawn(title: str, incident: Incident, draw: Callable[[Face], str], gaps: list[str], partial: bool) -> Chart:
+    """A chart: what `draw` draws on a face and tells in words, below its title and what was not seen (`gaps`)."""
+    with style.context(STYLE):
+        face = Face(incident, partial)
+        words = draw(face)
+        missing = shortened(list(dict.fromkeys(gaps)))
+        face.finish(title, missing)
+    return Chart(face.figure, " ".join(filter(None, [title, words, missing])), _fingerprint(face.plotted))
 
 
 CHARTS: dict[str, Declared] = {}

@@ -112,7 +112,7 @@ def _apart(clocks: pd.DataFrame, max_s: float) -> pd.DataFrame:
     severity="critical",
     subject="{instance}: {flow}",
     because="network policies don't let it pass, from {client_pod} to {server}: {why}",
-    guide=("C051", "C054", "C055"),
+    guide=("C051", "C054", "C055", "C131"),
 )
 def no_policy_blocks_a_needed_flow(k8s_flows, k8s_policy_rules):
     """Network policies let every connection pass that the platform file says is needed (`flows`).

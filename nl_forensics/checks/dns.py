@@ -16,7 +16,7 @@ INSTANCE = ["instance"]
     because="answered {failed_ratio:percent} of the requests with {codes} at {worst_at:%H:%M:%S} UTC (limit {max_ratio:percent}); above the"
     " limit {span}",
     at="at",
-    guide=("C051", "C052"),
+    guide=("C051", "C052", "C131"),
 )
 def names_are_answered(prom_dns_answers, *, max_ratio=0.01):
     """CoreDNS failed to answer {max_ratio:percent} of the requests at most, in every step of the incident.

@@ -1,4 +1,4 @@
-"""Commands that say what is wrong: findings, report, lab."""
+"""Commands that say what is wrong: findings, timeline, report, lab."""
 
 import importlib.util
 import os
@@ -12,7 +12,9 @@ from nl_forensics.case import Case
 from nl_forensics.checks import changes_since_last_round, check_sections, run_checks
 from nl_forensics.cli.command import as_json_option, case_path, cli, opened, print_json, sections_of, sections_option
 from nl_forensics.errors import ParameterError
+from nl_forensics.finding import records
 from nl_forensics.live import Live, print_findings
+from nl_forensics.plain import printable
 
 
 @cli.command("findings")
@@ -35,6 +37,26 @@ def findings_command(what: str, sections: str, as_json: bool) -> int:
         for change in changes:
             click.echo(f"  since the last round, {change.what}: {change.finding.subject}: {change.finding.because}")
     return findings.exit_code()
+
+
+@cli.command("timeline")
+@click.argument("what", metavar="CASE")
+@as_json_option
+def timeline_command(what: str, as_json: bool) -> None:
+    """What happened, in which order, by one clock: changes, problems, crashes, warnings, alerts, notes."""
+    from nl_forensics.postmortem import gaps_of_the_timeline
+    from nl_forensics.timeline import timeline
+
+    case = Case(case_path(what))
+    rows = timeline(case, run_checks(case))
+    if as_json:
+        print_json({"timeline": records(rows), "gaps": gaps_of_the_timeline(case)})
+        return
+    for row in rows.itertuples():
+        error = f" ±{row.error_s:.0f} s" if row.error_s >= 0.5 else ""
+        click.echo(printable(f"{row.at:%Y-%m-%d %H:%M:%S} UTC{error}  {row.kind}  {row.thing}: {row.words}"))
+    for gap in gaps_of_the_timeline(case):
+        click.echo(printable(f"not seen: {gap}"))
 
 
 @cli.command("report")

@@ -140,7 +140,7 @@ class Source:
         """
         try:
             rows = self.parse(records)
-            return self._typed(rows) if len(rows) else self._none.copy()
+            return self._typed(rows) if len(rows) else self.nothing.copy()
         except (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
             raise BadAnswer(f"{self.name} can't be read: {type(error).__name__}: {error}") from error
 
@@ -150,7 +150,7 @@ class Source:
         return pd.DataFrame({name: _cast(rows.get(name, lacking), dtype).array for name, dtype in self.columns.items()})
 
     @cached_property
-    def _none(self) -> pd.DataFrame:
+    def nothing(self) -> pd.DataFrame:
         """The table without a row, as every third one is."""
         return self._typed(pd.DataFrame())
 

@@ -44,7 +44,7 @@ def probe_hops(probe):
         "asked_from": "str",
     },
     covers="now",
-    guide=("C051", "C060"),
+    guide=("C051", "C060", "C131"),
 )
 def probe_answers(probe):
     """One row per attempt that was answered over HTTP: its status, and leads_to, the host of a redirect, which is not followed."""

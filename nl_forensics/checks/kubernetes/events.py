@@ -24,7 +24,7 @@ ELSEWHERE = (
     subject="{instance}: {kind} {namespace}/{name}: {reason}",
     because="{repeats} times from {first_at:%H:%M:%S} to {at:%H:%M:%S} UTC (limit {min_repeats:number}), by {component}: {said}",
     at="first_at",
-    guide=("C025", "C081"),
+    guide=("C025", "C081", "C129"),
 )
 def no_warning_is_repeated(k8s_events, *, min_repeats=5):
     """No warning event of Kubernetes was repeated {min_repeats:number} times.

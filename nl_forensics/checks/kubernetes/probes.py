@@ -16,7 +16,7 @@ SIGNALLED = (137, 143)  # what a liveness probe ends a container with, if it doe
     subject="{instance}: {namespace}/{name}/{container}",
     because="{probe} probe failed {repeats} times from {first_at:%H:%M:%S} to {at:%H:%M:%S} UTC (limit {min_failures:number}): {said}",
     at="first_at",
-    guide=("C025", "C079", "C081"),
+    guide=("C025", "C079", "C081", "C129"),
 )
 def probes_succeed(k8s_events, k8s_pods, *, min_failures=5, start_s=60):
     """No probe of a pod failed {min_failures:number} times.

@@ -18,7 +18,7 @@ def _selecting(k8s_services: pd.DataFrame) -> pd.DataFrame:
     severity="critical",
     subject="{instance}: {namespace}/{name}",
     because="has no ready endpoint, not ready: {endpoints}; {why}",
-    guide=("C019", "C022", "C026", "C051"),
+    guide=("C019", "C022", "C026", "C051", "C131"),
 )
 def every_service_has_a_ready_endpoint(k8s_services, k8s_deployments, *, young_s=60):
     """Every service that selects pods has an endpoint that is ready.
@@ -41,7 +41,7 @@ def every_service_has_a_ready_endpoint(k8s_services, k8s_deployments, *, young_s
     severity="critical",
     subject="{instance}: {namespace}/{name}",
     because="leads to the port {named_ports_missing}, which none of its {pods_selected} pods has (ports {ports})",
-    guide=("C019", "C051"),
+    guide=("C019", "C051", "C131"),
 )
 def every_service_leads_to_a_port(k8s_services):
     """Every port of a service that is given by name is one that its pods have.

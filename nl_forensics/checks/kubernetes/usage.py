@@ -12,7 +12,7 @@ SECTION = "02"
     severity="medium",
     subject="{instance}: {name}",
     because="uses {used_ratio:percent} of its {what} (limit {max_ratio:percent})",
-    guide=("C023",),
+    guide=("C023", "C127"),
 )
 def no_node_is_used_up(k8s_node_metrics, k8s_nodes, *, max_ratio=0.9):
     """Every node uses less than {max_ratio:percent} of its CPU and memory.
@@ -34,7 +34,7 @@ def no_node_is_used_up(k8s_node_metrics, k8s_nodes, *, max_ratio=0.9):
     severity="high",
     subject="{instance}: {namespace}/{pod}/{container}",
     because="uses {memory_bytes:bytes}, {used_ratio:percent} of its memory limit of {memory_limit_bytes:bytes} (limit {max_ratio:percent})",
-    guide=("C024",),
+    guide=("C024", "C128"),
 )
 def no_container_nears_its_memory_limit(k8s_pod_metrics, k8s_containers, *, max_ratio=0.9, high_ratio=0.95):
     """Every container uses less than {max_ratio:percent} of its memory limit.
@@ -53,7 +53,7 @@ def no_container_nears_its_memory_limit(k8s_pod_metrics, k8s_containers, *, max_
     severity="note",
     subject="{instance}: {namespace}/{pod}/{container}",
     because="uses {cpu_cores:.2f} cores, {used_ratio:percent} of its CPU limit of {cpu_limit_cores:.2f} (limit {max_ratio:percent})",
-    guide=("C024",),
+    guide=("C024", "C128"),
 )
 def no_container_nears_its_cpu_limit(k8s_pod_metrics, k8s_containers, *, max_ratio=0.9):
     """Every container uses less than {max_ratio:percent} of its CPU limit.

@@ -105,7 +105,7 @@ def _measured(kubernetes, kind, within=()):
     columns={"name": "str", "at": UTC, "cpu_cores": "float64", "memory_bytes": "Int64"},
     covers="now",
     needs=Permission(kubernetes="get /apis; list nodes.metrics.k8s.io"),
-    guide=("C023",),
+    guide=("C023", "C127"),
 )
 def k8s_node_metrics(kubernetes):
     """One row per node: cores and bytes that it used at the last measurement, as `kubectl top nodes` shows."""
@@ -126,7 +126,7 @@ def k8s_node_metrics(kubernetes):
     },
     covers="now",
     needs=Permission(kubernetes="get /apis; list pods.metrics.k8s.io"),
-    guide=("C024",),
+    guide=("C024", "C128"),
 )
 def k8s_pod_metrics(kubernetes, incident, platform):
     """One row per container in scope: cores and bytes (the working set) that it used at the last measurement."""

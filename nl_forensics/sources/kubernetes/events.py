@@ -31,7 +31,7 @@ NAMESPACE_OF_NODES = "default"  # where events about things without a namespace 
     },
     covers="ring",
     needs=Permission(kubernetes="list events", also_in=NAMESPACE_OF_NODES),
-    guide=("C025", "C078", "C079", "C081", "C090", "C126"),
+    guide=("C025", "C078", "C079", "C081", "C090", "C126", "C129"),
 )
 def k8s_events(kubernetes, incident, platform):
     """One row per event, newest first; one that was repeated is one row.

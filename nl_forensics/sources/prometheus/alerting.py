@@ -13,9 +13,8 @@ import pandas as pd
 from nl_forensics.errors import BadAnswer
 from nl_forensics.sources import UTC, Partial, Permission, Proof, source
 from nl_forensics.sources.prometheus.firing import OWN_LABELS, TOLERANCE, Due, Rule, stretches, within
-from nl_forensics.sources.prometheus.series import spans
+from nl_forensics.sources.prometheus.series import spans, step_of
 
-SMALLEST_STEP_S = 15
 USUAL_SCRAPE_S = 60.0  # what Prometheus does unless it is told otherwise; before 2.30 it does not say what it was told
 NEWEST = "max(timestamp(up))"  # the newest sample of any target: where there was none, Prometheus itself was not there
 BREAK = 2.5  # evaluations without a sample
@@ -208,7 +207,7 @@ def _before_s(group: dict, rule: dict) -> float:
 def _alive(prometheus, incident, before_s: float, budget) -> dict:
     """When Prometheus had data at all."""
     whole_s = before_s + incident.seconds
-    step_s = max(SMALLEST_STEP_S, math.ceil(whole_s / budget.prometheus_points))
+    step_s = step_of(whole_s, budget.prometheus_points)
     first_s, last_s = incident.start.timestamp() - before_s, incident.end.timestamp() + step_s
     targets = prometheus.get("/api/v1/targets?state=active")["activeTargets"]
     told = [pd.Timedelta(one["scrapeInterval"]).total_seconds() for one in targets if one.get("scrapeInterval")]

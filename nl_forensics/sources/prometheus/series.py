@@ -19,6 +19,11 @@ TARGET = ("target",)
 METRIC = re.compile(r'[a-zA-Z_:][a-zA-Z0-9_:]*(?=\{)|(?<=__name__=~")[^"]+')
 
 
+def step_of(seconds: float, points: int) -> int:
+    """Seconds between two values of a series over so long a time, with so many points at most."""
+    return max(SMALLEST_STEP_S, math.ceil(seconds / points))
+
+
 class _Matchers(dict):
     """Label matchers by exporter; one that the platform file does not name matches all."""
 
@@ -59,7 +64,7 @@ def series(
         seen = {}
         for window_name, window in (("incident", incident), ("baseline", incident.baseline)):
             if window:
-                step = max(SMALLEST_STEP_S, math.ceil(window.seconds / platform.budget.prometheus_points))
+                step = step_of(window.seconds, platform.budget.prometheus_points)
                 placeholders = _placeholders(incident, platform, window, step)
                 asked = platform.promql.get(name) or query.format_map(placeholders)
                 answer = yield from _ask(prometheus, asked, window_name, window, step)

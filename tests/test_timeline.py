@@ -1,0 +1,228 @@
+"""What happened, in which order: of recorded incidents, by one clock; and what a postmortem makes of it."""
+
+import json
+import shutil
+from functools import cache
+
+import pandas as pd
+import pytest
+
+from nl_forensics import cli, postmortem, sources
+from nl_forensics.case import DEMO, Case
+from nl_forensics.checks import run_checks
+from nl_forensics.finding import Findings
+from nl_forensics.report import report
+from nl_forensics.timeline import COLUMNS, LEAD, SOURCES, Kind, timeline
+from tests.test_charts import case_of
+from tests.test_tables import answers_of
+from tests.write_golden import STORIES
+
+BILLING, SESSION = "neurallog-system/billing-service", "postgres main: billing-service (app@neurallog)"
+STORY_NAMES = sorted(path.name for path in STORIES.iterdir() if (path / "1").is_dir())
+
+
+@cache
+def story(name) -> tuple[Case, Findings]:
+    case = Case(DEMO if name == "demo" else STORIES / name)
+    return case, run_checks(case)
+
+
+def told(rows: pd.DataFrame, kind: Kind, thing: str) -> pd.DataFrame:
+    return rows[(rows["kind"] == kind) & (rows["thing"] == thing)]
+
+
+@pytest.mark.parametrize("name", STORY_NAMES)
+def test_every_story_is_told_in_order(name):
+    """Also that of a case in which nothing was seen; and whatever it says of a time is said with how wrong that may be."""
+    case, findings = story(name)
+    rows = timeline(case, findings)
+    assert list(rows.columns) == list(COLUMNS)
+    assert rows["at"].is_monotonic_increasing
+    assert rows["at"].dt.tz is not None
+    assert not rows.drop(columns="until").isna().any().any()
+    assert (rows["at"].max() - case.incident.end) < pd.Timedelta(minutes=5)
+    assert ((rows["at"] >= case.incident.start - LEAD) | rows["until"].notna()).all()
+    for shown in (postmortem.order, postmortem.noticed, postmortem.broken, postmortem.mended):
+        assert "? " in shown(case, findings).words
+
+
+def test_a_change_stands_before_what_it_broke():
+    rows = timeline(*story("demo"))
+    [change] = told(rows, Kind.CHANGED, BILLING).itertuples()
+    assert change.words.startswith("revision 2 was rolled out, image: ")
+    broken = rows[rows["kind"] == Kind.FOUND]
+    assert (broken[broken["thing"].isin([BILLING, SESSION])]["at"] > change.at).all()
+    assert len(told(rows, Kind.FOUND, SESSION)) == 2
+
+
+def test_a_rollout_is_told_once_as_what_it_is():
+    """Not as a write to its deployment, too, nor as a problem."""
+    case, findings = story("bad_rollout")
+    rows = timeline(case, findings)
+    assert "no_rollout_precedes_a_symptom" in {finding.check for finding in findings.problems}
+    assert len(told(rows, Kind.CHANGED, "neurallog-system/api-gateway")) == 1
+    assert not told(rows, Kind.FOUND, "neurallog-system/api-gateway")["words"].str.contains("rolled out").any()
+
+
+def test_what_somebody_wrote_by_hand_is_named():
+    rows = timeline(*story("config_changed"))
+    [write] = told(rows, Kind.CHANGED, "neurallog-system/auth-service-settings").itertuples()
+    assert write.words.startswith("kubectl-patch wrote configmaps neurallog-system/auth-service-settings (data.")
+
+
+def test_writes_that_follow_one_another_are_one_change():
+    rows = timeline(*story("demo"))
+    [operator] = told(rows, Kind.CHANGED, "with neurallog-operator").itertuples()
+    assert operator.words.startswith("neurallog-operator made 18 objects, the last of them ")
+    assert operator.until > operator.at
+
+
+def test_a_lost_node_is_one_thing_by_whomever_it_is_told():
+    rows = timeline(*story("node_lost"))
+    assert set(rows[rows["thing"] == "worker-1"]["kind"]) >= {Kind.ENDED, Kind.FOUND}
+    [alert] = told(rows, Kind.ALERTED, "alert TargetDown").itertuples()
+    assert alert.at > told(rows, Kind.ENDED, "worker-1")["at"].iloc[0]
+    assert alert.until > alert.at
+
+
+def test_an_alert_that_always_fires_is_no_event():
+    case, findings = story("demo")
+    assert "Watchdog" in set(case.table("prom_alert_history")["alert"])
+    assert not (timeline(case, findings)["kind"] == Kind.ALERTED).any()
+
+
+def test_an_alert_that_fired_before_is_no_event_and_one_that_begins_is(tmp_path):
+    records = [
+        fired("Old", "incident", "2026-11-03T14:00:05Z"),
+        fired("Old", "baseline", "2026-11-03T12:00:05Z"),
+        fired("New", "incident", "2026-11-03T14:10:00Z"),
+    ]
+    case = case_of(tmp_path, {"prom_alert_history": {"records": records, "proof": "ALERTS was asked for"}})
+    rows = timeline(case, Findings([]))
+    assert list(rows["thing"]) == ["alert New", "nl_forensics"]
+    assert rows["words"][0] == "fired (job=api, severity=high)"
+
+
+def fired(name, window, at) -> dict:
+    """An answer of Prometheus for ALERTS."""
+    first, labels = pd.Timestamp(at).timestamp(), {"alertname": name, "alertstate": "firing", "severity": "high"}
+    values = [[first + step, "1"] for step in (0, 15, 30)]
+    return {"window": window, "interval_s": 15, "metric": labels | {"job": "api"}, "values": values}
+
+
+def test_a_clock_that_is_wrong_is_set_right_and_said_to_be():
+    case, findings = story("clock_skew")
+    rows = timeline(case, findings)
+    slow = rows[rows["thing"].str.startswith("redis main")]
+    assert len(slow)
+    assert (slow["at"] > case.incident.start).all(), "its own clock is 10 min behind"
+    assert slow["words"].str.endswith("(its clock is 10 min behind)").all()
+
+
+def test_how_wrong_a_time_can_be():
+    error_s = timeline(*story("demo")).groupby("source")["error_s"].max()
+    assert error_s["pg_activity"] < 0.1
+    assert 1 < error_s["k8s_replica_sets"] < 2, "whole seconds, and what its clock may be wrong"
+    assert 15 < error_s["prom_service_requests"] < 16, "a step of the series, and what its clock may be wrong"
+
+
+def test_what_people_note_stands_among_the_rest(tmp_path):
+    shutil.copytree(DEMO, tmp_path / "case")
+    Case(tmp_path / "case").note("rolled back")
+    case, findings = Case(tmp_path / "case"), story("demo")[1]
+    rows = timeline(case, findings)
+    assert rows.iloc[-1][["kind", "words"]].tolist() == [Kind.SAID, "rolled back"]
+    assert (rows["kind"] == Kind.ASKED).sum() == 1, "a note is a round in which nobody was asked"
+    noticed = postmortem.noticed(case, findings).rows.set_index("")
+    assert noticed.loc["the first note of a person", "which"].endswith(": rolled back")
+
+
+def test_where_every_system_refused_only_our_question_is_known(tmp_path):
+    case = case_of(tmp_path, {}, refused=sources.load())
+    findings = run_checks(case)
+    assert list(timeline(case, findings)["kind"]) == [Kind.ASKED]
+    assert "Not seen: k8s_replica_sets: connection refused" in postmortem.order(case, findings).words
+    assert "In what could be seen: nothing that is dated happened." in postmortem.what_happened(case, findings).words
+    assert "No problem is dated. Not seen: " in postmortem.noticed(case, findings).words
+
+
+def test_the_first_sign_is_set_against_change_alert_and_note():
+    steps = postmortem.noticed(*story("demo")).rows.set_index("")
+    assert steps.loc["the first sign", "which"].startswith(f"{SESSION}: pid ")
+    assert steps.loc["the last change before it", "which"].startswith(f"{BILLING}: revision 2 was rolled out")
+    assert steps.loc["the last change before it", "after the first sign"] == "2.5 s before"
+    assert steps.loc["the first alert after it", "UTC"] == "none fired"
+    assert steps.loc["the first note of a person", "UTC"] == "none was written"
+    alerted = postmortem.noticed(*story("node_lost")).rows.set_index("").loc["the first alert after it"]
+    assert alerted["after the first sign"].endswith(" after")
+    assert "alert TargetDown" in alerted["which"]
+
+
+def test_which_of_two_came_first_is_not_known_within_the_error_of_their_clocks():
+    steps = postmortem.noticed(*story("out_of_memory")).rows.set_index("")
+    assert steps.loc["the last change before it", "after the first sign"].startswith("at about the same time (± 3.")
+
+
+def test_alerts_that_were_not_seen_are_not_denied(tmp_path):
+    answers = answers_of("killed_for_memory")
+    asked_at = max(answer["asked_at"] for answer in answers.values())
+    case = case_of(tmp_path, answers, refused=["prom_alert_history"], asked_at=asked_at)
+    steps = postmortem.noticed(case, run_checks(case)).rows.set_index("")
+    assert steps.loc["the first sign", "UTC"]
+    assert steps.loc["the first alert after it", "UTC"] == "not seen"
+
+
+def test_ten_findings_about_one_workload_are_one_thing():
+    case, findings = story("demo")
+    rows = postmortem.broken(case, findings).rows.set_index("thing")
+    assert rows["problems"].sum() == len(findings.problems)
+    assert rows.loc[BILLING, "problems"] > 5
+    assert rows.index[-1] == "postgres main: Lock", "without a time it stands last"
+    assert rows.loc[BILLING, "now"] == "still going on"
+
+
+def test_every_broken_rule_says_how_to_look_again():
+    case, findings = story("demo")
+    rows = postmortem.mended(case, findings).rows
+    assert len(rows) == len({finding.check for finding in findings.problems})
+    asked = {word for words in rows["look again"] for word in words.split()[3:] if word != "--again"}
+    assert asked <= sources.load().keys()
+
+
+def test_nothing_wrong_is_told_in_words():
+    case, findings = story("healthy")
+    assert not findings.problems
+    assert "No rule is broken, in what was seen." in postmortem.mended(case, findings).words
+    assert "Nothing, in what was seen." in postmortem.broken(case, findings).words
+
+
+def test_the_command_prints_what_the_notebook_shows(capsys):
+    assert cli.run(["timeline", "demo"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    rows = timeline(*story("demo"))
+    assert len(lines) == len(rows)
+    assert lines[-1].endswith("asked  nl_forensics: round 1 was collected")
+    assert cli.run(["timeline", "demo", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [one["words"] for one in said["timeline"]] == list(rows["words"])
+    assert said["gaps"] == []
+
+
+def test_the_command_tells_what_was_not_seen_and_hides_no_letters(tmp_path, capsys):
+    case = case_of(tmp_path / "case", {}, refused=SOURCES)
+    case.note("\x1b[2J\u202egone")
+    assert cli.run(["timeline", str(tmp_path / "case")]) == 0
+    said = capsys.readouterr().out
+    assert "not seen: k8s_events: connection refused" in said
+    assert all(line.isprintable() for line in said.splitlines())
+
+
+def test_the_report_begins_with_the_postmortem_which_is_about_all_sections(tmp_path):
+    case, findings = story("demo")
+    judged = report(case, tmp_path, ("11",))
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert [one.check for one in judged] == [one.check for one in findings]
+    assert page.index('id="section-11"') < page.index('id="problems"')
+    assert page.count('id="section-11"') == 1
+    assert "did not run through" not in page
+    assert "nl_forensics: round 1 was collected" in page
