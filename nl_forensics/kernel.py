@@ -61,8 +61,12 @@ class _Process(processes.context.Process):  # type: ignore[name-defined]
 
     def run(self) -> None:
         """What the program `ipykernel_launcher` does, in a session of its own: Ctrl-C on our terminal is none of its business."""
+        import pandas as pd
         from ipykernel.kernelapp import IPKernelApp
 
+        pd.set_option(
+            "display.max_columns", 20
+        )  # its default in a kernel: where it was read before, pandas saw a terminal
         os.setsid()
         # A collection blocks it while it forks the first process.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])

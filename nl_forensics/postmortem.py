@@ -28,9 +28,9 @@ def order(case: Case, findings: Findings) -> Table:
     rows = timeline(case, findings)
     undated = sum(finding.at is None for finding in findings.problems)
     words = [f"{len(rows)} things are dated" + (f", and {undated} problems are not" if undated else "") + "."]
-    if len(rows) > MOST_ROWS:
-        words.append(f"The last {MOST_ROWS} are shown; `nl-forensics timeline` has all.")
-        rows = rows.tail(MOST_ROWS)
+    if len(rows) > MOST_ROWS:  # what came first is nearer to the cause, and warnings follow what is told anyway
+        words.append(f"The first {MOST_ROWS} that are no warnings are shown; `nl-forensics timeline` has all.")
+        rows = rows[rows["kind"] != Kind.WARNED].head(MOST_ROWS)
     days = rows["at"].dt.strftime("%Y-%m-%d").unique()
     heading, pattern = (f"{days[0]}, UTC", "%H:%M:%S") if len(days) == 1 else ("UTC", "%Y-%m-%d %H:%M:%S")
     shown = pd.DataFrame(
@@ -86,7 +86,8 @@ def noticed(case: Case, findings: Findings) -> Table:
     sign = pd.Series(
         {"at": first.at, "error_s": error_s, "thing": thing(case, first.finding), "words": first.finding.because}
     )
-    before, after = rows[rows["at"] <= sign["at"]], rows[rows["at"] >= sign["at"]]
+    errors = pd.to_timedelta(rows["error_s"] + error_s, unit="s")
+    before, after = rows[rows["at"] - errors <= sign["at"]], rows[rows["at"] >= sign["at"]]
     alerts_seen = case.instances("prom_alert_history") and not seen(case, "prom_alert_history")[1]
     told = [
         _step("the last change before it", _of(before, Kind.CHANGED).tail(1), sign, "none was seen"),
@@ -128,14 +129,14 @@ def _apart(one: pd.Series, sign: pd.Series) -> str:
 def broken(case: Case, findings: Findings) -> Table:
     """One row per thing that is broken, by when its first problem began: ten findings about one workload are one."""
     things = by_thing(case, findings)
-    told = [_thing(name, found) for name, found in things.items()]
-    told.sort(key=lambda row: row["since, UTC"] or "9")
+    told = [_thing(case, name, found) for name, found in things.items()]
+    told.sort(key=lambda row: (not row["since, UTC"], row["since, UTC"]))
     words = f"{len(findings.problems)} problems of {len(things)} things." if things else "Nothing, in what was seen."
     return _table(TOGETHER, [words], pd.DataFrame(told), [])
 
 
-def _thing(name: str, found: list[Finding]) -> dict:
-    dated = [finding.at for finding in found if finding.at is not None]
+def _thing(case: Case, name: str, found: list[Finding]) -> dict:
+    dated = [by_our_clock(case, finding, finding.at) for finding in found if finding.at is not None]
     worst = min(found, key=lambda finding: list(Severity).index(Severity(finding.severity)))
     return {
         "thing": cut(name, LONGEST_LINE),

@@ -8,6 +8,7 @@ import pandas as pd
 from nl_forensics import sources
 from nl_forensics.case import Case
 from nl_forensics.finding import NO_WAY_OUT, Finding, Findings, Severity, When
+from nl_forensics.kubernetes.writers import CONTROLLERS
 from nl_forensics.plain import printable
 from nl_forensics.things import CONFIG, ROLLOUT, Symptom, by_thing, first_symptom, rows_seen, thing, was_seen_only
 
@@ -16,7 +17,6 @@ WIDTH = 10  # of the word before each line
 MOST_THINGS, MOST_CHANGES, MOST_GAPS = 3, 2, 2
 JUST_BEFORE = pd.Timedelta(minutes=30)  # as in no_rollout_precedes_a_symptom
 BY_HAND = "nothing_was_changed_by_hand"
-ROBOTS = r"^(kube-|kubelet|k3s|rke2|cluster-autoscaler|cloud-controller|Go-http-client|operator$)"
 
 
 class Change(NamedTuple):
@@ -132,7 +132,7 @@ def _blamed(findings: Findings) -> list[Change]:
 def _others(case: Case, period: tuple) -> list[Change]:
     """What people and pipelines wrote in that time, newest first: the controllers of Kubernetes write all the time."""
     rows = rows_seen(case, "k8s_changes")
-    rows = rows[rows["at"].between(*period) & ~rows.is_creation & ~rows.manager.str.match(ROBOTS)]
+    rows = rows[rows["at"].between(*period) & ~rows.is_creation & ~rows.manager.str.match(CONTROLLERS)]
     rows = rows.sort_values("at", ascending=False).drop_duplicates(["kind", "namespace", "name"])
     return [
         Change(

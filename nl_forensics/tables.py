@@ -13,12 +13,12 @@ import pandas as pd
 
 from nl_forensics.case import Case
 from nl_forensics.charts.chart import seen, shortened
-from nl_forensics.charts.words import container_named, cut, named
+from nl_forensics.charts.words import container_named, cut, listed, named
 from nl_forensics.checks.requests import by_route, requests_in_logs
 from nl_forensics.kubernetes.ends import kept, with_last_end
 from nl_forensics.kubernetes.revisions import WORKLOAD, revisions, symptoms, what_changed
 from nl_forensics.sources.prometheus.services import SERVICE, errors_by_service
-from nl_forensics.units import in_percent, in_seconds
+from nl_forensics.units import in_bytes, in_percent, in_seconds
 
 MOST_ROUTES = 20
 MOST_LOGS, LINES_OF_EACH, MOST_REVISIONS, LONGEST_LINE = 8, 5, 20, 300
@@ -226,5 +226,57 @@ def ingress_rules(k8s_ingresses) -> pd.DataFrame:
             "service": rows["service"] + ":" + rows["port"],
             "certificate": rows["certificate"].replace("", "none"),
             "address": rows["address"].replace("", "none yet"),
+        }
+    )
+
+
+@table("What of PostgreSQL could be brought back, if its disk were lost now?", "No PostgreSQL answered.")
+def postgres_elsewhere(pg_archiver, pg_replication) -> pd.DataFrame:
+    """How far the archive of its WAL reaches, and which replicas follow.
+
+    Dumps, base backups and snapshots of volumes are not seen from here; without one, an archive restores nothing.
+    """
+    replicas = pg_replication[pg_replication["state"] != "backup"]
+    told = (
+        replicas["replica"]
+        + ": "
+        + replicas["state"]
+        + ", "
+        + replicas["behind_bytes"].map(in_bytes, "ignore")
+        + " behind"
+    )
+    following = told.groupby(replicas["instance"]).agg(listed)
+    return pd.DataFrame(
+        {
+            "server": pg_archiver["instance"],
+            "archive of its WAL": [_archive(row) for row in pg_archiver.itertuples()],
+            "replicas": [following.get(name, "none is connected") for name in pg_archiver["instance"]],
+        }
+    )
+
+
+def _archive(row) -> str:
+    if row.archive_mode == "off" or not row.has_command:
+        return "none: " + ("archive_mode is off" if row.archive_mode == "off" else "there is no command that archives")
+    upto = (
+        "nothing was archived"
+        if pd.isna(row.last_archived_at)
+        else f"up to {row.last_archived_at:%Y-%m-%d %H:%M:%S} UTC"
+    )
+    waiting = "how many files wait is not known" if pd.isna(row.ready_files) else f"files that wait: {row.ready_files}"
+    return f"{upto}; {waiting}"
+
+
+@table("What of Redis could be brought back, if it ended now?", "No Redis answered.")
+def redis_saved(redis_persistence) -> pd.DataFrame:
+    """Snapshot and append-only file. A disk that is lost takes both with it."""
+    rows = redis_persistence
+    return pd.DataFrame(
+        {
+            "server": rows["instance"],
+            "append-only file": rows["aof_enabled"].map({True: "on", False: "off"}),
+            "last snapshot, UTC": rows["last_save_at"].dt.strftime("%Y-%m-%d %H:%M:%S"),
+            "changes since then": rows["changes_since_save"],
+            "snapshots": rows["save_rules"].replace("", "none are made"),
         }
     )

@@ -80,8 +80,8 @@ def first_symptom(case: Case, findings: Findings) -> Symptom | None:
 
 
 def first_sign(case: Case, findings: Findings) -> Symptom | None:
-    """What began first inside the window, be it over or not, of what is high or critical if there is such."""
-    dated = symptoms_in_order(case, findings)
+    """What began first inside the window, be it over or not, of what is high or critical if there is such; a blamed change is no sign."""
+    dated = [one for one in symptoms_in_order(case, findings) if one.finding.check not in (ROLLOUT, CONFIG)]
     inside = [one for one in dated if one.at >= case.incident.start] or dated[-1:]
     severe = [one for one in inside if one.finding.severity in (Severity.CRITICAL, Severity.HIGH)]
     return next(iter(severe or inside), None)

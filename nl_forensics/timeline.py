@@ -14,6 +14,7 @@ from nl_forensics.case import Case
 from nl_forensics.finding import Findings
 from nl_forensics.kubernetes.ends import kept, with_last_end
 from nl_forensics.kubernetes.revisions import WORKLOAD, revisions, what_changed
+from nl_forensics.kubernetes.writers import CONTROLLERS
 from nl_forensics.sources import ASKED_THROUGH, UTC
 from nl_forensics.sources.prometheus.series import step_of
 from nl_forensics.things import CONFIG, ROLLOUT, rows_seen, thing, was_seen_only, workload_of
@@ -32,9 +33,7 @@ COLUMNS = {
 LEAD = pd.Timedelta(minutes=30)  # a cause lies in the half hour before, as in no_rollout_precedes_a_symptom
 OF_A_ROLLOUT = pd.Timedelta(seconds=5)  # between the write to a workload and its new revision
 TOGETHER = pd.Timedelta(seconds=30)  # writes of one program that follow one another so soon are one change
-CONTROLLERS = (
-    r"^(kube-|kubelet|kwok|k3s|rke2|metrics-server|cluster-autoscaler|cloud-controller|Go-http-client|operator$)"
-)
+
 SOURCES = (
     "k8s_replica_sets",
     "k8s_controller_revisions",
@@ -163,20 +162,20 @@ def _warnings(case: Case) -> Iterator[dict]:
 
 
 def _alerts(case: Case) -> Iterator[dict]:
-    """Every stretch in which an alert fired. One that fired in the baseline, too, tells of nothing that happened; nor does one of
-    severity `none`, such as a watchdog that always fires.
+    """Every stretch in which an alert fired. What fired in the baseline, too, and still does when the window begins, is nothing that
+    happened; nor is an alert of severity `none`, such as a watchdog that always fires.
     """
     rows = rows_seen(case, "prom_alert_history")
     rows = rows[(rows.state == "firing") & (rows.severity != "none")]
     key = ["instance", "alert", "labels"]
     before = pd.MultiIndex.from_frame(rows[rows.window == "baseline"][key])
     now = rows[rows.window == "incident"]
-    usual = pd.MultiIndex.from_frame(now[key]).isin(before) & (
-        now["at"] < case.incident.start + pd.Timedelta(minutes=1)
-    )
-    for row in now[~usual].itertuples():
+    already = now["at"] < case.incident.start + pd.Timedelta(seconds=_step_s(case))
+    usual = already & pd.MultiIndex.from_frame(now[key]).isin(before)
+    for row in now.assign(already=already)[~usual].itertuples():
         labels = ", ".join(f"{name}={value}" for name, value in sorted(json.loads(row.labels).items()))
-        words = f"fired ({labels})" if labels else "fired"
+        words = "was firing when the window began" if row.already else "fired"
+        words += f" ({labels})" if labels else ""
         yield _row(row.at, Kind.ALERTED, f"alert {row.alert}", words, "prom_alert_history", row.instance, row.until)
 
 
@@ -243,5 +242,8 @@ def _clocks_apart_s(case: Case) -> dict[str, tuple[float, float]]:
 
 def _fineness_s(case: Case) -> dict[str, float]:
     """How finely a system tells time: Kubernetes in whole seconds, a series by its steps."""
-    step = step_of(case.incident.seconds, case.parameters.platform.budget.prometheus_points)
-    return {"kubernetes": 1.0, "prometheus": float(step)}
+    return {"kubernetes": 1.0, "prometheus": _step_s(case)}
+
+
+def _step_s(case: Case) -> float:
+    return float(step_of(case.incident.seconds, case.parameters.platform.budget.prometheus_points))

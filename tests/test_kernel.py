@@ -76,6 +76,19 @@ def test_pandas_shows_tables_as_in_a_kernel_that_started_by_itself():
     assert said_by(code) == notebook.cells[0].outputs[0].text
 
 
+AFTER_A_COLLECTION = """
+from nl_forensics import processes
+from tests.test_kernel import said_by
+processes.start(processes.context.Process(target=print), "nl_forensics.preload")
+print(said_by("import pandas as pd; print(pd.get_option('display.max_columns'))"))
+"""
+
+
+def test_so_it_does_where_a_collection_forked_the_first_process():
+    done = subprocess.run([sys.executable, "-c", AFTER_A_COLLECTION], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["20"], done.stderr
+
+
 INTERRUPTED = """
 import signal
 from multiprocessing import resource_tracker

@@ -30,6 +30,7 @@ FROM_FINDINGS = r"nl\.postmortem\.(what_happened)\(case, findings\)"  # the one 
 GUIDE = yaml.safe_load((TOP / "nl_forensics" / "guide.yaml").read_text(encoding="utf-8"))
 # Numbers of the guide's commands, by section.
 NUMBERS = {
+    "01": range(1, 16),
     "02": range(16, 34),
     "03": range(34, 51),
     "04": range(51, 66),
@@ -39,6 +40,7 @@ NUMBERS = {
     "11": [127, 128, 129, 131],
 }
 ACTIONS = (
+    *(f"C{number:03}" for number in (1, 5, 6, 7, 8, 10, 11, 12, 13, 14)),
     "C033",
     *(f"C{number:03}" for number in (39, 40, 41, 42, 44, 45, 46, 48, 50)),
     "C065",

@@ -1,6 +1,7 @@
 """Tables of notebooks: what they show of a real answer, and that they never take blindness for an empty table."""
 
 import json
+import re
 
 import pytest
 
@@ -20,6 +21,8 @@ NEEDS = {
     "policy_rules": ["k8s_policy_rules"],
     "ingress_rules": ["k8s_ingresses"],
     "failed_requests": ["prom_service_requests"],
+    "postgres_elsewhere": ["pg_archiver", "pg_replication"],
+    "redis_saved": ["redis_persistence"],
 }
 
 
@@ -151,3 +154,20 @@ def test_requests_without_a_baseline_are_compared_with_nothing():
     case = Case(STORIES / "config_changed")
     assert set(case.table("prom_service_requests")["window"]) == {"incident"}
     assert set(of("failed_requests", case).rows["share in the baseline"]) == {"not seen"}
+
+
+def test_what_could_be_brought_back():
+    [server] = of("postgres_elsewhere", Case(DEMO)).rows.itertuples(index=False, name=None)
+    assert server == ("main", "none: archive_mode is off", "replica_1: streaming, 0 B behind")
+    lagging = of("postgres_elsewhere", Case(STORIES / "replica_lagging")).rows.set_index("server")
+    assert lagging.loc["main", "replicas"].endswith(" MiB behind")
+    assert lagging.loc["replica", "replicas"] == "none is connected"
+    [redis] = of("redis_saved", Case(DEMO)).rows.to_dict("records")
+    assert (redis["append-only file"], redis["changes since then"]) == ("on", 10000)
+
+
+def test_an_archive_that_fails_says_how_far_it_reaches(tmp_path):
+    answers = answers_of("failing_archiver") | {"pg_replication": {"records": [], "proof": "it was asked"}}
+    [server] = of("postgres_elsewhere", case_of(tmp_path, answers)).rows.to_dict("records")
+    assert server["replicas"] == "none is connected"
+    assert re.match(r"(up to 2026-.* UTC|nothing was archived); files that wait: \d+", server["archive of its WAL"])

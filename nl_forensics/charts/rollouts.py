@@ -7,6 +7,7 @@ from nl_forensics.charts.face import Face
 from nl_forensics.charts.time_axis import LEAD
 from nl_forensics.charts.words import asked, listed, moment, named
 from nl_forensics.kubernetes.revisions import WORKLOAD, revisions, symptoms, what_changed
+from nl_forensics.kubernetes.writers import CONTROLLERS
 from nl_forensics.sources import UTC
 
 ROLLED_OUT, CONFIGURED, SYMPTOM = (
@@ -16,7 +17,6 @@ ROLLED_OUT, CONFIGURED, SYMPTOM = (
 )
 KINDS = (ROLLED_OUT, CONFIGURED, SYMPTOM)
 MADE, CHANGED = "made", "changed"
-CONTROLLERS = r"^(kube-|kubelet|cloud-controller|metrics-server|kwok)"
 
 
 @chart("What was rolled out, and what went wrong after it?")

@@ -10,7 +10,7 @@ SECTION = "05"
     subject="{instance}",
     because="did not answer: {why}",
     at="at",
-    guide=("C020", "C021"),
+    guide=("C002", "C020", "C021"),
 )
 def every_system_answers(systems_reached):
     """Every system answers.

@@ -139,7 +139,7 @@ class Source:
         Raises BadAnswer when the records are not shaped as documented.
         """
         try:
-            rows = self.parse(records)
+            rows = self.parse(records) if records else ()
             return self._typed(rows) if len(rows) else self.nothing.copy()
         except (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
             raise BadAnswer(f"{self.name} can't be read: {type(error).__name__}: {error}") from error

@@ -90,6 +90,7 @@ def postgres_does_not_crash(pg_server, *, max_start_s=10):
     because="pages read from disk that did not match their checksum: {failures}, the last at "
     "{last_failure_at:%Y-%m-%d %H:%M:%S} UTC: data are damaged",
     at="last_failure_at",
+    guide=("C011", "C015"),
 )
 def no_page_is_damaged(pg_checksums):
     """No page that was read from disk is damaged.

@@ -15,6 +15,7 @@ GIB = 1024**3
     subject="{instance}",
     because="{fault}; last archived: {archived_when}; {ready_files} finished WAL files wait on the disk (limit {max_files})",
     at="last_failed_at",
+    guide=("C010", "C011"),
 )
 def wal_is_archived(pg_archiver, *, max_files=100, severe_files=500, max_s=300):
     """Where WAL is archived, that doesn't fail, and fewer than {max_files} files wait.
