@@ -148,13 +148,17 @@ def _nodes(case: Case) -> Iterator[dict]:
 
 
 def _warnings(case: Case) -> Iterator[dict]:
-    """Kubernetes' warnings by object and reason, from the first time to the last."""
+    """Kubernetes' warnings by workload and reason, those that follow one another as one, from the first time to the last."""
     rows = rows_seen(case, "k8s_events")
     rows = rows[rows.type == "Warning"]
     objects = list(zip(rows.kind, rows.namespace, rows.name, strict=True))
     about = {one: one[2] if one[0] == "Node" else workload_of(case, *one[1:]) for one in set(objects)}
     things = [about[one] for one in objects]
-    for (instance, name, reason), part in rows.assign(thing=things).groupby(["instance", "thing", "reason"]):
+    rows = rows.assign(thing=things).sort_values("first_at", kind="stable")
+    key = ["instance", "thing", "reason"]
+    quiet = rows.first_at - rows.groupby(key)["at"].cummax().groupby([rows[name] for name in key]).shift()
+    series = (quiet > TOGETHER).groupby([rows[name] for name in key]).cumsum()
+    for (instance, name, reason, _), part in rows.groupby([*key, series], sort=False):
         newest, times = part.loc[part["at"].idxmax()], part.repeats.sum()
         words = f"{reason}{f', {times} times' if times > 1 else ''}: {newest.message}"
         last = newest["at"] if newest["at"] > part.first_at.min() else pd.NaT

@@ -77,6 +77,15 @@ def test_writes_that_follow_one_another_are_one_change():
     assert operator.until > operator.at
 
 
+def test_warnings_of_two_revisions_are_told_apart():
+    """The startup probes of the old pod, before the incident, and the readiness probe of the new one."""
+    case, findings = story("demo")
+    warned = told(timeline(case, findings), Kind.WARNED, BILLING)
+    [old, *_, new] = warned.itertuples()
+    assert old.until < case.incident.start < new.at
+    assert new.words.startswith("Unhealthy, 101 times: Readiness probe failed: ")
+
+
 def test_a_lost_node_is_one_thing_by_whomever_it_is_told():
     rows = timeline(*story("node_lost"))
     assert set(rows[rows["thing"] == "worker-1"]["kind"]) >= {Kind.ENDED, Kind.FOUND}
@@ -96,11 +105,13 @@ def test_an_alert_that_fired_before_is_no_event_and_one_that_begins_is(tmp_path)
         fired("Old", "incident", "2026-11-03T14:00:05Z"),
         fired("Old", "baseline", "2026-11-03T12:00:05Z"),
         fired("New", "incident", "2026-11-03T14:10:00Z"),
+        fired("Since when", "incident", "2026-11-03T14:00:05Z"),
     ]
     case = case_of(tmp_path, {"prom_alert_history": {"records": records, "proof": "ALERTS was asked for"}})
     rows = timeline(case, Findings([]))
-    assert list(rows["thing"]) == ["alert New", "nl_forensics"]
-    assert rows["words"][0] == "fired (job=api, severity=high)"
+    assert list(rows["thing"]) == ["alert Since when", "alert New", "nl_forensics"]
+    assert rows["words"][0] == "was firing when the window began (job=api, severity=high)"
+    assert rows["words"][1] == "fired (job=api, severity=high)"
 
 
 def fired(name, window, at) -> dict:

@@ -3,9 +3,9 @@
 from nl_forensics.checks import check
 from nl_forensics.checks.rows import graded, one_line, worst_first
 from nl_forensics.kubernetes.revisions import WORKLOAD, revisions, symptoms, what_changed
+from nl_forensics.kubernetes.writers import BY_HAND
 
 SECTION = "06"
-BY_HAND = r"^(kubectl-(edit|patch|scale|set|rollout|label|annotate|replace|cordon)|Mozilla|node-fetch|k9s|Lens)"
 
 
 @check(
