@@ -29,13 +29,21 @@ def rows_seen(case: Case, name: str) -> pd.DataFrame:
         return sources.load()[name].nothing.assign(instance="", asked_at=pd.Series(dtype=sources.UTC))
 
 
-def workload_of(case: Case, namespace: str, name: str) -> str:
-    """`namespace/workload` of a pod or a replica set; of any other object `namespace/name`."""
+def workloads(case: Case) -> dict[tuple[str, str], str]:
+    """{(namespace, pod or replica set): its workload}, of those that have one."""
     pods, sets = rows_seen(case, "k8s_pods"), rows_seen(case, "k8s_replica_sets")
-    own = pods[(pods.namespace == namespace) & (pods.pod == name)].workload
-    if own.empty:  # a pod that is gone has left its name, which begins with that of its replica set
-        own = sets[(sets.namespace == namespace) & sets.name.isin([name, name.rpartition("-")[0]])].workload
-    name = next((workload for workload in own if workload), name)
+    known = dict(zip(zip(sets.namespace, sets.name, strict=True), sets.workload, strict=True))
+    known |= zip(zip(pods.namespace, pods.pod, strict=True), pods.workload, strict=True)
+    return {key: workload for key, workload in known.items() if workload}
+
+
+def workload_of(known: dict[tuple[str, str], str], namespace: str, name: str) -> str:
+    """`namespace/workload` of a pod or a replica set; of any other object `namespace/name`.
+
+    A pod that is gone has left its name, which begins with that of its replica set.
+    """
+    of_its_set = known.get((namespace, name.rpartition("-")[0]), name)
+    name = known.get((namespace, name), of_its_set)
     return f"{namespace}/{name}" if namespace else name
 
 
@@ -48,7 +56,7 @@ def thing(case: Case, finding: Finding) -> str:
         return f"{namespace}/{service}"
     if system != "kubernetes":
         return finding.subject if system == "any_system" else f"{ASKED_THROUGH.get(system, system)} {finding.subject}"
-    return workload_of(case, namespace, name) if name else finding.subject
+    return workload_of(workloads(case), namespace, name) if name else finding.subject
 
 
 def by_thing(case: Case, findings: Findings) -> dict[str, list[Finding]]:

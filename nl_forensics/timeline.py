@@ -17,7 +17,7 @@ from nl_forensics.kubernetes.revisions import WORKLOAD, revisions, what_changed
 from nl_forensics.kubernetes.writers import CONTROLLERS
 from nl_forensics.sources import ASKED_THROUGH, UTC
 from nl_forensics.sources.prometheus.series import step_of
-from nl_forensics.things import CONFIG, ROLLOUT, rows_seen, thing, was_seen_only, workload_of
+from nl_forensics.things import CONFIG, ROLLOUT, rows_seen, thing, was_seen_only, workload_of, workloads
 from nl_forensics.units import in_seconds
 
 COLUMNS = {
@@ -150,10 +150,9 @@ def _nodes(case: Case) -> Iterator[dict]:
 def _warnings(case: Case) -> Iterator[dict]:
     """Kubernetes' warnings by workload and reason, those that follow one another as one, from the first time to the last."""
     rows = rows_seen(case, "k8s_events")
-    rows = rows[rows.type == "Warning"]
-    objects = list(zip(rows.kind, rows.namespace, rows.name, strict=True))
-    about = {one: one[2] if one[0] == "Node" else workload_of(case, *one[1:]) for one in set(objects)}
-    things = [about[one] for one in objects]
+    rows, known = rows[rows.type == "Warning"], workloads(case)
+    objects = zip(rows.kind, rows.namespace, rows.name, strict=True)
+    things = [name if kind == "Node" else workload_of(known, namespace, name) for kind, namespace, name in objects]
     rows = rows.assign(thing=things).sort_values("first_at", kind="stable")
     key = ["instance", "thing", "reason"]
     quiet = rows.first_at - rows.groupby(key)["at"].cummax().groupby([rows[name] for name in key]).shift()

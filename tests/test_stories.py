@@ -6,13 +6,15 @@ import re
 from fnmatch import fnmatchcase
 from functools import cache
 
+import pandas as pd
 import pytest
 import yaml
 
-from nl_forensics import checks
+from nl_forensics import checks, postmortem
 from nl_forensics.case import DEMO, Case
 from nl_forensics.checks import run_checks
 from nl_forensics.finding import Findings, Status
+from nl_forensics.timeline import COLUMNS, LEAD, timeline
 from tests.record import stories
 from tests.record.specimens import FOLDER as SPECIMENS
 from tests.test_summary import NOTEBOOK_NAMES, of, told
@@ -53,6 +55,21 @@ def is_told(cause: dict[str, str], findings: Findings) -> bool:
     """In the cause's subject, `*` stands for what each recording names anew: the end of a pod's name."""
     told = findings.problems[:3]
     return any(one.check == cause["check"] and fnmatchcase(one.subject, cause["subject"]) for one in told)
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_story_is_told_in_order(name):
+    """Also that of a case in which nothing was seen; and whatever it says of a time is said with how wrong that may be."""
+    case, findings = story(name), findings_of(name)
+    rows = timeline(case, findings)
+    assert list(rows.columns) == list(COLUMNS)
+    assert rows["at"].is_monotonic_increasing
+    assert rows["at"].dt.tz is not None
+    assert not rows.drop(columns="until").isna().any().any()
+    assert (rows["at"].max() - case.incident.end) < pd.Timedelta(minutes=5)
+    assert ((rows["at"] >= case.incident.start - LEAD) | rows["until"].notna()).all()
+    for shown in (postmortem.order, postmortem.noticed, postmortem.broken, postmortem.mended):
+        assert "? " in shown(case, findings).words
 
 
 @pytest.mark.parametrize("name", names())
