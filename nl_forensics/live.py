@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from nl_forensics.case import Case
-from nl_forensics.checks import load
+from nl_forensics.checks import of_sections
 from nl_forensics.finding import Finding, Findings, Status
 from nl_forensics.sources.kubernetes.kinds import is_inside
 
@@ -38,7 +38,7 @@ class Live:
     """Prints the problems of each check once, when everybody whom its sources ask has answered."""
 
     def __init__(self, sections: tuple[str, ...] = ()):
-        self.left = [one for one in load().values() if not sections or one.section in sections]
+        self.left = of_sections(sections)
 
     def landed(self, folder: Path) -> None:
         self.judge(Case(folder))

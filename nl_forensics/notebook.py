@@ -72,6 +72,6 @@ def asked_with(case: Case, parameters: Parameters, open_ended: bool = False) -> 
     return case
 
 
-def verdict(case: Case, section: str = "") -> Findings:
-    """Every finding of one section of the guide, worst first; of all sections, when none is named."""
-    return run_checks(case, (section,) if section else ())
+def verdict(case: Case, section: str) -> Findings:
+    """Every finding of one section of the guide, worst first; of all of them for one that is about all."""
+    return run_checks(case, (section,))

@@ -32,7 +32,7 @@ NOTEBOOKS = (Path(__file__).parent.parent / "notebooks", Path(__file__).parent /
 FINDINGS = "findings.json"
 KERNELS = 2
 NOT_IN_REPORT = "not-in-report"
-EMERGENCY, POSTMORTEM = "01", "11"  # tell of all sections; the latter comes first
+POSTMORTEM = "11"  # comes first
 CHART = "application/vnd.nl-forensics.chart+json"
 TAGS = {
     "table",
@@ -101,7 +101,7 @@ def report(case: Case, folder: Path, wanted: tuple[str, ...] = ()) -> Findings:
             for number, path in chosen.items()
         ]
         try:
-            findings = run_checks(case, () if chosen.keys() & {EMERGENCY, POSTMORTEM} else chosen)
+            findings = run_checks(case, chosen)
             sections = [section.result() for section in running]
         finally:  # an interrupt leaves notebooks that run, or are about to
             pool.shutdown(wait=False, cancel_futures=True)

@@ -279,7 +279,7 @@ def test_the_guide_tells_what_answers_each_command(capsys):
 
 def test_a_section_that_the_guide_does_not_have(capsys):
     assert cli.run(["guide", "--sections", "99"]) == 2
-    assert "there is no section 99: choose from 02, " in capsys.readouterr().err
+    assert "there is no section 99: choose from 01, 02, " in capsys.readouterr().err
 
 
 def test_the_guide_as_json(capsys):

@@ -8,7 +8,7 @@ import pytest
 
 from nl_forensics import checks, sources
 from nl_forensics.case import Case
-from nl_forensics.checks import check, check_limits, check_sections, run_checks
+from nl_forensics.checks import check, check_limits, check_sections, of_sections, run_checks
 from nl_forensics.checks.wording import Wording
 from nl_forensics.errors import ParameterError
 from nl_forensics.finding import Finding, Findings, Severity, Status, When, changes
@@ -357,8 +357,16 @@ def test_a_limit_is_a_number(limit):
 def test_a_section_without_checks(laboratory, nothing_is_full):
     nothing_is_full()
     check_sections(["05"])
-    with pytest.raises(ParameterError, match="there is no section 99: choose from 05"):
+    with pytest.raises(ParameterError, match="there is no section 99: choose from 01, 05, 11"):
         check_sections(["05", "99"])
+
+
+def test_a_section_that_is_about_all_judges_all(laboratory, nothing_is_full):
+    nothing_is_full()
+    check_sections(["01", "11"])
+    every = of_sections([])
+    assert every == of_sections(["11"]) == of_sections(["01", "03"])
+    assert of_sections(["03"]) == [], "the laboratory has one check, of section 05"
 
 
 # --- A bug of ours ---------------------------------------------------------------------------------------------------

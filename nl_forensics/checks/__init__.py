@@ -18,6 +18,7 @@ from nl_forensics.finding import Change, Evidence, Finding, Findings, Severity, 
 from nl_forensics.plain import printable
 from nl_forensics.rounds import Gap
 
+ABOUT_ALL = ("01", "11")  # sections of the guide that have no rules of their own, and rest on those of all others
 GRACE = pd.Timedelta(minutes=2)  # an answer given this soon after the window still shows the window
 
 
@@ -310,9 +311,16 @@ def check_limits(limits: dict[str, dict[str, float]]) -> None:
             raise ParameterError(f"limits.{name}.{unknown[0]}: {name} has {known}")
 
 
+def of_sections(sections: Iterable[str]) -> list[Check]:
+    """The checks of the named sections; all where none is named, or one that is about all."""
+    wanted = set(sections)
+    everything = not wanted or wanted & set(ABOUT_ALL)
+    return [one for one in load().values() if everything or one.section in wanted]
+
+
 def check_sections(sections: Iterable[str]) -> None:
     """Raises ParameterError for a section of the guide that has no checks: to find nothing wrong in it would be no news."""
-    known = sorted({one.section for one in load().values()})
+    known = sorted({*ABOUT_ALL, *(one.section for one in load().values())})
     if unknown := sorted(set(sections) - set(known)):
         raise ParameterError(f"there is no section {unknown[0]}: choose from {', '.join(known)}")
 
@@ -324,7 +332,6 @@ def changes_since_last_round(case: Case, findings: Findings) -> list[Change]:
 
 
 def run_checks(case: Case, sections: Iterable[str] = ()) -> Findings:
-    """The findings of every check of the named sections (all, when none is named), worst first."""
+    """The findings of every check of the named sections, worst first; see `of_sections`."""
     check_limits(case.parameters.limits)
-    chosen = [one for one in load().values() if not sections or one.section in sections]
-    return Findings(finding for one in chosen for finding in one.run(case))
+    return Findings(finding for one in of_sections(sections) for finding in one.run(case))
