@@ -43,12 +43,12 @@ def order(case: Case, findings: Findings) -> Table:
             "in words": [cut(words, LONGEST_LINE) for words in rows["words"]],
         }
     )
-    return _table(ORDER, words, shown, gaps_of_the_timeline(case))
+    return _table(ORDER, words, shown, [*not_judged(findings), *not_seen(case)])
 
 
 def what_happened(case: Case, findings: Findings) -> Chart:
     """The timeline as a picture: a track for each thing, the one that changed or broke first on top."""
-    gaps = gaps_of_the_timeline(case)
+    gaps = [*not_judged(findings), *not_seen(case)]
 
     def draw(face: Face) -> str:
         rows = timeline(case, findings)
@@ -81,7 +81,7 @@ def noticed(case: Case, findings: Findings) -> Table:
     """From the last change before it to the first word of a person, with the time since the first sign."""
     rows, first = timeline(case, findings), first_sign(case, findings)
     if not first:
-        return _table(NOTICED, ["No problem is dated."], pd.DataFrame(), gaps_of_the_timeline(case))
+        return _table(NOTICED, ["No problem is dated."], pd.DataFrame(), not_seen(case))
     error_s = rows[(rows["kind"] == Kind.FOUND) & (rows["at"] == first.at)]["error_s"].max()
     sign = pd.Series(
         {"at": first.at, "error_s": error_s, "thing": thing(case, first.finding), "words": first.finding.because}
@@ -100,7 +100,7 @@ def noticed(case: Case, findings: Findings) -> Table:
     going_on = sum(finding.when == When.ONGOING for finding in findings.problems)
     words = [f"Of {len(findings.problems)} problems, {going_on} still went on when last asked, at {moment(last)}."]
     words += ["The first sign was there when we asked: when it began is not known."] * was_seen_only(first.finding)
-    return _table(NOTICED, words, pd.DataFrame(told), gaps_of_the_timeline(case))
+    return _table(NOTICED, words, pd.DataFrame(told), not_seen(case))
 
 
 def _of(rows: pd.DataFrame, kind: Kind) -> pd.DataFrame:
@@ -175,10 +175,16 @@ def _rule(name: str, found: list[Finding]) -> dict:
     }
 
 
-def gaps_of_the_timeline(case: Case) -> list[str]:
+def not_seen(case: Case) -> list[str]:
     """What may be missing in the timeline; a system that the platform does not have is not missing."""
     asked = [name for name in SOURCES if case.instances(name)]
     return list(dict.fromkeys(gap for name in asked for gap in seen(case, name)[1]))
+
+
+def not_judged(findings: Findings) -> list[str]:
+    """Problems of which nobody knows are not in it."""
+    rules = len({finding.check for finding in findings.unknowns})
+    return [f"what {rules} questions would tell that are not answered"] if rules else []
 
 
 def _table(question: str, words: list[str], rows: pd.DataFrame, gaps: list[str]) -> Table:

@@ -141,7 +141,10 @@ def test_where_every_system_refused_only_our_question_is_known(tmp_path):
     case = case_of(tmp_path, {}, refused=sources.load())
     findings = run_checks(case)
     assert list(timeline(case, findings)["kind"]) == [Kind.ASKED]
-    assert "Not seen: k8s_replica_sets: connection refused" in postmortem.order(case, findings).words
+    assert (
+        "questions would tell that are not answered; k8s_replica_sets: connection refused"
+        in postmortem.order(case, findings).words
+    )
     assert "In what could be seen: nothing that is dated happened." in postmortem.what_happened(case, findings).words
     assert "No problem is dated. Not seen: " in postmortem.noticed(case, findings).words
 
@@ -200,12 +203,13 @@ def test_the_command_prints_what_the_notebook_shows(capsys):
     assert cli.run(["timeline", "demo"]) == 0
     lines = capsys.readouterr().out.splitlines()
     rows = timeline(*story("demo"))
-    assert len(lines) == len(rows)
-    assert lines[-1].endswith("asked  nl_forensics: round 1 was collected")
+    assert len(lines) == len(rows) + 1
+    assert lines[-2].endswith("asked  nl_forensics: round 1 was collected")
+    assert lines[-1] == "not seen: what 10 questions would tell that are not answered"
     assert cli.run(["timeline", "demo", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert [one["words"] for one in said["timeline"]] == list(rows["words"])
-    assert said["gaps"] == []
+    assert said["gaps"] == ["what 10 questions would tell that are not answered"]
 
 
 def test_the_command_tells_what_was_not_seen_and_hides_no_letters(tmp_path, capsys):

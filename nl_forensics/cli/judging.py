@@ -40,22 +40,23 @@ def findings_command(what: str, sections: str, as_json: bool) -> int:
 
 
 @cli.command("timeline")
-@click.argument("what", metavar="CASE")
+@click.argument("what", metavar="PARAMETERS|CASE")
 @as_json_option
 def timeline_command(what: str, as_json: bool) -> None:
     """What happened, in which order, by one clock: changes, problems, crashes, warnings, alerts, notes."""
-    from nl_forensics.postmortem import gaps_of_the_timeline
+    from nl_forensics.postmortem import not_judged, not_seen
     from nl_forensics.timeline import timeline
 
-    case = Case(case_path(what))
-    rows = timeline(case, run_checks(case))
+    case = opened(what, None)
+    findings = run_checks(case)
+    rows, gaps = timeline(case, findings), [*not_seen(case), *not_judged(findings)]
     if as_json:
-        print_json({"timeline": records(rows), "gaps": gaps_of_the_timeline(case)})
+        print_json({"timeline": records(rows), "gaps": gaps})
         return
     for row in rows.itertuples():
         error = f" ±{row.error_s:.0f} s" if row.error_s >= 0.5 else ""
         click.echo(printable(f"{row.at:%Y-%m-%d %H:%M:%S} UTC{error}  {row.kind}  {row.thing}: {row.words}"))
-    for gap in gaps_of_the_timeline(case):
+    for gap in gaps:
         click.echo(printable(f"not seen: {gap}"))
 
 
