@@ -8,7 +8,7 @@ from nl_forensics.charts.face import Face
 from nl_forensics.charts.words import cut, listed, moment
 from nl_forensics.checks import load
 from nl_forensics.checks.wording import Wording
-from nl_forensics.finding import Finding, Findings, Severity, When
+from nl_forensics.finding import Finding, Findings, When
 from nl_forensics.tables import LONGEST_LINE, Table
 from nl_forensics.things import by_our_clock, by_thing, first_sign, thing, was_seen_only
 from nl_forensics.timeline import SOURCES, Kind, timeline
@@ -43,12 +43,12 @@ def order(case: Case, findings: Findings) -> Table:
             "in words": [cut(words, LONGEST_LINE) for words in rows["words"]],
         }
     )
-    return _table(ORDER, words, shown, [*not_judged(findings), *not_seen(case)])
+    return _table(ORDER, words, shown, not_seen(case, findings))
 
 
 def what_happened(case: Case, findings: Findings) -> Chart:
     """The timeline as a picture: a track for each thing, the one that changed or broke first on top."""
-    gaps = [*not_judged(findings), *not_seen(case)]
+    gaps = not_seen(case, findings)
 
     def draw(face: Face) -> str:
         rows = timeline(case, findings)
@@ -81,7 +81,7 @@ def noticed(case: Case, findings: Findings) -> Table:
     """From the last change before it to the first word of a person, with the time since the first sign."""
     rows, first = timeline(case, findings), first_sign(case, findings)
     if not first:
-        return _table(NOTICED, ["No problem is dated."], pd.DataFrame(), not_seen(case))
+        return _table(NOTICED, ["No problem is dated."], pd.DataFrame(), not_seen(case, findings))
     error_s = rows[(rows["kind"] == Kind.FOUND) & (rows["at"] == first.at)]["error_s"].max()
     sign = pd.Series(
         {"at": first.at, "error_s": error_s, "thing": thing(case, first.finding), "words": first.finding.because}
@@ -91,7 +91,7 @@ def noticed(case: Case, findings: Findings) -> Table:
     alerts_seen = case.instances("prom_alert_history") and not seen(case, "prom_alert_history")[1]
     told = [
         _step("the last change before it", _of(before, Kind.CHANGED).tail(1), sign, "none was seen"),
-        _step("the first sign", sign.to_frame().T, sign, ""),
+        _line("the first sign", moment(sign["at"]), "", sign),
         _step("the first alert after it", _of(after, Kind.ALERTED), sign, "none fired" if alerts_seen else "not seen"),
         _step("the first note of a person", _of(after, Kind.SAID), sign, "none was written"),
         _step("we asked", _of(rows, Kind.ASKED), sign, ""),
@@ -100,7 +100,7 @@ def noticed(case: Case, findings: Findings) -> Table:
     going_on = sum(finding.when == When.ONGOING for finding in findings.problems)
     words = [f"Of {len(findings.problems)} problems, {going_on} still went on when last asked, at {moment(last)}."]
     words += ["The first sign was there when we asked: when it began is not known."] * was_seen_only(first.finding)
-    return _table(NOTICED, words, pd.DataFrame(told), not_seen(case))
+    return _table(NOTICED, words, pd.DataFrame(told), not_seen(case, findings))
 
 
 def _of(rows: pd.DataFrame, kind: Kind) -> pd.DataFrame:
@@ -108,19 +108,21 @@ def _of(rows: pd.DataFrame, kind: Kind) -> pd.DataFrame:
 
 
 def _step(name: str, rows: pd.DataFrame, sign: pd.Series, none: str) -> dict:
-    """The first of the rows, and how long after the first sign it was."""
+    """The first of the rows, and how long before or after the first sign it was."""
     if rows.empty:
-        return {"": name, "UTC": none, "after the first sign": "", "which": ""}
+        return _line(name, none)
     one = rows.iloc[0]
-    which = cut(f"{one['thing']}: {one['words']}", LONGEST_LINE)
-    return {"": name, "UTC": moment(one["at"]), "after the first sign": _apart(one, sign), "which": which}
+    return _line(name, moment(one["at"]), _apart(one, sign), one)
+
+
+def _line(name: str, when: str, apart: str = "", one: pd.Series | None = None) -> dict:
+    which = "" if one is None else cut(f"{one['thing']}: {one['words']}", LONGEST_LINE)
+    return {"": name, "UTC": when, "after the first sign": apart, "which": which}
 
 
 def _apart(one: pd.Series, sign: pd.Series) -> str:
     """Nobody knows which of two came first that lie closer together than their clocks can be wrong."""
     seconds, error_s = (one["at"] - sign["at"]).total_seconds(), one["error_s"] + sign["error_s"]
-    if one["words"] == sign["words"]:
-        return ""
     if abs(seconds) <= error_s:
         return f"at about the same time (± {in_seconds(error_s)})"
     return f"{in_seconds(abs(seconds))} {'before' if seconds < 0 else 'after'}"
@@ -132,12 +134,12 @@ def broken(case: Case, findings: Findings) -> Table:
     told = [_thing(case, name, found) for name, found in things.items()]
     told.sort(key=lambda row: (not row["since, UTC"], row["since, UTC"]))
     words = f"{len(findings.problems)} problems of {len(things)} things." if things else "Nothing, in what was seen."
-    return _table(TOGETHER, [words], pd.DataFrame(told), [])
+    return _table(TOGETHER, [words], pd.DataFrame(told), not_judged(findings))
 
 
 def _thing(case: Case, name: str, found: list[Finding]) -> dict:
     dated = [by_our_clock(case, finding, finding.at) for finding in found if finding.at is not None]
-    worst = min(found, key=lambda finding: list(Severity).index(Severity(finding.severity)))
+    worst = found[0]  # findings come so
     return {
         "thing": cut(name, LONGEST_LINE),
         "since, UTC": f"{min(dated):%Y-%m-%d %H:%M:%S}" if dated else "",
@@ -162,7 +164,7 @@ def mended(case: Case, findings: Findings) -> Table:
     words = (
         "Each rule below must hold again; `collect` asks anew, and `findings` then says what is solved." if told else ""
     )
-    return _table(MENDED, [words or "No rule is broken, in what was seen."], pd.DataFrame(told), [])
+    return _table(MENDED, [words or "No rule is broken, in what was seen."], pd.DataFrame(told), not_judged(findings))
 
 
 def _rule(name: str, found: list[Finding]) -> dict:
@@ -175,16 +177,16 @@ def _rule(name: str, found: list[Finding]) -> dict:
     }
 
 
-def not_seen(case: Case) -> list[str]:
-    """What may be missing in the timeline; a system that the platform does not have is not missing."""
-    asked = [name for name in SOURCES if case.instances(name)]
-    return list(dict.fromkeys(gap for name in asked for gap in seen(case, name)[1]))
-
-
 def not_judged(findings: Findings) -> list[str]:
-    """Problems of which nobody knows are not in it."""
+    """Of how many rules nobody knows whether they are broken."""
     rules = len({finding.check for finding in findings.unknowns})
     return [f"what {rules} questions would tell that are not answered"] if rules else []
+
+
+def not_seen(case: Case, findings: Findings) -> list[str]:
+    """What may be missing in the timeline; a system that the platform does not have is not missing."""
+    asked = [name for name in SOURCES if case.instances(name)]
+    return list(dict.fromkeys([*not_judged(findings), *(gap for name in asked for gap in seen(case, name)[1])]))
 
 
 def _table(question: str, words: list[str], rows: pd.DataFrame, gaps: list[str]) -> Table:

@@ -10,12 +10,21 @@ from nl_forensics.case import Case
 from nl_forensics.finding import NO_WAY_OUT, Finding, Findings, Severity, When
 from nl_forensics.kubernetes.writers import CONTROLLERS
 from nl_forensics.plain import printable
-from nl_forensics.things import CONFIG, ROLLOUT, Symptom, by_thing, first_symptom, rows_seen, thing, was_seen_only
+from nl_forensics.things import (
+    CONFIG,
+    JUST_BEFORE,
+    ROLLOUT,
+    Symptom,
+    by_thing,
+    first_symptom,
+    rows_seen,
+    thing,
+    was_seen_only,
+)
 
 COLUMNS = 110
 WIDTH = 10  # of the word before each line
 MOST_THINGS, MOST_CHANGES, MOST_GAPS = 3, 2, 2
-JUST_BEFORE = pd.Timedelta(minutes=30)  # as in no_rollout_precedes_a_symptom
 BY_HAND = "nothing_was_changed_by_hand"
 
 

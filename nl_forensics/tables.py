@@ -237,20 +237,14 @@ def postgres_elsewhere(pg_archiver, pg_replication) -> pd.DataFrame:
     Dumps, base backups and snapshots of volumes are not seen from here; without one, an archive restores nothing.
     """
     replicas = pg_replication[pg_replication["state"] != "backup"]
-    told = (
-        replicas["replica"]
-        + ": "
-        + replicas["state"]
-        + ", "
-        + replicas["behind_bytes"].map(in_bytes, "ignore")
-        + " behind"
-    )
+    behind = ["not known how far" if pd.isna(size) else in_bytes(size) for size in replicas["behind_bytes"]]
+    told = replicas["replica"] + ": " + replicas["state"] + ", " + pd.Series(behind, replicas.index, "str") + " behind"
     following = told.groupby(replicas["instance"]).agg(listed)
     return pd.DataFrame(
         {
             "server": pg_archiver["instance"],
             "archive of its WAL": [_archive(row) for row in pg_archiver.itertuples()],
-            "replicas": [following.get(name, "none is connected") for name in pg_archiver["instance"]],
+            "replicas": [following.get(name, "none was seen") for name in pg_archiver["instance"]],
         }
     )
 

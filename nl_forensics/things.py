@@ -10,6 +10,7 @@ from nl_forensics.errors import ForensicsError
 from nl_forensics.finding import Finding, Findings, Severity, When
 from nl_forensics.sources import ASKED_THROUGH
 
+JUST_BEFORE = pd.Timedelta(minutes=30)  # a cause lies in the half hour before, as in no_rollout_precedes_a_symptom
 A_MOMENT = pd.Timedelta(seconds=1)  # what began when it was asked for is dated by the question alone
 ROLLOUT, CONFIG = "no_rollout_precedes_a_symptom", "no_config_change_precedes_a_symptom"  # find a change, and name it
 

@@ -17,7 +17,7 @@ from nl_forensics.kubernetes.revisions import WORKLOAD, revisions, what_changed
 from nl_forensics.kubernetes.writers import CONTROLLERS
 from nl_forensics.sources import ASKED_THROUGH, UTC
 from nl_forensics.sources.prometheus.series import step_of
-from nl_forensics.things import CONFIG, ROLLOUT, rows_seen, thing, was_seen_only, workload_of, workloads
+from nl_forensics.things import CONFIG, JUST_BEFORE, ROLLOUT, rows_seen, thing, was_seen_only, workload_of, workloads
 from nl_forensics.units import in_seconds
 
 COLUMNS = {
@@ -30,7 +30,6 @@ COLUMNS = {
     "instance": "str",
     "error_s": "float64",
 }
-LEAD = pd.Timedelta(minutes=30)  # a cause lies in the half hour before, as in no_rollout_precedes_a_symptom
 OF_A_ROLLOUT = pd.Timedelta(seconds=5)  # between the write to a workload and its new revision
 TOGETHER = pd.Timedelta(seconds=30)  # writes of one program that follow one another so soon are one change
 
@@ -71,11 +70,13 @@ def timeline(case: Case, findings: Findings) -> pd.DataFrame:
 
     Empty where nothing was recorded: what that means, the gaps of SOURCES tell.
     """
-    told = [*_rollouts(case), *_writes(case), *_ends(case), *_nodes(case), *_warnings(case), *_alerts(case)]
+    made = revisions(rows_seen(case, "k8s_replica_sets"), rows_seen(case, "k8s_controller_revisions"))
+    made = made[made.before_revision.notna()]
+    told = [*_rollouts(made), *_writes(case, made), *_ends(case), *_nodes(case), *_warnings(case), *_alerts(case)]
     told += [*_starts(case), *_found(case, findings), *_said(case), *_asked(case)]
     rows = pd.DataFrame(told, columns=list(COLUMNS)).astype(COLUMNS)
     rows = _by_our_clock(case, rows)
-    near = rows[(rows["at"] >= case.incident.start - LEAD) | (rows["until"] >= case.incident.start)]
+    near = rows[(rows["at"] >= case.incident.start - JUST_BEFORE) | (rows["until"] >= case.incident.start)]
     return near.sort_values(["at", "kind", "thing"], kind="stable", ignore_index=True)
 
 
@@ -91,20 +92,19 @@ def _row(at, kind: Kind, about: str, words: str, source: str = "", instance: str
     }
 
 
-def _rollouts(case: Case) -> Iterator[dict]:
+def _rollouts(made: pd.DataFrame) -> Iterator[dict]:
     """Every new revision of a workload."""
-    rows = revisions(rows_seen(case, "k8s_replica_sets"), rows_seen(case, "k8s_controller_revisions"))
-    for row in rows[rows.before_revision.notna()].itertuples():
+    for row in made.itertuples():
         words = f"revision {row.revision} was rolled out, {what_changed(row)}"
         source = "k8s_replica_sets" if row.workload_kind == "Deployment" else "k8s_controller_revisions"
         yield _row(row.created_at, Kind.CHANGED, f"{row.namespace}/{row.workload}", words, source, row.instance)
 
 
-def _writes(case: Case) -> Iterator[dict]:
+def _writes(case: Case, made: pd.DataFrame) -> Iterator[dict]:
     """What people and pipelines wrote, those of one program that follow one another as one; a rollout is told with its revision."""
     rows = rows_seen(case, "k8s_changes")
     rows = rows[rows["at"].notna() & ~rows.manager.str.match(CONTROLLERS)].sort_values("at")
-    rows = rows[~_is_rollout(case, rows)]
+    rows = rows[~_is_rollout(rows, made)]
     series = rows.groupby(["instance", "manager"])["at"].transform(lambda at: (at.diff() > TOGETHER).cumsum())
     for (instance, manager, _), part in rows.groupby(["instance", "manager", series], sort=False):
         names = (part.kind + " " + part.namespace + "/" + part.name).str.replace(" /", " ")
@@ -119,9 +119,9 @@ def _writes(case: Case) -> Iterator[dict]:
             yield _row(part["at"].min(), Kind.CHANGED, f"with {manager}", words, "k8s_changes", instance, last)
 
 
-def _is_rollout(case: Case, writes: pd.DataFrame) -> pd.Series:
-    made = revisions(rows_seen(case, "k8s_replica_sets"), rows_seen(case, "k8s_controller_revisions"))
-    made = made[made.before_revision.notna()][[*WORKLOAD, "created_at"]]
+def _is_rollout(writes: pd.DataFrame, made: pd.DataFrame) -> pd.Series:
+    """Which writes went to a workload whose new revision was made in that moment."""
+    made = made[[*WORKLOAD, "created_at"]]
     pairs = writes.reset_index().merge(
         made, left_on=["instance", "namespace", "name"], right_on=["instance", "namespace", "workload"]
     )
@@ -206,9 +206,9 @@ def _said(case: Case) -> Iterator[dict]:
 def _asked(case: Case) -> Iterator[dict]:
     """Each round in which systems were asked: what was done after it, it does not show."""
     for step in case.rounds:
-        moments = [pd.Timestamp(event["at"]) for event in step.events() if event["event"] != "note"]
-        if any(step.answers()):
-            name = f"round {step.folder.name}"
+        events = [event for event in step.events() if event["event"] != "note"]
+        if any(event["event"] == "answered" for event in events):
+            moments, name = [pd.Timestamp(event["at"]) for event in events], f"round {step.folder.name}"
             yield _row(min(moments), Kind.ASKED, "nl_forensics", f"{name} was collected", until=max(moments))
 
 

@@ -14,7 +14,8 @@ from nl_forensics import checks, postmortem
 from nl_forensics.case import DEMO, Case
 from nl_forensics.checks import run_checks
 from nl_forensics.finding import Findings, Status
-from nl_forensics.timeline import COLUMNS, LEAD, timeline
+from nl_forensics.things import JUST_BEFORE
+from nl_forensics.timeline import COLUMNS, timeline
 from tests.record import stories
 from tests.record.specimens import FOLDER as SPECIMENS
 from tests.test_summary import NOTEBOOK_NAMES, of, told
@@ -67,7 +68,7 @@ def test_every_story_is_told_in_order(name):
     assert rows["at"].dt.tz is not None
     assert not rows.drop(columns="until").isna().any().any()
     assert (rows["at"].max() - case.incident.end) < pd.Timedelta(minutes=5)
-    assert ((rows["at"] >= case.incident.start - LEAD) | rows["until"].notna()).all()
+    assert ((rows["at"] >= case.incident.start - JUST_BEFORE) | rows["until"].notna()).all()
     for shown in (postmortem.order, postmortem.noticed, postmortem.broken, postmortem.mended):
         assert "? " in shown(case, findings).words
 

@@ -161,7 +161,7 @@ def test_what_could_be_brought_back():
     assert server == ("main", "none: archive_mode is off", "replica_1: streaming, 0 B behind")
     lagging = of("postgres_elsewhere", Case(STORIES / "replica_lagging")).rows.set_index("server")
     assert lagging.loc["main", "replicas"].endswith(" MiB behind")
-    assert lagging.loc["replica", "replicas"] == "none is connected"
+    assert lagging.loc["replica", "replicas"] == "none was seen"
     [redis] = of("redis_saved", Case(DEMO)).rows.to_dict("records")
     assert (redis["append-only file"], redis["changes since then"]) == ("on", 10000)
 
@@ -169,5 +169,13 @@ def test_what_could_be_brought_back():
 def test_an_archive_that_fails_says_how_far_it_reaches(tmp_path):
     answers = answers_of("failing_archiver") | {"pg_replication": {"records": [], "proof": "it was asked"}}
     [server] = of("postgres_elsewhere", case_of(tmp_path, answers)).rows.to_dict("records")
-    assert server["replicas"] == "none is connected"
+    assert server["replicas"] == "none was seen"
     assert re.match(r"(up to 2026-.* UTC|nothing was archived); files that wait: \d+", server["archive of its WAL"])
+
+
+def test_a_replica_that_does_not_tell_how_far_it_is_behind(tmp_path):
+    answers = answers_of("failing_archiver")
+    replica = {"pid": 1, "replica": "other", "state": "startup", "connected_at": "2026-11-03T14:00:00+00:00"}
+    answers["pg_replication"] = {"records": [replica | {"role": "replicator", "sync_state": "async"}]}
+    [server] = of("postgres_elsewhere", case_of(tmp_path, answers)).rows.to_dict("records")
+    assert server["replicas"] == "other: startup, not known how far behind"

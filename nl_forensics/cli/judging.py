@@ -44,12 +44,12 @@ def findings_command(what: str, sections: str, as_json: bool) -> int:
 @as_json_option
 def timeline_command(what: str, as_json: bool) -> None:
     """What happened, in which order, by one clock: changes, problems, crashes, warnings, alerts, notes."""
-    from nl_forensics.postmortem import not_judged, not_seen
+    from nl_forensics.postmortem import not_seen
     from nl_forensics.timeline import timeline
 
     case = opened(what, None)
     findings = run_checks(case)
-    rows, gaps = timeline(case, findings), [*not_seen(case), *not_judged(findings)]
+    rows, gaps = timeline(case, findings), not_seen(case, findings)
     if as_json:
         print_json({"timeline": records(rows), "gaps": gaps})
         return
