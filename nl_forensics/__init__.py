@@ -12,15 +12,21 @@ nl.postmortem.order(case, findings)                                # what happen
 
 import importlib
 
-MODULES = ("charts", "postmortem", "tables")
-PLACES = {"causes": "slowness", "open_case": "notebook", "verdict": "notebook"}
-__all__ = ["causes", "charts", "open_case", "postmortem", "tables", "verdict"]
+PLACES = {
+    "causes": "conclusions.causes:causes",
+    "charts": "charts",
+    "open_case": "delivery.notebook:open_case",
+    "postmortem": "conclusions.postmortem",
+    "tables": "charts.tables",
+    "verdict": "delivery.notebook:verdict",
+}
+__all__ = sorted(PLACES)
 
 
 def __getattr__(name: str):
     """Load a part when it is first used: a kernel starts faster, and a collection needs no matplotlib."""
-    if name in MODULES:
-        return importlib.import_module(f"{__name__}.{name}")
-    if name in PLACES:
-        return getattr(importlib.import_module(f"{__name__}.{PLACES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, part = PLACES[name].partition(":")
+    loaded = importlib.import_module(f"{__name__}.{module}")
+    return getattr(loaded, part) if part else loaded

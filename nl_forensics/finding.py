@@ -70,7 +70,6 @@ class Finding:
     at: pd.Timestamp | None = None
     closes: str = ""
     limits: dict = field(default_factory=dict)
-    plans: tuple[str, ...] = ()
     evidence: tuple[Evidence, ...] = ()
     partial: bool = False
     bug: bool = False

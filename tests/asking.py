@@ -7,14 +7,14 @@ from typing import NamedTuple
 import pandas as pd
 
 from nl_forensics import checks, sources
-from nl_forensics.checks.wording import Wording
+from nl_forensics.collection.worker import readings
 from nl_forensics.connect import open_link
-from nl_forensics.incident import Incident
-from nl_forensics.parameters import read_yaml, shipped
-from nl_forensics.platform import Platform
+from nl_forensics.inputs.incident import Incident
+from nl_forensics.inputs.parameters import read_yaml, shipped
+from nl_forensics.inputs.platform import Platform
+from nl_forensics.message_format import Wording
 from nl_forensics.redact import Redactor
 from nl_forensics.sources import Partial, Proof
-from nl_forensics.worker import readings
 from tests.record.specimens import FOLDER
 
 
@@ -71,7 +71,7 @@ def offenders(check, *tables, **limits) -> pd.DataFrame:
 
 def empty_table(name) -> pd.DataFrame:
     """Of a source that found nothing: its columns, and no rows."""
-    columns = {column: pd.Series(dtype=dtype) for column, dtype in sources.load()[name].columns.items()}
+    columns = {column: pd.Series(dtype=spec.dtype) for column, spec in sources.load()[name].columns.items()}
     return pd.DataFrame(columns).assign(instance=pd.Series(dtype="str"), asked_at=pd.Series(dtype=sources.UTC))
 
 

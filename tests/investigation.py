@@ -10,9 +10,9 @@ from pathlib import Path
 from unittest import mock
 
 from nl_forensics import cli
-from nl_forensics import parameters as parameter_files
-from nl_forensics.case import Case
-from nl_forensics.collect import collect
+from nl_forensics.collection.collect import collect
+from nl_forensics.evidence.case import Case
+from nl_forensics.inputs import parameters as parameter_files
 
 # For what never answers, and for what does: that is quick by itself, but for a machine that is busy.
 QUICK = {"deadline_s": 8, "connect_s": 0.5, "question_s": 1, "readings_s": 0.5, "redis_scan_s": 0.2}

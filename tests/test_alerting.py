@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from nl_forensics import checks
-from nl_forensics.checks.wording import Wording
-from nl_forensics.incident import Incident
+from nl_forensics.inputs.incident import Incident
+from nl_forensics.message_format import Wording
 from nl_forensics.sources.prometheus.firing import Rule, firing, stretches
 from tests.asking import ask, incident, link, offenders, platform
 from tests.record.prometheus import past, since

@@ -19,11 +19,12 @@ from unittest import mock
 import bagit
 import pytest
 
-from nl_forensics import custody, processes
-from nl_forensics.case import Case
+from nl_forensics import processes
 from nl_forensics.checks import run_checks
-from nl_forensics.collect import REACHED
+from nl_forensics.collection.collect import REACHED
 from nl_forensics.errors import CaseError, ParameterError
+from nl_forensics.evidence import custody
+from nl_forensics.evidence.case import Case
 from nl_forensics.finding import Status
 from tests.investigation import QUICK, Investigation
 from tests.stack import faults

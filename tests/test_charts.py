@@ -13,10 +13,10 @@ from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
 from nl_forensics import charts, sources
-from nl_forensics.case import Case
-from nl_forensics.charts import CHARTS, look, time_axis, units
-from nl_forensics.parameters import resolve
-from nl_forensics.rounds import open_round
+from nl_forensics.charts import CHARTS, style, time_axis, units
+from nl_forensics.evidence.case import Case
+from nl_forensics.evidence.rounds import open_round
+from nl_forensics.inputs.parameters import resolve
 from nl_forensics.sources import Partial, Proof
 from tests.record.specimens import FOLDER
 from tests.write_golden import STORIES
@@ -209,8 +209,8 @@ def test_both_windows_are_shaded_alike_on_every_time_axis(name, memory_case, tmp
     case = memory_case if name == "redis_memory" else case_of(tmp_path / "up", up | reached)
     baseline, incident = drawn(name, case).figure.axes
     assert [to_hex(axes.patches[0].get_facecolor()) for axes in (baseline, incident)] == [
-        look.WINDOWS["baseline"],
-        look.WINDOWS["incident"],
+        style.WINDOWS["baseline"],
+        style.WINDOWS["incident"],
     ]
 
 
@@ -286,7 +286,7 @@ USUAL = {"Int64": 0, "float64": 0.0, "boolean": False, "str": ""}
 def row(source, at="2026-11-03T13:30:00Z", **values):
     """A record of a source; what is not given is "", 0, false, null or the time `at`."""
     one = sources.load()[source]
-    usual = {name: None if name in one.nullable else USUAL.get(dtype, at) for name, dtype in one.columns.items()}
+    usual = {name: None if column.nullable else USUAL.get(column.dtype, at) for name, column in one.columns.items()}
     return usual | values
 
 

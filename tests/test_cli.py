@@ -13,10 +13,10 @@ from contextlib import ExitStack
 import pytest
 
 from nl_forensics import checks, cli, sources
-from nl_forensics.case import DEMO, Case
 from nl_forensics.checks import run_checks
 from nl_forensics.cli import judging
-from nl_forensics.report import notebooks
+from nl_forensics.delivery.report import notebooks
+from nl_forensics.evidence.case import DEMO, Case
 from tests.investigation import Investigation, ago
 from tests.stack import faults, postgres
 from tests.stack.process import HOST

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from nl_forensics.checks import run_checks
-from nl_forensics.collect import REACHED
+from nl_forensics.collection.collect import REACHED
 from nl_forensics.connect.redis import allowed
 from nl_forensics.finding import Status
 from tests.investigation import QUICK, SYSTEMS, Investigation
@@ -342,7 +342,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from nl_forensics import parameters
-from nl_forensics.collect import collect
+from nl_forensics.collection.collect import collect
 print(collect(Path(sys.argv[2]), parameters.read(Path(sys.argv[1]))).table("systems_reached").answered.tolist())
 """
 

@@ -4,10 +4,10 @@ import pandas as pd
 import pytest
 
 from nl_forensics import checks
-from nl_forensics.checks.wording import Wording
 from nl_forensics.connect import open_link
 from nl_forensics.errors import BadAnswer, NotConfigured, NotReachable
-from nl_forensics.platform import Budget, DnsEndpoint
+from nl_forensics.inputs.platform import Budget, DnsEndpoint
+from nl_forensics.message_format import Wording
 from tests.asking import ask, offenders
 from tests.stack.kubernetes import dns
 from tests.stack.process import HOST, free_port

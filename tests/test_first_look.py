@@ -4,15 +4,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from nl_forensics import cli, now
-from nl_forensics.case import Case
+from nl_forensics import cli
 from nl_forensics.checks import run_checks
 from nl_forensics.cli import asking
+from nl_forensics.collection import triage
 from nl_forensics.errors import ParameterError
-from nl_forensics.incident import Incident
-from nl_forensics.parameters import Parameters, read_yaml, shipped
-from nl_forensics.platform import Platform
-from nl_forensics.rounds import open_round
+from nl_forensics.evidence.case import Case
+from nl_forensics.evidence.rounds import open_round
+from nl_forensics.inputs.incident import Incident
+from nl_forensics.inputs.parameters import Parameters, read_yaml, shipped
+from nl_forensics.inputs.platform import Platform
 from nl_forensics.sources import Proof
 from tests.asking import platform
 from tests.test_kubernetes_checks import container, event, pod, rows
@@ -84,13 +85,13 @@ def alert(name, since, **more) -> dict:
 def test_a_crash_loop_that_goes_on_comes_before_a_crash_that_is_over(tmp_path):
     loop = crashed("api", before(minutes=1), restarts=4, state="waiting", state_reason="CrashLoopBackOff")
     over = crashed("worker", before(hours=3))
-    start, because = now.propose(looked(tmp_path, **pods_of(over, loop)), HERE)
+    start, because = triage.propose(looked(tmp_path, **pods_of(over, loop)), HERE)
     assert "tenant-acme/api crashed (Error, restarts: 4)" in because
     assert END - timedelta(minutes=30) < start < END - timedelta(minutes=20)  # 4 pauses of 5 minutes, and the lead
 
 
 def test_a_crash_that_is_over_where_nothing_goes_on(tmp_path):
-    start, because = now.propose(looked(tmp_path, **pods_of(crashed("worker", before(hours=3)))), HERE)
+    start, because = triage.propose(looked(tmp_path, **pods_of(crashed("worker", before(hours=3)))), HERE)
     assert start == END - timedelta(hours=3, minutes=5)
     assert because.startswith("tenant-acme/worker crashed")
 
@@ -103,7 +104,7 @@ def test_the_first_of_alerts_and_what_is_no_alert(tmp_path):
         alert("Watchdog", before(hours=2), severity="none"),  # a dead man's switch always fires
         alert("Chronic", before(days=2)),
     )
-    start, because = now.propose(looked(tmp_path, prom_alerts=alerts), HERE)
+    start, because = triage.propose(looked(tmp_path, prom_alerts=alerts), HERE)
     assert start == END - timedelta(minutes=45)
     assert because.startswith("alert Early fires, since ")
 
@@ -111,7 +112,7 @@ def test_the_first_of_alerts_and_what_is_no_alert(tmp_path):
 def test_a_warning_counts_while_it_is_repeated(tmp_path):
     fresh = event(first_at=before(minutes=25), at=before(minutes=2), reason="FailedMount")
     stale = event(first_at=before(minutes=55), at=before(minutes=50), reason="Unhealthy")
-    start, because = now.propose(looked(tmp_path, k8s_events=records("k8s_events", fresh, stale)), HERE)
+    start, because = triage.propose(looked(tmp_path, k8s_events=records("k8s_events", fresh, stale)), HERE)
     assert start == END - timedelta(minutes=30)
     assert because.startswith("Pod tenant-acme/api-1: FailedMount, since ")
 
@@ -127,7 +128,7 @@ def test_the_rollout_just_before_is_in_the_window(tmp_path):
         "k8s_containers": [],
         "k8s_replica_sets": records("k8s_replica_sets", old, new, first),
     }
-    start, because = now.propose(looked(tmp_path, **tables), HERE)
+    start, because = triage.propose(looked(tmp_path, **tables), HERE)
     assert start == END - timedelta(minutes=40)
     assert "was not ready" in because
     assert "tenant-acme/api was rolled out at" in because
@@ -135,19 +136,19 @@ def test_the_rollout_just_before_is_in_the_window(tmp_path):
 
 def test_another_namespace_tells_nothing(tmp_path):
     case = looked(tmp_path, **pods_of(crashed("dns", before(hours=3), namespace="kube-system")))
-    assert now.propose(case, HERE).start == END - timedelta(minutes=30)
-    assert now.propose(case, ()).start == END - timedelta(hours=3, minutes=5)
+    assert triage.propose(case, HERE).start == END - timedelta(minutes=30)
+    assert triage.propose(case, ()).start == END - timedelta(hours=3, minutes=5)
 
 
 def test_what_began_long_ago_is_chronic(tmp_path):
     unready = records("k8s_pods", pod(ready=False, ready_changed_at=before(days=9)))
-    start, because = now.propose(looked(tmp_path, k8s_pods=unready, k8s_containers=[]), HERE)
+    start, because = triage.propose(looked(tmp_path, k8s_pods=unready, k8s_containers=[]), HERE)
     assert start == END - timedelta(minutes=30)
     assert "tenant-acme/api was not ready, but for longer than 6 h" in because
 
 
 def test_what_was_not_seen_is_not_called_quiet(tmp_path):
-    _, because = now.propose(looked(tmp_path, k8s_events=[]), HERE)
+    _, because = triage.propose(looked(tmp_path, k8s_events=[]), HERE)
     assert because.startswith("the last 30 minutes: nothing seen tells since when (not seen: prom_alerts, k8s_pods, ")
     assert "k8s_events" not in because
 
@@ -167,20 +168,20 @@ def test_what_was_not_seen_is_not_called_quiet(tmp_path):
 )
 def test_the_platforms_namespaces_or_all(tmp_path, there, scope):
     case = looked(tmp_path, k8s_namespaces=records("k8s_namespaces", *({"name": name} for name in there)))
-    asked, _ = now.question(case)
+    asked, _ = triage.question(case)
     assert asked.platform.namespaces == scope
     assert asked.incident.namespaces == ()
 
 
 def test_a_namespace_that_is_not_there_would_look_healthy(tmp_path):
     case = looked(tmp_path, k8s_namespaces=records("k8s_namespaces", {"name": "tenant-acme"}))
-    assert now.question(case, ("tenant-*",))[0].incident.namespaces == ("tenant-*",)
+    assert triage.question(case, ("tenant-*",))[0].incident.namespaces == ("tenant-*",)
     with pytest.raises(ParameterError, match="no namespace tenant-acne; it has tenant-acme"):
-        now.question(case, ("tenant-*", "tenant-acne"))
+        triage.question(case, ("tenant-*", "tenant-acne"))
 
 
 def test_a_namespace_is_missed_also_when_the_first_look_ended_before_it_saw_any(tmp_path, monkeypatch, capsys):
-    assert now.question(looked(tmp_path / "first"), ("shopp",))[0].incident.namespaces == ("shopp",)
+    assert triage.question(looked(tmp_path / "first"), ("shopp",))[0].incident.namespaces == ("shopp",)
     whole = looked(tmp_path / "whole", k8s_namespaces=records("k8s_namespaces", {"name": "shop"}))
     monkeypatch.setattr(asking, "collected", lambda *_: whole)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
@@ -190,7 +191,7 @@ def test_a_namespace_is_missed_also_when_the_first_look_ended_before_it_saw_any(
 
 
 def test_since_is_obeyed_and_the_baseline_is_as_long(tmp_path):
-    asked, because = now.question(looked(tmp_path), since=timedelta(hours=2))
+    asked, because = triage.question(looked(tmp_path), since=timedelta(hours=2))
     assert asked.incident.start == END - timedelta(hours=2)
     assert asked.incident.baseline.end == asked.incident.start
     assert asked.incident.baseline.seconds == asked.incident.seconds
@@ -199,7 +200,7 @@ def test_since_is_obeyed_and_the_baseline_is_as_long(tmp_path):
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1800), ("2h", 7200), ("1d", 86400)])
 def test_durations(text, seconds):
-    assert now.duration(text).total_seconds() == seconds
+    assert triage.duration(text).total_seconds() == seconds
 
 
 # --- systems that nobody has named -------------------------------------------------------------------------------------
@@ -210,7 +211,7 @@ def test_what_has_no_address_is_left_out_and_is_a_gap(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NL_REDIS_URL", "redis://r:1/0")
     monkeypatch.setattr("pathlib.Path.home", lambda: tmp_path)
-    asked = now.opening()
+    asked = triage.opening()
     assert set(asked.platform.systems.instances("redis")) == {"main"}
     others = {system: variable for system, variable in ADDRESSES.items() if system != "redis"}
     assert set(asked.platform.left_out) == set(others)
@@ -252,7 +253,7 @@ def test_a_since_that_is_none(since, capsys):
 
 def test_answers_to_the_question_before_are_kept_but_not_used(tmp_path):
     case = looked(tmp_path, k8s_events=[], k8s_pods=[])
-    asked, because = now.question(case, since=timedelta(minutes=30))
+    asked, because = triage.question(case, since=timedelta(minutes=30))
     step = open_round(case.folder, case.parameters)
     step.change_question(asked, because)
     assert step.best_answers() == {}

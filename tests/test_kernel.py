@@ -11,7 +11,7 @@ import pytest
 from jupyter_client.provisioning import LocalProvisioner
 from nbclient import NotebookClient
 
-from nl_forensics.kernel import EncryptedKernel
+from nl_forensics.delivery.kernel import EncryptedKernel
 
 CODE = (
     "import os, ipykernel.connect as c; print(os.getpid(), c.get_connection_file(), 'curve' in c.get_connection_info())"
@@ -79,7 +79,7 @@ def test_pandas_shows_tables_as_in_a_kernel_that_started_by_itself():
 AFTER_A_COLLECTION = """
 from nl_forensics import processes
 from tests.test_kernel import said_by
-processes.start(processes.context.Process(target=print), "nl_forensics.preload")
+processes.start(processes.context.Process(target=print), "nl_forensics.collection.preload")
 print(said_by("import pandas as pd; print(pd.get_option('display.max_columns'))"))
 """
 

@@ -11,11 +11,12 @@ import pandas as pd
 import pytest
 from kubernetes.config import incluster_config
 
-from nl_forensics import parameters, permissions, sources
-from nl_forensics.collect import collect
+from nl_forensics import permissions, sources
+from nl_forensics.collection.collect import collect
 from nl_forensics.connect import kubernetes as connecting
 from nl_forensics.errors import BadAnswer, NotAllowed, NotConfigured, NotReachable
-from nl_forensics.platform import IN_CLUSTER, KubernetesEndpoint
+from nl_forensics.inputs import parameters
+from nl_forensics.inputs.platform import IN_CLUSTER, KubernetesEndpoint
 from nl_forensics.sources.kubernetes.kinds import PODS, is_inside
 from nl_forensics.sources.kubernetes.reading import matches, needed, quantity
 from tests.asking import ask, incident, link, platform

@@ -8,15 +8,15 @@ import pandas as pd
 import pytest
 
 from nl_forensics import checks, sources
-from nl_forensics.case import Case
 from nl_forensics.checks.kubernetes.signatures import SIGNATURES
-from nl_forensics.checks.wording import Wording
+from nl_forensics.evidence.case import Case
+from nl_forensics.evidence.rounds import open_round
+from nl_forensics.facts.kubernetes.pending import not_ready, refused_for
+from nl_forensics.facts.kubernetes.revisions import _difference
+from nl_forensics.facts.kubernetes.terminations import exit_in_words, first_crash, with_last_end
 from nl_forensics.finding import Status, When
-from nl_forensics.kubernetes.ends import exit_in_words, first_crash, with_last_end
-from nl_forensics.kubernetes.revisions import _difference
-from nl_forensics.kubernetes.waiting import not_ready, refused_for
-from nl_forensics.parameters import resolve
-from nl_forensics.rounds import open_round
+from nl_forensics.inputs.parameters import resolve
+from nl_forensics.message_format import Wording
 from nl_forensics.sources import Proof
 from tests.asking import empty_table, offenders, specimen_tables
 from tests.record import specimens
@@ -39,7 +39,7 @@ def rows(source, *records) -> pd.DataFrame:
     """A table of a source; what a record doesn't say is "", 0 or false, and null where the source says that it may be."""
     one = sources.load()[source]
     usual = {
-        name: None if name in one.nullable else USUAL.get(dtype, ago(days=9)) for name, dtype in one.columns.items()
+        name: None if column.nullable else USUAL.get(column.dtype, ago(days=9)) for name, column in one.columns.items()
     }
     found = one.table([usual | record for record in records]) if records else empty_table(source)
     return found.assign(asked_at=pd.Timestamp(NOW))  # however long ago the tests began
@@ -570,14 +570,14 @@ def recorded_oom(**changes) -> list[dict]:
 def test_when_a_container_ran_out_of_memory(tmp_path, killed, restarts, when):
     at = {"last_started_at": ago(days=8), "last_finished_at": ago(**killed)}
     case = case_of(tmp_path, recorded_oom(**at, last_reason="OOMKilled", last_exit_code=137, restarts=restarts))
-    [finding] = checks.load()["no_container_runs_out_of_memory"].run(case)
+    [finding] = checks.judge(checks.load()["no_container_runs_out_of_memory"], case)
     assert (finding.status, finding.when) == (Status.PROBLEM, when)
     assert finding.is_of_the_incident == (when != When.BEFORE)
 
 
 def test_case_without_offenders_is_ok(tmp_path):
     case = case_of(tmp_path, recorded_oom(last_reason="", last_exit_code=None, last_finished_at=None, restarts=0))
-    [finding] = checks.load()["no_container_runs_out_of_memory"].run(case)
+    [finding] = checks.judge(checks.load()["no_container_runs_out_of_memory"], case)
     assert finding.status is Status.OK
 
 

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 import pytest
 import yaml
 
-from nl_forensics import cli, parameters
+from nl_forensics import cli
 from nl_forensics.checks import load as load_checks
-from nl_forensics.doctor import MOST_LINES, diagnose
+from nl_forensics.delivery.doctor import MOST_LINES, diagnose
+from nl_forensics.inputs import parameters
 from tests.asking import ask, link, platform
 from tests.investigation import ago
 from tests.stack.kubernetes.api import Api, is_true

@@ -13,8 +13,8 @@ import pytest
 import requests
 from websocket import create_connection
 
-from nl_forensics.case import DEMO, Case
-from nl_forensics.report import notebooks, with_case
+from nl_forensics.delivery.report import notebooks, with_case
+from nl_forensics.evidence.case import DEMO, Case
 from tests.stack.process import HOST, free_port
 
 NAME, TOKEN = "05_database_issues.ipynb", "test-token"

@@ -9,15 +9,16 @@ import papermill
 import pytest
 import yaml
 
-from nl_forensics import checks, guide, sources
-from nl_forensics import parameters as parameter_files
-from nl_forensics.case import DEMO, Case
+from nl_forensics import checks, sources
 from nl_forensics.charts import CHARTS
 from nl_forensics.charts.chart import MIME
-from nl_forensics.incident import Incident, Window
-from nl_forensics.kernel import EncryptedKernel
-from nl_forensics.parameters import Narrative, Parameters
-from nl_forensics.report import parameters_of
+from nl_forensics.delivery import guide
+from nl_forensics.delivery.kernel import EncryptedKernel
+from nl_forensics.delivery.report import parameters_of
+from nl_forensics.evidence.case import DEMO, Case
+from nl_forensics.inputs import parameters as parameter_files
+from nl_forensics.inputs.incident import Incident, Window
+from nl_forensics.inputs.parameters import Narrative, Parameters
 from tests.test_charts import case_of
 from tests.write_notebooks import CELL_KEYS, DEMO_PARAMETERS, KERNEL, NOTEBOOKS, TOP
 

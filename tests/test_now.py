@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from nl_forensics import permissions
-from nl_forensics.case import Case
 from nl_forensics.checks import run_checks
+from nl_forensics.evidence.case import Case
 from tests.stack import faults
 from tests.stack.kubernetes.cluster import cluster
 from tests.stack.neurallog.neurallog import neurallog

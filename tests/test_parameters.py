@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from nl_forensics import parameters
 from nl_forensics.errors import ParameterError
+from nl_forensics.inputs import parameters
 
 WHOLE = """
     incident:

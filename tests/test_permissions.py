@@ -8,8 +8,8 @@ import yaml
 
 from nl_forensics import cli, permissions, sources
 from nl_forensics.checks import load as load_checks
-from nl_forensics.doctor import _merged, _missing, _permission, diagnose
-from nl_forensics.parameters import read
+from nl_forensics.delivery.doctor import _merged, _missing, _permission, diagnose
+from nl_forensics.inputs.parameters import read
 from nl_forensics.sources import Permission
 from nl_forensics.sources.kubernetes.access import BEYOND, _permit, _places
 from tests.investigation import Investigation, ago

@@ -4,7 +4,7 @@ import pytest
 
 from nl_forensics.connect.forward import ready_pod
 from nl_forensics.errors import NotReachable, ParameterError
-from nl_forensics.parameters import resolve
+from nl_forensics.inputs.parameters import resolve
 from tests.investigation import SYSTEMS
 
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from nl_forensics import sources
-from nl_forensics.policies import End, policies_of, verdict
+from nl_forensics.facts.network_policy import End, policies_of, verdict
 from nl_forensics.sources.kubernetes.flows import rules_of
 
 

@@ -19,12 +19,12 @@ import yaml
 
 from nl_forensics import permissions, sources
 from nl_forensics.checks import run_checks
-from nl_forensics.collect import REACHED
+from nl_forensics.collection.collect import REACHED
 from nl_forensics.connect import kubernetes, open_forward, open_link
 from nl_forensics.connect.local_port import LocalPort, is_ours
 from nl_forensics.errors import BadAnswer, NotAllowed, NotConfigured, NotReachable
+from nl_forensics.inputs.platform import Budget, Cluster, Endpoint, KubernetesEndpoint, PortForward, PostgresEndpoint
 from nl_forensics.permissions import kubernetes as cluster_permissions
-from nl_forensics.platform import Budget, Cluster, Endpoint, KubernetesEndpoint, PortForward, PostgresEndpoint
 from tests.investigation import QUICK, SYSTEMS, UNHURRIED, Investigation
 from tests.stack import pgbouncer, postgres, prometheus, redis
 from tests.stack.kubernetes import images, real_node, services

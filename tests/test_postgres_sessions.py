@@ -8,9 +8,9 @@ import psycopg
 import pytest
 
 from nl_forensics import checks, sources
+from nl_forensics.collection.worker import readings
 from nl_forensics.sources import Partial, Proof
 from nl_forensics.sources.postgres.locks import _paths
-from nl_forensics.worker import readings
 from tests import asking
 from tests.record.postgres_sessions import busy, lock_chain, session, set_up
 from tests.stack import pgbouncer, postgres

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 
 from nl_forensics import checks, sources
-from nl_forensics.checks.wording import Wording
+from nl_forensics.collection.worker import readings
 from nl_forensics.connect.postgres import connect
-from nl_forensics.platform import Budget, PostgresEndpoint
+from nl_forensics.inputs.platform import Budget, PostgresEndpoint
+from nl_forensics.message_format import Wording
 from nl_forensics.sources import Partial, Proof
 from nl_forensics.sources.postgres import bloat, indexes, replication, sequences, tables, vacuum, wal
-from nl_forensics.worker import readings
 from tests.record import postgres_tables, specimens
 from tests.stack import postgres
 
@@ -295,7 +295,7 @@ def rows(source, *records, asked_at=NOW):
     """A table of a source as a check gets it; columns that are not named are null."""
     given = pd.DataFrame([dict.fromkeys(SOURCES[source].columns) | record for record in records])
     given = given if records else pd.DataFrame(columns=list(SOURCES[source].columns))
-    typed = {name: sources._cast(given[name], dtype) for name, dtype in SOURCES[source].columns.items()}
+    typed = {name: sources._cast(given[name], column.dtype) for name, column in SOURCES[source].columns.items()}
     return pd.DataFrame(typed).assign(instance="main", asked_at=asked_at)
 
 

@@ -12,14 +12,14 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from pydantic import ValidationError
 
 from nl_forensics import checks, sources
-from nl_forensics.certificates import fits
 from nl_forensics.checks import run_checks
-from nl_forensics.checks.wording import Wording
 from nl_forensics.connect import open_link
 from nl_forensics.errors import BadAnswer, NotConfigured, NotReachable
 from nl_forensics.finding import Status
-from nl_forensics.platform import Budget, ProbeEndpoint
+from nl_forensics.inputs.platform import Budget, ProbeEndpoint
+from nl_forensics.message_format import Wording
 from nl_forensics.sources.kubernetes.certificates import record_of
+from nl_forensics.sources.x509 import fits
 from tests.asking import ask, offenders
 from tests.investigation import Investigation
 from tests.stack import faults as wire

@@ -538,7 +538,11 @@ def test_requests_of_the_link_are_reads(stack, opened):
 
 @pytest.mark.parametrize(
     "name",
-    [name for name in checks.load() if "nl_forensics.checks.prometheus" in checks.CHECKS[name].offenders.__module__],
+    [
+        name
+        for name in checks.load()
+        if "nl_forensics.checks.monitoring.prometheus" in checks.CHECKS[name].offenders.__module__
+    ],
 )
 def test_nothing_is_found_in_nothing(name):
     check = checks.CHECKS[name]

@@ -10,7 +10,7 @@ import redis
 import tests.record.redis as faults
 from nl_forensics import checks, sources
 from nl_forensics.errors import BadAnswer, NotAllowed, NotConfigured, NotReachable
-from nl_forensics.platform import RedisNames
+from nl_forensics.inputs.platform import RedisNames
 from nl_forensics.sources.redis.names import command_and_pattern, kind, pattern
 from tests.asking import ask, empty_table, incident, link, offenders, platform, specimens, told_rows
 from tests.stack import faults as wire

@@ -7,16 +7,17 @@ import pandas as pd
 import pytest
 
 from nl_forensics import checks, sources
-from nl_forensics.case import Case
-from nl_forensics.checks import check, check_limits, check_sections, of_sections, run_checks
-from nl_forensics.checks.wording import Wording
+from nl_forensics.checks import check_limits, check_sections, of_sections, run_checks
+from nl_forensics.checks import rule as rules
+from nl_forensics.checks.rule import check
 from nl_forensics.errors import ParameterError
+from nl_forensics.evidence.case import Case
+from nl_forensics.evidence.rounds import open_round
 from nl_forensics.finding import Finding, Findings, Severity, Status, When, changes
-from nl_forensics.parameters import resolve
-from nl_forensics.rounds import open_round
-from nl_forensics.sources import Partial, Permission, Proof, Source, as_rows
+from nl_forensics.inputs.parameters import resolve
+from nl_forensics.message_format import Wording
+from nl_forensics.sources import Column, Partial, Permission, Proof, Source, as_rows
 
-SECTION = "05"
 START = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=3)
 END = START + timedelta(hours=1)
 COLUMNS = {"at": sources.UTC, "name": "str", "used_ratio": "float64"}
@@ -48,19 +49,29 @@ def laboratory(tmp_path, monkeypatch):
     return Laboratory(tmp_path / "case", monkeypatch)
 
 
+def _source(**facts):
+    usual = {"fetch": None, "parse": as_rows, "readings": 1, "needs": Permission(), "guide": (), "doc": ""}
+    return Source(**usual | facts)
+
+
 class Laboratory:
     """Sources and checks that exist during one test, and a case of answers that are written by hand."""
 
     def __init__(self, folder, monkeypatch):
         checks.load()
-        monkeypatch.setattr(checks, "CHECKS", {})
+        monkeypatch.setattr(rules, "CHECKS", {})
+        monkeypatch.setattr(checks, "CHECKS", rules.CHECKS)
         monkeypatch.setattr(checks, "load", lambda: checks.CHECKS)
         self.folder, self.monkeypatch, self.limits, self.reached = folder, monkeypatch, {}, []
         self.source("events", "ring")
 
     def source(self, name, covers, system="redis", nullable=()):
         needs = Permission(redis="+slowlog|get")
-        made = Source(name, system, None, as_rows, COLUMNS, frozenset(nullable), covers, 1, needs, (), "Events.")
+        columns = {
+            column: Column(dtype, unknown="it may be missing" if column in nullable else "")
+            for column, dtype in COLUMNS.items()
+        }
+        made = _source(name=name, system=system, columns=columns, covers=covers, needs=needs, doc="Events.")
         self.monkeypatch.setitem(sources.SOURCES, name, made)
 
     def answers(self, main, second=EMPTY, source="events", asked=70):
@@ -89,9 +100,8 @@ class Laboratory:
 
     def clock(self, ahead_s):
         """Both tell the time by a clock that is wrong."""
-        made = Source(
-            "systems_reached", "any_system", None, as_rows, REACHED, frozenset(), "now", 1, Permission(), (), ""
-        )
+        columns = {column: Column(dtype) for column, dtype in REACHED.items()}
+        made = _source(name="systems_reached", system="any_system", columns=columns, covers="now")
         self.monkeypatch.setitem(sources.SOURCES, "systems_reached", made)
         self.reached = [{"system": "redis", "clock_offset_s": ahead_s}]
 
@@ -107,6 +117,7 @@ def nothing_is_full():
 
     def register(at="at", **options):
         @check(
+            section="05",
             severity="high",
             subject="{instance}: {name}",
             because="{used_ratio:percent} (limit {max_ratio})",
@@ -219,7 +230,7 @@ def test_an_altered_answer_is_unknown(laboratory, nothing_is_full):
 def test_an_absent_system_is_out_of_scope(laboratory):
     laboratory.source("locks", "now", system="postgres")
 
-    @check(severity="high", subject="x", because="x")
+    @check(section="05", severity="high", subject="x", because="x")
     def nobody_waits(locks):
         """Nobody waits."""
         return locks
@@ -308,7 +319,7 @@ def test_one_finding_per_subject_worst_first(laboratory, nothing_is_full):
 
 
 def test_rows_can_bring_their_severity(laboratory):
-    @check(severity="medium", subject="{name}", because="full")
+    @check(section="05", severity="medium", subject="{name}", because="full")
     def nothing_is_full(events):
         """Nothing is full."""
         return events.assign(severity=["critical" if ratio > 0.9 else "note" for ratio in events.used_ratio])
@@ -392,7 +403,7 @@ def test_a_check_that_fails_is_our_bug_and_no_news_about_the_system(laboratory, 
         """Nothing is full."""
         return rule(events)
 
-    check(severity="high", subject=subject, because="full")(nothing_is_full)
+    check(section="05", severity="high", subject=subject, because="full")(nothing_is_full)
     findings = run_checks(laboratory.answers([row()]))
     assert findings[0].status is Status.UNKNOWN
     assert findings[0].because.startswith("the check itself failed, which is a bug of nl_forensics")

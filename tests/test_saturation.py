@@ -10,7 +10,7 @@ import tests.record.saturation as faults
 from nl_forensics import checks
 from nl_forensics.charts import CHARTS
 from nl_forensics.errors import ParameterError
-from nl_forensics.parameters import resolve
+from nl_forensics.inputs.parameters import resolve
 from tests.asking import ask, empty_table, incident, link, offenders, platform, specimens, told_rows
 from tests.record.past import APPS, CONTAINER_SERIES, CONTAINERS, of_container
 from tests.record.prometheus import KUBELET, past, since
@@ -21,7 +21,9 @@ from tests.test_charts import case_of
 from tests.test_charts import series as of_chart
 from tests.test_prometheus import steps
 
-OWN = [name for name, one in checks.load().items() if one.offenders.__module__ == "nl_forensics.checks.saturation"]
+OWN = [
+    name for name, one in checks.load().items() if one.offenders.__module__ == "nl_forensics.checks.services.saturation"
+]
 CONTAINER = dict.fromkeys(("target", "namespace", "pod", "container"), "x")
 SERVICE = {"namespace": "tenant-acme", "service": "log-server"}
 

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 import redis as redis_client
 
-from nl_forensics.parameters import home
+from nl_forensics.inputs.parameters import home
 from tests.investigation import Investigation
 from tests.stack import pgbouncer, postgres, prometheus, redis
 

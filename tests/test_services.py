@@ -9,10 +9,10 @@ import pytest
 
 import tests.record.services as faults
 from nl_forensics import checks, sources
-from nl_forensics.case import Case
 from nl_forensics.charts import CHARTS
+from nl_forensics.evidence.case import Case
+from nl_forensics.evidence.rounds import open_round
 from nl_forensics.finding import Status
-from nl_forensics.rounds import open_round
 from tests.asking import ask, incident, link, offenders, platform, specimen_tables, specimens, told_rows
 from tests.record.latency import took
 from tests.record.prometheus import past, since

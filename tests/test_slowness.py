@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from nl_forensics import checks
+from nl_forensics.conclusions.causes import CAUSES, NOT_SEEN, REFUTED, SLOW, SUPPORTED, causes, of_service
 from nl_forensics.finding import Finding, Status
-from nl_forensics.slowness import CAUSES, NOT_SEEN, REFUTED, SLOW, SUPPORTED, causes, of_service
 from tests.record.specimens import FOLDER
 from tests.test_charts import case_of
 

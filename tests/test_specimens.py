@@ -12,11 +12,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from nl_forensics import checks, custody, sources
-from nl_forensics.case import Case
+from nl_forensics import checks, sources
+from nl_forensics.checks import judge
+from nl_forensics.delivery.report import report
+from nl_forensics.evidence import custody
+from nl_forensics.evidence.case import Case
+from nl_forensics.evidence.rounds import open_round
 from nl_forensics.finding import Findings, Status
-from nl_forensics.report import report
-from nl_forensics.rounds import open_round
 from nl_forensics.sources import Partial, Proof
 from tests.record import specimens
 from tests.write_golden import STORIES
@@ -60,7 +62,7 @@ def asked_again(place: Path, recorded: dict) -> Case:
 def test_a_check_finds_its_fault(path, place):
     recorded = json.loads(path.read_text(encoding="utf-8"))
     with with_specimen(recorded, place) as case:
-        found = CHECKS[recorded["check"]].run(case)
+        found = judge(CHECKS[recorded["check"]], case)
         first, added = case.rounds
         assert custody.verify(added.folder, custody.seal_of(first.folder)) == []
     assert {finding.status for finding in found} == {Status.PROBLEM}, [f.because for f in found]
@@ -123,7 +125,7 @@ def _altered(case: Case, name: str) -> None:
 def _holed(case: Case, name: str) -> None:
     """A row that lacks a value which may not be lacking, for each such column."""
     source, table = sources.load()[name], case.table(name)
-    needed = [column for column in source.columns if column not in source.nullable]
+    needed = list(source.needed)
     row = table.head(1) if len(table) else table.reindex([0]).assign(instance="main", asked_at=pd.Timestamp.now("UTC"))
     holes = [row.assign(**{column: pd.Series([None], row.index).astype(table[column].dtype)}) for column in needed]
     _forget(case, name)
@@ -168,6 +170,6 @@ def test_bad_evidence_is_never_health(healthy, check, worsen):
     for name in check.needs:
         case = _copy(healthy)
         worsen(case, name)
-        found = check.run(case)
+        found = judge(check, case)
         assert not any(finding.status is Status.OK for finding in found), f"{name}: {found[0].because}"
         assert not any(finding.bug for finding in found), f"{name}: {found[0].because}"

@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 import yaml
 
-from nl_forensics import checks, postmortem
-from nl_forensics.case import DEMO, Case
+from nl_forensics import checks
 from nl_forensics.checks import run_checks
+from nl_forensics.conclusions import postmortem
+from nl_forensics.conclusions.timeline import COLUMNS, timeline
+from nl_forensics.evidence.case import DEMO, Case
+from nl_forensics.facts.entities import JUST_BEFORE
 from nl_forensics.finding import Findings, Status
-from nl_forensics.things import JUST_BEFORE
-from nl_forensics.timeline import COLUMNS, timeline
 from tests.record import stories
 from tests.record.specimens import FOLDER as SPECIMENS
 from tests.test_summary import NOTEBOOK_NAMES, of, told

@@ -3,14 +3,14 @@
 import json
 from datetime import datetime, timedelta
 
-from nl_forensics.case import Case
 from nl_forensics.checks import run_checks
-from nl_forensics.incident import Incident
-from nl_forensics.parameters import Parameters
-from nl_forensics.report import notebooks
-from nl_forensics.rounds import open_round
+from nl_forensics.delivery.report import notebooks
+from nl_forensics.delivery.ten_lines import ten_lines
+from nl_forensics.evidence.case import Case
+from nl_forensics.evidence.rounds import open_round
+from nl_forensics.inputs.incident import Incident
+from nl_forensics.inputs.parameters import Parameters
 from nl_forensics.sources import Partial, Proof
-from nl_forensics.summary import ten_lines
 from tests.asking import platform
 from tests.record import specimens
 from tests.test_first_look import SYSTEMS

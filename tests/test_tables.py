@@ -5,8 +5,9 @@ import re
 
 import pytest
 
-from nl_forensics import sources, tables
-from nl_forensics.case import DEMO, Case
+from nl_forensics import sources
+from nl_forensics.charts import tables
+from nl_forensics.evidence.case import DEMO, Case
 from tests.record.specimens import FOLDER
 from tests.test_charts import case_of
 from tests.test_notebooks import code_of

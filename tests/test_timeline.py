@@ -6,12 +6,13 @@ from functools import cache
 
 import pandas as pd
 
-from nl_forensics import cli, postmortem, sources
-from nl_forensics.case import DEMO, Case
+from nl_forensics import cli, sources
 from nl_forensics.checks import run_checks
+from nl_forensics.conclusions import postmortem
+from nl_forensics.conclusions.timeline import SOURCES, Kind, timeline
+from nl_forensics.delivery.report import report
+from nl_forensics.evidence.case import DEMO, Case
 from nl_forensics.finding import Findings
-from nl_forensics.report import report
-from nl_forensics.timeline import SOURCES, Kind, timeline
 from tests.test_charts import case_of
 from tests.test_tables import answers_of
 from tests.write_golden import STORIES

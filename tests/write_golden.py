@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from nl_forensics.case import Case
 from nl_forensics.checks import run_checks
+from nl_forensics.evidence.case import Case
 from nl_forensics.finding import Findings
 from tests.record import stories
 

@@ -13,8 +13,8 @@ import nbformat
 import yaml
 from nbclient import NotebookClient
 
-from nl_forensics.case import DEMO, Case
-from nl_forensics.kernel import EncryptedKernel
+from nl_forensics.delivery.kernel import EncryptedKernel
+from nl_forensics.evidence.case import DEMO, Case
 
 TOP = Path(__file__).parent.parent
 NOTEBOOKS = sorted((TOP / "notebooks").glob("*.ipynb"))

@@ -28,12 +28,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from nl_forensics import sources
-from nl_forensics.case import Case
-from nl_forensics.charts.face import Face
-from nl_forensics.charts.look import STYLE
-from nl_forensics.charts.words import cut
+from nl_forensics.charts.canvas import Face
+from nl_forensics.charts.labels import cut
+from nl_forensics.charts.style import STYLE
 from nl_forensics.errors import ForensicsError
-from nl_forensics.incident import Incident
+from nl_forensics.evidence.case import Case
+from nl_forensics.inputs.incident import Incident
 
 MIME = "application/vnd.nl-forensics.chart+json"
 COLOURS = 128

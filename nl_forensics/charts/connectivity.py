@@ -2,12 +2,12 @@
 
 import pandas as pd
 
+from nl_forensics.charts.canvas import Bar, Cell, Face
 from nl_forensics.charts.chart import chart
-from nl_forensics.charts.face import Bar, Cell, Face
-from nl_forensics.charts.look import ILL, WELL
+from nl_forensics.charts.labels import asked, listed, moment, named
+from nl_forensics.charts.style import ILL, WELL
 from nl_forensics.charts.units import MILLISECONDS, PERCENT, SECONDS
-from nl_forensics.charts.words import asked, listed, moment, named
-from nl_forensics.policies import Ruling, judged
+from nl_forensics.facts.network_policy import Ruling, judged
 
 HOPS = {"dns": "name", "tcp": "connection", "tls": "TLS", "http": "answer"}
 SENT, RECEIVED = "what it sends", "what the other receives"

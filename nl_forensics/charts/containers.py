@@ -2,11 +2,11 @@
 
 import pandas as pd
 
+from nl_forensics.charts.canvas import Face
 from nl_forensics.charts.chart import chart
-from nl_forensics.charts.face import Face
+from nl_forensics.charts.labels import asked, container_named, listed, moment
 from nl_forensics.charts.units import SECONDS
-from nl_forensics.charts.words import asked, container_named, listed, moment
-from nl_forensics.kubernetes.ends import kept, with_last_end
+from nl_forensics.facts.kubernetes.terminations import kept, with_last_end
 
 MEMORY, SIGNAL, NO_START, ERROR, BY_ITSELF = (
     "killed for memory",

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
+from nl_forensics.charts.canvas import Face
 from nl_forensics.charts.chart import chart
-from nl_forensics.charts.face import Face
-from nl_forensics.charts.words import asked, container_named, listed, moment
+from nl_forensics.charts.labels import asked, container_named, listed, moment
 
 WARNED = ("Pod", "Node", "workload", "other")
 WORKLOADS = ("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "CronJob")

@@ -2,10 +2,10 @@
 
 import pandas as pd
 
+from nl_forensics.charts.canvas import Bar, Face
 from nl_forensics.charts.chart import chart
-from nl_forensics.charts.face import Bar, Face
+from nl_forensics.charts.labels import listed, moment, named
 from nl_forensics.charts.units import NUMBER
-from nl_forensics.charts.words import listed, moment, named
 
 ERRORS = ("error", "fatal")
 MOST_TEMPLATES, MOST_LOGS = 12, 5

@@ -2,10 +2,10 @@
 
 import pandas as pd
 
+from nl_forensics.charts.canvas import Bar, Face
 from nl_forensics.charts.chart import chart
-from nl_forensics.charts.face import Bar, Face
+from nl_forensics.charts.labels import listed, named
 from nl_forensics.charts.units import NUMBER
-from nl_forensics.charts.words import listed, named
 
 FIRING, PENDING, MISSED = "firing", "pending", "should have been firing, and was not"
 STATES = {FIRING: ("#d9822b", ""), PENDING: ("#f2cf9b", ""), MISSED: ("#a3140f", "xxx")}

@@ -2,10 +2,10 @@
 
 import pandas as pd
 
+from nl_forensics.charts.canvas import Bar, Face
 from nl_forensics.charts.chart import chart
-from nl_forensics.charts.face import Bar, Face
+from nl_forensics.charts.labels import asked, listed, moment, named
 from nl_forensics.charts.units import BYTES, NUMBER, PERCENT
-from nl_forensics.charts.words import asked, listed, moment, named
 
 MOST_ROWS, MOST_TRACKS = 12, 14
 ROOM = {  # what is requested, what there is, how it is told

@@ -2,10 +2,10 @@
 
 import pandas as pd
 
+from nl_forensics.charts.canvas import Bar, Face
 from nl_forensics.charts.chart import chart
-from nl_forensics.charts.face import Bar, Face
+from nl_forensics.charts.labels import extreme, listed, moment, named, split
 from nl_forensics.charts.units import BYTES, MILLISECONDS, NUMBER, PERCENT, RATE, SECONDS, Unit
-from nl_forensics.charts.words import extreme, listed, moment, named, split
 from nl_forensics.sources.prometheus.services import errors_by_service, lines_by_tenant
 
 UP, SOME, DOWN = "answered", "some pods gave no answer", "gave no answer"

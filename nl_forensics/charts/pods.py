@@ -2,12 +2,12 @@
 
 import pandas as pd
 
+from nl_forensics.charts.canvas import Bar, Face
 from nl_forensics.charts.chart import chart
-from nl_forensics.charts.face import Bar, Face
+from nl_forensics.charts.labels import asked, listed, named
 from nl_forensics.charts.units import NUMBER, PERCENT
-from nl_forensics.charts.words import asked, listed, named
-from nl_forensics.kubernetes.amounts import in_words
-from nl_forensics.kubernetes.waiting import not_ready
+from nl_forensics.facts.kubernetes.amounts import in_words
+from nl_forensics.facts.kubernetes.pending import not_ready
 
 MOST_ROWS, MOST_NAMES = 12, 2
 READY, NOT_READY = "ready", "not ready"

@@ -2,12 +2,12 @@
 
 import pandas as pd
 
+from nl_forensics.charts.canvas import Face
 from nl_forensics.charts.chart import chart
-from nl_forensics.charts.face import Face
+from nl_forensics.charts.labels import asked, listed, moment, named
 from nl_forensics.charts.time_axis import LEAD
-from nl_forensics.charts.words import asked, listed, moment, named
-from nl_forensics.kubernetes.revisions import WORKLOAD, revisions, symptoms, what_changed
-from nl_forensics.kubernetes.writers import CONTROLLERS
+from nl_forensics.facts.kubernetes.field_managers import CONTROLLERS
+from nl_forensics.facts.kubernetes.revisions import WORKLOAD, revisions, symptoms, what_changed
 from nl_forensics.sources import UTC
 
 ROLLED_OUT, CONFIGURED, SYMPTOM = (

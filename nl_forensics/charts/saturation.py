@@ -2,11 +2,11 @@
 
 import pandas as pd
 
+from nl_forensics.charts.canvas import Face
 from nl_forensics.charts.chart import chart
-from nl_forensics.charts.face import Face
+from nl_forensics.charts.labels import listed, named
 from nl_forensics.charts.over_time import drawn_lines
 from nl_forensics.charts.units import NUMBER, PERCENT
-from nl_forensics.charts.words import listed, named
 from nl_forensics.sources.prometheus import cpu, runtime
 
 CONTAINER = ("pod", "namespace", "container")

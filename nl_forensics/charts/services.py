@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 
 import pandas as pd
 
+from nl_forensics.charts.canvas import Cell, Face
 from nl_forensics.charts.chart import chart
-from nl_forensics.charts.face import Cell, Face
-from nl_forensics.charts.look import ILL, UNSEEN, WELL
+from nl_forensics.charts.labels import listed, named
 from nl_forensics.charts.over_time import MOST_ERRORS
+from nl_forensics.charts.style import ILL, UNSEEN, WELL
 from nl_forensics.charts.units import PERCENT
-from nl_forensics.charts.words import listed, named
 from nl_forensics.sources.prometheus.services import errors_by_service
 
 PODS, ENDPOINTS, RESTARTS, ERRORS, SCRAPED = "pods", "endpoints", "restarts", "errors", "Prometheus"

@@ -2,10 +2,10 @@
 
 import pandas as pd
 
+from nl_forensics.charts.canvas import Bar, Face
 from nl_forensics.charts.chart import chart
-from nl_forensics.charts.face import Bar, Face
+from nl_forensics.charts.labels import age_s, asked, listed, named
 from nl_forensics.charts.units import NUMBER, PERCENT, SECONDS
-from nl_forensics.charts.words import age_s, asked, listed, named
 
 CONNECTION = "client backend"
 STATES = ("active", "idle in transaction", "idle in transaction (aborted)", "idle")  # others come after these

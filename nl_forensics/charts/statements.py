@@ -2,10 +2,10 @@
 
 import pandas as pd
 
+from nl_forensics.charts.canvas import Bar, Face
 from nl_forensics.charts.chart import chart
-from nl_forensics.charts.face import Bar, Face
+from nl_forensics.charts.labels import cut, listed, moment, named
 from nl_forensics.charts.units import MILLISECONDS, NUMBER, PERCENT
-from nl_forensics.charts.words import cut, listed, moment, named
 
 MOST_ROWS = 8
 NO_BASELINE = "The counters of PostgreSQL have no past, so the baseline window has none to compare with"

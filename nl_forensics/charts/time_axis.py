@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, DateFormatter, date2num
 from matplotlib.figure import Figure
 
-from nl_forensics.charts.look import QUIET, WINDOWS
-from nl_forensics.incident import Incident, Window
+from nl_forensics.charts.style import QUIET, WINDOWS
+from nl_forensics.inputs.incident import Incident, Window
 
 MARGIN = 0.04  # beside each window, so that its edges are seen
 HOLE = 1.6  # steps between two points

@@ -2,11 +2,11 @@
 
 import pandas as pd
 
+from nl_forensics.charts.canvas import Bar, Cell, Face
 from nl_forensics.charts.chart import chart
-from nl_forensics.charts.face import Bar, Cell, Face
-from nl_forensics.charts.look import ILL, UNSEEN, WELL
+from nl_forensics.charts.labels import age_s, asked, listed, named
+from nl_forensics.charts.style import ILL, UNSEEN, WELL
 from nl_forensics.charts.units import BYTES, NUMBER, PERCENT
-from nl_forensics.charts.words import age_s, asked, listed, named
 
 MOST_ROWS = 15
 STATE = "when we asked"

@@ -1,11 +1,10 @@
 """Rules about every system: it answers."""
 
-from nl_forensics.checks import check
-
-SECTION = "05"
+from nl_forensics.checks.rule import check
 
 
 @check(
+    section="05",
     severity="critical",
     subject="{instance}",
     because="did not answer: {why}",

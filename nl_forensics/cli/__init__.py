@@ -14,7 +14,7 @@ import click
 from nl_forensics.cli import asking, casework, judging, reference  # noqa: F401 (each registers its commands)
 from nl_forensics.cli.command import cli
 from nl_forensics.errors import CaseError, ForensicsError, ParameterError
-from nl_forensics.plain import printable
+from nl_forensics.sanitize import printable
 
 
 def main() -> None:

@@ -4,8 +4,6 @@ from pathlib import Path
 
 import click
 
-from nl_forensics import notebook, now
-from nl_forensics.case import Case
 from nl_forensics.checks import changes_since_last_round, run_checks
 from nl_forensics.cli.command import (
     as_json_option,
@@ -18,13 +16,16 @@ from nl_forensics.cli.command import (
     shown,
     writable,
 )
-from nl_forensics.collect import REACHED, FirstLook
-from nl_forensics.live import Live
-from nl_forensics.parameters import Parameters
-from nl_forensics.rounds import PARAMETERS, Gap, round_numbers
+from nl_forensics.collection import triage
+from nl_forensics.collection.collect import REACHED, FirstLook
+from nl_forensics.delivery import notebook
+from nl_forensics.delivery.ten_lines import ten_lines
+from nl_forensics.delivery.terminal import Live
+from nl_forensics.evidence.case import Case
+from nl_forensics.evidence.rounds import PARAMETERS, Gap, round_numbers
+from nl_forensics.inputs.parameters import Parameters
 from nl_forensics.sources import ASKED_THROUGH
 from nl_forensics.sources import load as load_sources
-from nl_forensics.summary import ten_lines
 
 ALL_LOGS_PER_S = 200
 
@@ -43,14 +44,14 @@ ALL_LOGS_PER_S = 200
 @as_json_option
 def now_command(namespaces: tuple[str, ...], since: str, as_json: bool) -> int:
     """What is wrong now: a kubeconfig is enough. Keeps a case, and ends with ten lines for a chat."""
-    how_long = now.duration(since) if since else None
+    how_long = triage.duration(since) if since else None
     live = None if as_json else Live()
-    asked = now.opening(namespaces)
+    asked = triage.opening(namespaces)
     folder = notebook.unused_folder(asked.incident.id)
     asked = asked.model_copy(update={"incident": asked.incident.model_copy(update={"id": folder.name})})
 
     def question(case: Case) -> tuple[Parameters, str]:
-        chosen, because = now.question(case, namespaces, how_long)
+        chosen, because = triage.question(case, namespaces, how_long)
         where = ", ".join(chosen.incident.namespaces or chosen.platform.namespaces) or "all namespaces"
         click.echo(f"window {chosen.incident}, in {where}: {because}", err=True)
         case.parameters = chosen  # the answers that it follows from are the first that it is judged by
@@ -58,7 +59,7 @@ def now_command(namespaces: tuple[str, ...], since: str, as_json: bool) -> int:
             live.judge(case)
         return chosen, because
 
-    look = FirstLook(now.FIRST, now.FIRST_WITHIN_S, question)
+    look = FirstLook(triage.FIRST, triage.FIRST_WITHIN_S, question)
     try:
         case = collected(asked, folder, (), live, look)
     except KeyboardInterrupt:
@@ -68,9 +69,9 @@ def now_command(namespaces: tuple[str, ...], since: str, as_json: bool) -> int:
         )
         click.echo(f"interrupted: {goes_on}", err=True)
         return 130
-    now.check_namespaces(case, namespaces)
-    from nl_forensics.report import as_json as whole
-    from nl_forensics.report import notebooks
+    triage.check_namespaces(case, namespaces)
+    from nl_forensics.delivery.report import as_json as whole
+    from nl_forensics.delivery.report import notebooks
 
     findings = run_checks(case)
     names = {section: path.name for section, path in notebooks().items()}
@@ -127,7 +128,7 @@ def _system_of(gap: Gap) -> str:
 @as_json_option
 def doctor_command(parameters: Path, as_json: bool) -> int:
     """What can be reached, what is permitted, and which checks each missing permission costs. Asks everything once, and keeps nothing."""
-    from nl_forensics.doctor import diagnose
+    from nl_forensics.delivery.doctor import diagnose
 
     told = diagnose(read(parameters))
     if as_json:

@@ -2,9 +2,9 @@
 
 import click
 
-from nl_forensics.case import Case
 from nl_forensics.cli.command import case_path, cli, writable
-from nl_forensics.plain import printable
+from nl_forensics.evidence.case import Case
+from nl_forensics.sanitize import printable
 
 
 @cli.command("verify")

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
-from nl_forensics import notebook
-from nl_forensics import parameters as parameter_files
-from nl_forensics.case import Case
 from nl_forensics.checks import check_limits
-from nl_forensics.collect import collect
+from nl_forensics.collection.collect import collect
+from nl_forensics.delivery import notebook
 from nl_forensics.errors import ParameterError
-from nl_forensics.parameters import Parameters
+from nl_forensics.evidence.case import Case
+from nl_forensics.inputs import parameters as parameter_files
+from nl_forensics.inputs.parameters import Parameters
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
 sections_option = click.option("--sections", default="", help="Sections of the guide, such as 05; all by default.")

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
-from nl_forensics import notebook
-from nl_forensics.case import Case
 from nl_forensics.checks import changes_since_last_round, check_sections, run_checks
 from nl_forensics.cli.command import as_json_option, case_path, cli, opened, print_json, sections_of, sections_option
+from nl_forensics.delivery import notebook
+from nl_forensics.delivery.terminal import Live, print_findings
 from nl_forensics.errors import ParameterError
+from nl_forensics.evidence.case import Case
 from nl_forensics.finding import records
-from nl_forensics.live import Live, print_findings
-from nl_forensics.plain import printable
+from nl_forensics.sanitize import printable
 
 
 @cli.command("findings")
@@ -29,7 +29,7 @@ def findings_command(what: str, sections: str, as_json: bool) -> int:
     findings = run_checks(case, wanted)
     changes = changes_since_last_round(case, findings)
     if as_json:
-        from nl_forensics.report import as_json as whole
+        from nl_forensics.delivery.report import as_json as whole
 
         print_json(whole(case, findings, changes))
     else:
@@ -44,8 +44,8 @@ def findings_command(what: str, sections: str, as_json: bool) -> int:
 @as_json_option
 def timeline_command(what: str, as_json: bool) -> None:
     """What happened, in which order, by one clock: changes, problems, crashes, warnings, alerts, notes."""
-    from nl_forensics.postmortem import not_seen
-    from nl_forensics.timeline import timeline
+    from nl_forensics.conclusions.postmortem import not_seen
+    from nl_forensics.conclusions.timeline import timeline
 
     case = opened(what, None)
     findings = run_checks(case)
@@ -67,7 +67,7 @@ def timeline_command(what: str, as_json: bool) -> None:
 @as_json_option
 def report_command(what: str, out: Path | None, sections: str, as_json: bool) -> int:
     """Run the notebooks and write report.html, findings.json and the executed notebooks."""
-    from nl_forensics.report import FINDINGS, chosen_notebooks, report
+    from nl_forensics.delivery.report import FINDINGS, chosen_notebooks, report
 
     wanted = sections_of(sections)
     chosen_notebooks(wanted)
@@ -90,7 +90,7 @@ def lab_command(folder: str, options: tuple[str, ...]) -> None:
 
     What follows is handed on: --no-browser, --port 8890, --ip 0.0.0.0, --allow-root in a container.
     """
-    from nl_forensics.report import with_case
+    from nl_forensics.delivery.report import with_case
 
     if not importlib.util.find_spec("jupyterlab"):
         raise ParameterError("JupyterLab is not installed: pip install 'nl_forensics[lab]'")

@@ -5,12 +5,13 @@ from typing import Any
 
 import click
 
-from nl_forensics import guide, permissions
+from nl_forensics import permissions
 from nl_forensics.checks import Check
 from nl_forensics.checks import load as load_checks
-from nl_forensics.checks.wording import Wording
 from nl_forensics.cli.command import as_json_option, cli, print_json, read, sections_of, sections_option
+from nl_forensics.delivery import guide
 from nl_forensics.errors import check_names
+from nl_forensics.message_format import Wording
 from nl_forensics.sources import ASKED_THROUGH, Source
 from nl_forensics.sources import load as load_sources
 
@@ -38,7 +39,7 @@ def sources_command(names: tuple[str, ...], as_json: bool) -> int:
 
 
 def _source_told(one: Source) -> str:
-    nullable = ", ".join(name for name in one.columns if name in one.nullable)
+    nullable = ", ".join(name for name, column in one.columns.items() if column.nullable)
     facts = {
         "asked of": ASKED_THROUGH.get(one.system, one.system).replace("_", " "),
         "covers": one.covers,

@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
 from nl_forensics.errors import NotConfigured, SourceError
-from nl_forensics.platform import Budget, Cluster, Endpoint, PortForward
+from nl_forensics.inputs.platform import Budget, Cluster, Endpoint, PortForward
 
 if TYPE_CHECKING:
     from nl_forensics.connect.forward import Forward

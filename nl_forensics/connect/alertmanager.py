@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from nl_forensics.connect.http import JsonLink, base_of
 from nl_forensics.errors import BadAnswer
-from nl_forensics.platform import Budget, Endpoint
+from nl_forensics.inputs.platform import Budget, Endpoint
 
 if TYPE_CHECKING:
     from nl_forensics.connect.forward import Forward

@@ -11,7 +11,7 @@ import dns.rdatatype
 
 from nl_forensics.connect import Clock
 from nl_forensics.errors import BadAnswer, NotConfigured, NotReachable
-from nl_forensics.platform import Budget, DnsEndpoint
+from nl_forensics.inputs.platform import Budget, DnsEndpoint
 
 PORT = 53
 KINDS = ("A", "AAAA")

@@ -22,7 +22,7 @@ import websocket
 
 from nl_forensics.connect.kubernetes import LOG_IN, KubernetesLink, connect, message, short
 from nl_forensics.errors import BadAnswer, NotAllowed, NotReachable, SourceError
-from nl_forensics.platform import Budget, Cluster, PortForward
+from nl_forensics.inputs.platform import Budget, Cluster, PortForward
 from nl_forensics.sources.kubernetes.kinds import ENDPOINT_SLICES, SERVICES
 
 PROTOCOL = "v4.channel.k8s.io"

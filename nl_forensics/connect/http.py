@@ -14,7 +14,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from nl_forensics.connect import Clock, measured_clock
 from nl_forensics.errors import BadAnswer, NotAllowed, NotConfigured, NotReachable, NotServed
-from nl_forensics.platform import Budget
+from nl_forensics.inputs.platform import Budget
 
 if TYPE_CHECKING:
     from nl_forensics.connect.forward import Forward

@@ -23,7 +23,7 @@ from yaml import YAMLError
 from nl_forensics import sources
 from nl_forensics.connect import Clock
 from nl_forensics.errors import BadAnswer, NotAllowed, NotConfigured, NotReachable, NotServed, SourceError
-from nl_forensics.platform import IN_CLUSTER, Budget, KubernetesEndpoint
+from nl_forensics.inputs.platform import IN_CLUSTER, Budget, KubernetesEndpoint
 from nl_forensics.sources import Partial
 from nl_forensics.sources.kubernetes.kinds import Kind, is_inside
 

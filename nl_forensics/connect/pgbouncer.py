@@ -10,7 +10,7 @@ from nl_forensics.connect import Clock
 from nl_forensics.connect.local_port import LocalPort
 from nl_forensics.connect.postgres import APPLICATION, asked_by, connection_refused
 from nl_forensics.errors import BadAnswer, NotAllowed, NotConfigured, SourceError
-from nl_forensics.platform import Budget, Endpoint
+from nl_forensics.inputs.platform import Budget, Endpoint
 
 if TYPE_CHECKING:
     from nl_forensics.connect.forward import Forward

@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 from nl_forensics.connect import measured_clock
 from nl_forensics.connect.local_port import LocalPort
 from nl_forensics.errors import BadAnswer, NotAllowed, NotConfigured, NotReachable, SourceError
-from nl_forensics.platform import Budget, PostgresEndpoint
+from nl_forensics.inputs.platform import Budget, PostgresEndpoint
 
 if TYPE_CHECKING:
     from nl_forensics.connect.forward import Forward

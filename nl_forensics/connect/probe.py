@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from nl_forensics.connect import Clock
 from nl_forensics.errors import NotConfigured, NotReachable
-from nl_forensics.platform import SERVICE_ACCOUNT, Budget, ProbeEndpoint
+from nl_forensics.inputs.platform import SERVICE_ACCOUNT, Budget, ProbeEndpoint
 
 FORM = "https://api.neurallog.example/health"
 PORTS = {"http": 80, "https": 443}

@@ -16,7 +16,7 @@ from urllib3 import Retry
 from nl_forensics.connect import measured_clock
 from nl_forensics.connect.http import BoundedSession, asked, base_of, decoded, through
 from nl_forensics.errors import BadAnswer
-from nl_forensics.platform import Budget, Endpoint
+from nl_forensics.inputs.platform import Budget, Endpoint
 
 if TYPE_CHECKING:
     from nl_forensics.connect.forward import Forward

@@ -13,7 +13,7 @@ from redis.retry import Retry
 from nl_forensics import sources
 from nl_forensics.connect import measured_clock
 from nl_forensics.errors import BadAnswer, NotAllowed, NotConfigured, NotReachable, SourceError
-from nl_forensics.platform import Budget, Endpoint
+from nl_forensics.inputs.platform import Budget, Endpoint
 
 if TYPE_CHECKING:
     from nl_forensics.connect.forward import Forward

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 from nl_forensics import sources
+from nl_forensics.inputs.platform import Platform
 from nl_forensics.permissions import kubernetes as cluster
-from nl_forensics.platform import Platform
 
 ROLE = "nl_forensics"
 

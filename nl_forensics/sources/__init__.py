@@ -1,7 +1,7 @@
 """Everything that can be asked: one function, one question to one system."""
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Literal, NamedTuple
@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nl_forensics.errors import BadAnswer, NotAllowed
-
-UTC = "datetime64[us, UTC]"
+from nl_forensics.sources.column import UTC, Column
 
 ASKED_THROUGH = {"database": "postgres"}  # each database of a server is asked through the connection to the server
 
@@ -80,14 +79,14 @@ class Permission(NamedTuple):
         return words[system] if wanted else ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Source:
     """One question, the shape of its answer, and how far the answer reaches.
 
     fetch     asks: yields JSON records as they arrive, and `Partial` and `Proof` beside them; its first argument is the
               system that is asked (`postgres`, `database`, `redis`, …), the others (`incident`, `platform`) are by name
     parse     reads: records → rows; pure, so that a recorded answer is read by the same code
-    columns   name → dtype of every column; a null in one that is not `nullable` is a hole
+    columns   every column, by name; a null in one that is neither `absent` nor `unknown` is a hole
     covers    `window`: events or series over the incident; `ring`: as far back as a ring reaches;
               `since`: counters, as deltas between two readings; `now`: this moment only
     hole      what a null in such a column means, and what to do, where it is no matter of permission
@@ -101,8 +100,7 @@ class Source:
     system: str
     fetch: Callable
     parse: Callable[[list[dict]], pd.DataFrame]
-    columns: dict[str, str]
-    nullable: frozenset[str]
+    columns: dict[str, Column]
     covers: Covers
     readings: int
     needs: Permission
@@ -147,16 +145,23 @@ class Source:
     def _typed(self, rows: pd.DataFrame) -> pd.DataFrame:
         """The declared columns of these rows. As arrays: of columns with an index, pandas would compare each index with all others."""
         lacking = pd.Series(None, rows.index, "object")
-        return pd.DataFrame({name: _cast(rows.get(name, lacking), dtype).array for name, dtype in self.columns.items()})
+        return pd.DataFrame(
+            {name: _cast(rows.get(name, lacking), column.dtype).array for name, column in self.columns.items()}
+        )
 
     @cached_property
     def nothing(self) -> pd.DataFrame:
         """The table without a row, as every third one is."""
         return self._typed(pd.DataFrame())
 
+    @cached_property
+    def needed(self) -> tuple[str, ...]:
+        """The columns that must not hold a null."""
+        return tuple(name for name, column in self.columns.items() if not column.nullable)
+
     def holes(self, table: pd.DataFrame) -> pd.Series:
         """True for each row that lacks a value which a check may compare."""
-        lacking = [table[name].array.isna() for name in self.columns if name not in self.nullable]
+        lacking = [table[name].array.isna() for name in self.needed]
         return pd.Series(np.logical_or.reduce(lacking), table.index)
 
 
@@ -200,12 +205,16 @@ def deltas(records: Iterable[dict], key: tuple[str, ...], counters: tuple[str, .
     return last.reset_index()
 
 
+def _declared(spec: "str | Column", nullable: bool) -> Column:
+    return spec if isinstance(spec, Column) else Column(spec, unknown="not declared" if nullable else "")
+
+
 SOURCES: dict[str, Source] = {}
 
 
 def source(
     *,
-    columns: dict[str, str],
+    columns: Mapping[str, str | Column],
     covers: Covers,
     needs: Permission = Permission(),  # noqa: B008 (a constant)
     parse: Callable[[list[dict]], pd.DataFrame] = as_rows,
@@ -219,18 +228,17 @@ def source(
     def register(fetch: Callable) -> Source:
         name, system = fetch.__name__, next(iter(inspect.signature(fetch).parameters))
         SOURCES[name] = Source(
-            name,
-            system,
-            fetch,
-            parse,
-            columns,
-            frozenset(nullable),
-            covers,
-            readings,
-            needs,
-            guide,
-            inspect.getdoc(fetch) or "",
-            hole,
+            name=name,
+            system=system,
+            fetch=fetch,
+            parse=parse,
+            columns={column: _declared(spec, column in nullable) for column, spec in columns.items()},
+            covers=covers,
+            readings=readings,
+            needs=needs,
+            guide=guide,
+            doc=inspect.getdoc(fetch) or "",
+            hole=hole,
         )
         return SOURCES[name]
 

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from nl_forensics.certificates import fits, read
 from nl_forensics.sources import UTC, Partial, Proof, source
+from nl_forensics.sources.x509 import fits, read
 
 
 @source(

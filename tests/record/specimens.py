@@ -29,13 +29,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from nl_forensics import sources
+from nl_forensics.collection.worker import readings
 from nl_forensics.connect import open_link
-from nl_forensics.incident import Incident, Window
-from nl_forensics.parameters import read_yaml, shipped
-from nl_forensics.platform import Platform
+from nl_forensics.inputs.incident import Incident, Window
+from nl_forensics.inputs.parameters import read_yaml, shipped
+from nl_forensics.inputs.platform import Platform
 from nl_forensics.redact import Redactor
 from nl_forensics.sources import Partial, Proof
-from nl_forensics.worker import readings
 from tests.stack import alertmanager, pgbouncer, postgres, prometheus, redis, tls
 from tests.stack.alertmanager import Alertmanager
 from tests.stack.grafana import grafana

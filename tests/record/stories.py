@@ -28,9 +28,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from nl_forensics import collect
-from nl_forensics.case import DEMO as PACKAGED
-from nl_forensics.parameters import Parameters, read_yaml, shipped
+from nl_forensics.collection import collect
+from nl_forensics.evidence.case import DEMO as PACKAGED
+from nl_forensics.inputs.parameters import Parameters, read_yaml, shipped
 from tests.record.clock import Clock
 from tests.record.past import past as healthy_past
 from tests.stack.kubernetes.api import Refused

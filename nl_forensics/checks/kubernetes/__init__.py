@@ -7,6 +7,7 @@ from nl_forensics.checks.kubernetes import (  # noqa: F401
     events,
     jobs,
     logs,
+    memory,
     nodes,
     pods,
     probes,

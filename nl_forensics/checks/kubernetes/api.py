@@ -2,15 +2,15 @@
 
 import pandas as pd
 
-from nl_forensics.checks import check
 from nl_forensics.checks.rows import graded, one_line, seconds_since, worst_first
+from nl_forensics.checks.rule import check
 
-SECTION = "02"
 NODES = "kube-node-lease"
 CONTROL_PLANE = ("kube-controller-manager", "kube-scheduler", "cloud-controller-manager")
 
 
 @check(
+    section="02",
     severity="critical",
     subject="{instance}: {check}",
     because="the API server's own check fails: {said}",
@@ -26,6 +26,7 @@ def the_api_server_is_ready(k8s_api_checks):
 
 
 @check(
+    section="02",
     severity="high",
     subject="{instance}: {name}",
     because="not served since {available_at:%Y-%m-%d %H:%M:%S} UTC by {service} ({available_reason}): {said}",
@@ -43,6 +44,7 @@ def every_part_of_the_api_is_served(k8s_api_services):
 
 
 @check(
+    section="02",
     severity="high",
     subject="{instance}: {name}",
     because="{who} last renewed its lease at {renewed_at:%Y-%m-%d %H:%M:%S} UTC, {silent_s:seconds} ago; it holds for {duration_s} s",

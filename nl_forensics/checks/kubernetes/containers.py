@@ -2,12 +2,11 @@
 
 import pandas as pd
 
-from nl_forensics.checks import check
 from nl_forensics.checks.rows import graded, one_line, seconds_since, worst_first
-from nl_forensics.kubernetes.ends import first_crash, kept, loops, with_last_end
-from nl_forensics.kubernetes.waiting import IMAGE_REASONS, START_REASONS
+from nl_forensics.checks.rule import check
+from nl_forensics.facts.kubernetes.pending import IMAGE_REASONS, START_REASONS
+from nl_forensics.facts.kubernetes.terminations import first_crash, kept, loops, with_last_end
 
-SECTION = "06"
 PULL_FAILURES = {
     "this node has no such image, and its pull policy is Never": r"(?i)pull policy of never|ErrImageNeverPull",
     "that is no valid name of an image": r"(?i)invalid reference format|InvalidImageName|couldn't parse image",
@@ -19,6 +18,7 @@ PULL_FAILURES = {
 
 
 @check(
+    section="06",
     severity="high",
     subject="{instance}: {namespace}/{pod}/{container}",
     because="crashes again and again (restarts: {restarts}), last at {ended_at:%H:%M:%S} UTC after it ran {ran_s:seconds}: "
@@ -38,6 +38,7 @@ def no_container_crash_loops(k8s_containers, *, min_restarts=3):
 
 
 @check(
+    section="06",
     severity="high",
     subject="{instance}: {namespace}/{pod}/{container}",
     because="killed for memory at {ended_at:%Y-%m-%d %H:%M:%S} UTC after it ran {ran_s:seconds}: {ended}; memory limit "
@@ -62,6 +63,7 @@ def no_container_runs_out_of_memory(k8s_containers, *, min_restarts=3):
 
 
 @check(
+    section="06",
     severity="high",
     subject="{instance}: {namespace}/{pod}/{container}",
     because="waits for its image {image} since {pod_created_at:%H:%M:%S} UTC ({state_reason}): {failure}; {said}",
@@ -84,6 +86,7 @@ def every_image_can_be_pulled(k8s_containers):
 
 
 @check(
+    section="06",
     severity="high",
     subject="{instance}: {namespace}/{pod}/{container}",
     because="can't be started since {pod_created_at:%H:%M:%S} UTC ({cause}, restarts: {restarts}): {said}",
@@ -107,6 +110,7 @@ def every_container_can_be_started(k8s_containers):
 
 
 @check(
+    section="06",
     severity="medium",
     subject="{instance}: {namespace}/{pod}/{container}",
     because="{restarts} restarts in {age_s:seconds}, {per_hour:.1f} an hour (limit {max_per_hour:.0f}), the last at {ended_at:%H:%M:%S} "
@@ -130,6 +134,7 @@ def containers_seldom_restart(k8s_containers, *, max_per_hour=3, min_age_s=3600,
 
 
 @check(
+    section="06",
     severity="medium",
     subject="{instance}: {namespace}/{pod}/{container}",
     because="waits since {pod_created_at:%H:%M:%S} UTC ({waits_s:seconds}, limit {max_s:seconds}): {state_reason} {said}",
@@ -151,6 +156,7 @@ def no_container_waits_long(k8s_containers, *, max_s=300, high_s=3600):
 
 
 @check(
+    section="06",
     severity="note",
     subject="{instance}: {namespace}/{workload}/{container}",
     because="has no {missing}",

@@ -1,12 +1,11 @@
 """Rules about what operators look after: tenants, certificates, gateways, backups. And about namespaces."""
 
-from nl_forensics.checks import check
 from nl_forensics.checks.rows import one_line, seconds_since
-
-SECTION = "06"
+from nl_forensics.checks.rule import check
 
 
 @check(
+    section="06",
     severity="high",
     subject="{instance}: {kind} {where}",
     because="not ready since {since_at:%Y-%m-%d %H:%M:%S} UTC ({unready_s:seconds}, limit {max_s:seconds}; {reasons}): {said}",
@@ -32,6 +31,7 @@ def every_object_of_an_operator_is_ready(k8s_custom, *, max_s=300):
 
 
 @check(
+    section="06",
     severity="medium",
     subject="{instance}: {name}",
     because="to be deleted since {deletion_requested_at:%Y-%m-%d %H:%M:%S} UTC ({waits_s:seconds}, limit {max_s:seconds}): {said}",

@@ -1,9 +1,8 @@
 """Rules about what Kubernetes itself complains of."""
 
-from nl_forensics.checks import check
 from nl_forensics.checks.rows import one_line
+from nl_forensics.checks.rule import check
 
-SECTION = "02"
 # Judged by rules of their own, with what the events don't say.
 ELSEWHERE = (
     "BackOff",
@@ -20,6 +19,7 @@ ELSEWHERE = (
 
 
 @check(
+    section="02",
     severity="medium",
     subject="{instance}: {kind} {namespace}/{name}: {reason}",
     because="{repeats} times from {first_at:%H:%M:%S} to {at:%H:%M:%S} UTC (limit {min_repeats:number}), by {component}: {said}",

@@ -1,9 +1,8 @@
 """Rules about jobs and cron jobs."""
 
-from nl_forensics.checks import check
 from nl_forensics.checks.rows import one_line, seconds_since
+from nl_forensics.checks.rule import check
 
-SECTION = "06"
 # How often a schedule comes round at the least, where that is plain to see: for others we can't say that one was missed.
 EVERY_S = {
     r"^(@hourly|\d+ \* \* \* \*)$": 3600,
@@ -14,6 +13,7 @@ EVERY_S = {
 
 
 @check(
+    section="06",
     severity="high",
     subject="{instance}: {namespace}/{of}",
     because="job {name} failed at {failure_at:%Y-%m-%d %H:%M:%S} UTC ({failure_reason}); pods failed: {failed}, retries "
@@ -35,6 +35,7 @@ def no_job_has_failed(k8s_jobs):
 
 
 @check(
+    section="06",
     severity="medium",
     subject="{instance}: {namespace}/{name}",
     because="runs since {started_at:%Y-%m-%d %H:%M:%S} UTC ({runs_s:seconds}, limit {max_s:seconds}); pods active: {active}, "
@@ -54,6 +55,7 @@ def no_job_runs_long(k8s_jobs, *, max_s=12 * 3600):
 
 
 @check(
+    section="06",
     severity="high",
     subject="{instance}: {namespace}/{name}",
     because="scheduled `{schedule}`, but {what}",
@@ -81,6 +83,7 @@ def every_cron_job_keeps_its_schedule(k8s_cron_jobs, *, late_s=600):
 
 
 @check(
+    section="06",
     severity="medium",
     subject="{instance}: {namespace}/{name}",
     because="last started at {last_scheduled_at:%Y-%m-%d %H:%M:%S} UTC, {success}, and {active} of its jobs run now",
@@ -102,6 +105,7 @@ def every_cron_job_succeeds(k8s_cron_jobs, *, runs_s=3600):
 
 
 @check(
+    section="06",
     severity="note",
     subject="{instance}: {namespace}/{name}",
     because="suspended: `{schedule}` does not run",

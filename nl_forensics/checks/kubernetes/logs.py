@@ -2,11 +2,10 @@
 
 import pandas as pd
 
-from nl_forensics.checks import check
 from nl_forensics.checks.kubernetes.signatures import SIGNATURES
 from nl_forensics.checks.rows import graded, one_line, seconds_since, worst_first
+from nl_forensics.checks.rule import check
 
-SECTION = "02"
 ERRORS = ("error", "fatal")
 CONTAINER = ["instance", "namespace", "pod", "container"]
 
@@ -18,6 +17,7 @@ def _both(k8s_unhealthy_logs: pd.DataFrame, k8s_logs: pd.DataFrame) -> pd.DataFr
 
 
 @check(
+    section="02",
     severity="high",
     subject="{instance}: {namespace}/{workload}/{container}: {means}",
     because="{lines} lines in the log of {pod} from {first_at:%H:%M:%S} to {last_at:%H:%M:%S} UTC, such as “{said}”; see section {section}",
@@ -54,6 +54,7 @@ def no_log_tells_a_known_failure(k8s_unhealthy_logs, k8s_logs):
 
 
 @check(
+    section="02",
     severity="medium",
     subject="{instance}: {namespace}/{pod}/{container}",
     because="{errors} lines of errors within the minute of {minute:%H:%M} UTC, {usual:.0f} a minute in the rest of its log (limits "
@@ -94,6 +95,7 @@ def _seen_s_beside(worst: pd.DataFrame, first_at: pd.Series, last_at: pd.Series)
 
 
 @check(
+    section="02",
     severity="medium",
     subject="{instance}: {namespace}/{workload}/{container}: {template}",
     because="{lines} lines of this error since {first_at:%Y-%m-%d %H:%M:%S} UTC, none in its log of {before_s:seconds} before: “{said}”",
@@ -123,6 +125,7 @@ def no_new_error_appears(k8s_unhealthy_logs, k8s_logs, *, min_before_s=300, min_
 
 
 @check(
+    section="02",
     severity="medium",
     subject="{instance}: {namespace}/{pod}/{container}",
     because="wrote its last line at {last_at:%Y-%m-%d %H:%M:%S} UTC, {silent_s:seconds} ago; its longest silence before: "

@@ -2,14 +2,14 @@
 
 import pandas as pd
 
-from nl_forensics.checks import check
 from nl_forensics.checks.rows import one_line
+from nl_forensics.checks.rule import check
 
-SECTION = "02"
 PRESSURES = {"memory_pressure": "memory", "disk_pressure": "disk", "pid_pressure": "process ids"}
 
 
 @check(
+    section="02",
     severity="critical",
     subject="{instance}: {name}",
     because="{state} since {ready_at:%Y-%m-%d %H:%M:%S} UTC ({ready_reason}): {said}; {pods} pods are on it",
@@ -27,6 +27,7 @@ def every_node_is_ready(k8s_nodes):
 
 
 @check(
+    section="02",
     severity="high",
     subject="{instance}: {name}",
     because="runs out of {of} since {since_at:%Y-%m-%d %H:%M:%S} UTC; {pods} pods are on it",
@@ -46,6 +47,7 @@ def no_node_is_under_pressure(k8s_nodes):
 
 
 @check(
+    section="02",
     severity="note",
     subject="{instance}: {name}",
     because="takes no new pods: it is cordoned; {pods} pods are on it",
@@ -60,6 +62,7 @@ def no_node_is_cordoned(k8s_nodes):
 
 
 @check(
+    section="02",
     severity="medium",
     subject="{instance}: {name}",
     because="{used_ratio:percent} of its {what} is requested ({pods} pods; limit {max_ratio:percent})",
@@ -81,6 +84,7 @@ def nodes_have_room(k8s_nodes, *, max_ratio=0.95):
 
 
 @check(
+    section="02",
     severity="note",
     subject="{instance}: {name}",
     because="its kubelet is {kubelet_version}, most others are {usual}",

@@ -1,14 +1,14 @@
 """Rules about pods: they get a place, become ready, and go when they are told to."""
 
-from nl_forensics.checks import check
 from nl_forensics.checks.rows import graded, one_line, seconds_since, worst_first
-from nl_forensics.kubernetes.waiting import refusals, refused_for
+from nl_forensics.checks.rule import check
+from nl_forensics.facts.kubernetes.pending import refusals, refused_for
 
-SECTION = "06"
 OVER = ("Succeeded", "Failed")  # phases
 
 
 @check(
+    section="06",
     severity="high",
     subject="{instance}: {namespace}/{pod}",
     because="has no node since {created_at:%H:%M:%S} UTC ({waits_s:seconds}, limit {max_s:seconds}): {meaning}; it requests "
@@ -34,6 +34,7 @@ def every_pod_is_scheduled(k8s_pods, *, max_s=30):
 
 
 @check(
+    section="06",
     severity="medium",
     subject="{instance}: {namespace}/{pod}",
     because="held back from scheduling since {created_at:%H:%M:%S} UTC ({waits_s:seconds}, limit {max_s:seconds}) by {schedulable_gates}",
@@ -51,6 +52,7 @@ def no_pod_is_held_by_a_gate(k8s_pods, *, max_s=300):
 
 
 @check(
+    section="06",
     severity="high",
     subject="{instance}: {namespace}/{pod}",
     because="{phase} on node {node}, but not ready since {since_at:%Y-%m-%d %H:%M:%S} UTC ({unready_s:seconds}, limit {max_s:seconds}): "
@@ -73,6 +75,7 @@ def every_pod_is_ready(k8s_pods, *, max_s=300, high_s=900):
 
 
 @check(
+    section="06",
     severity="medium",
     subject="{instance}: {namespace}/{pod}",
     because="to be deleted since {deletion_requested_at:%Y-%m-%d %H:%M:%S} UTC, {over_s:seconds} longer than its grace of "
@@ -94,6 +97,7 @@ def no_pod_hangs_in_deletion(k8s_pods, *, max_s=60):
 
 
 @check(
+    section="06",
     severity="medium",
     subject="{instance}: {namespace}/{pod}",
     because="{reason} from node {node}: {said}",
@@ -112,6 +116,7 @@ def no_pod_was_evicted(k8s_pods):
 
 
 @check(
+    section="06",
     severity="medium",
     subject="{instance}: {namespace}/{pod}",
     because="all of it ended, and at least one container with an error, about {at:%Y-%m-%d %H:%M:%S} UTC; its restart policy is "
@@ -130,6 +135,7 @@ def no_pod_has_failed(k8s_pods):
 
 
 @check(
+    section="06",
     severity="note",
     subject="{instance}: {namespace}/{workload}",
     because="all {pods} pods are on node {node}",

@@ -2,16 +2,16 @@
 
 import pandas as pd
 
-from nl_forensics.checks import check
 from nl_forensics.checks.rows import graded, one_line, worst_first
-from nl_forensics.kubernetes.ends import kept, with_last_end
+from nl_forensics.checks.rule import check
+from nl_forensics.facts.kubernetes.terminations import kept, with_last_end
 
-SECTION = "06"
 PROBE = ["instance", "uid", "container", "probe"]
 SIGNALLED = (137, 143)  # what a liveness probe ends a container with, if it does not end by itself
 
 
 @check(
+    section="06",
     severity="medium",
     subject="{instance}: {namespace}/{name}/{container}",
     because="{probe} probe failed {repeats} times from {first_at:%H:%M:%S} to {at:%H:%M:%S} UTC (limit {min_failures:number}): {said}",
@@ -54,6 +54,7 @@ def _kills(k8s_events: pd.DataFrame) -> pd.DataFrame:
 
 
 @check(
+    section="06",
     severity="high",
     subject="{instance}: {namespace}/{name}/{container}",
     because="killed by its {probe} probe, last at {at:%Y-%m-%d %H:%M:%S} UTC (times: {repeats}): {said}",
@@ -73,6 +74,7 @@ def no_container_is_killed_by_its_probe(k8s_events):
 
 
 @check(
+    section="06",
     severity="high",
     subject="{instance}: {namespace}/{pod}/{container}",
     because="ended by signal after {ran_s:seconds}, and is not ready; its liveness probe ({liveness}) begins after "

@@ -2,14 +2,13 @@
 
 import pandas as pd
 
-from nl_forensics.checks import check
 from nl_forensics.checks.rows import graded, one_line, worst_first
-from nl_forensics.kubernetes.amounts import in_words
-
-SECTION = "06"
+from nl_forensics.checks.rule import check
+from nl_forensics.facts.kubernetes.amounts import in_words
 
 
 @check(
+    section="06",
     severity="high",
     subject="{instance}: {namespace}/{name}",
     because="{used_ratio:percent} of {resource} is used: {used_in_words} of {hard_in_words} (limit {max_ratio:percent})",
@@ -31,6 +30,7 @@ def every_quota_leaves_room(k8s_quotas, *, max_ratio=0.9):
 
 
 @check(
+    section="06",
     severity="high",
     subject="{instance}: {namespace}/{name}",
     because="{kind} {name} could not make a pod (times: {repeats}), last at {last_at:%Y-%m-%d %H:%M:%S} UTC: {said}",

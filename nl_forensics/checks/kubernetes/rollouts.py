@@ -1,14 +1,13 @@
 """Rules about change: what was rolled out or edited, and what went wrong just after."""
 
-from nl_forensics.checks import check
 from nl_forensics.checks.rows import graded, one_line, worst_first
-from nl_forensics.kubernetes.revisions import WORKLOAD, revisions, symptoms, what_changed
-from nl_forensics.kubernetes.writers import BY_HAND
-
-SECTION = "06"
+from nl_forensics.checks.rule import check
+from nl_forensics.facts.kubernetes.field_managers import BY_HAND
+from nl_forensics.facts.kubernetes.revisions import WORKLOAD, revisions, symptoms, what_changed
 
 
 @check(
+    section="06",
     severity="high",
     subject="{instance}: {namespace}/{workload}",
     because="revision {revision} was rolled out at {created_at:%Y-%m-%d %H:%M:%S} UTC; its pod {pod} {symptom}, since "
@@ -36,6 +35,7 @@ def no_rollout_precedes_a_symptom(
 
 
 @check(
+    section="06",
     severity="medium",
     subject="{instance}: {namespace}/{name}",
     because="changed by {changed_by} at {changed_at:%Y-%m-%d %H:%M:%S} UTC; pod {pod}, which reads it, {symptom} after that",
@@ -66,6 +66,7 @@ def no_config_change_precedes_a_symptom(
 
 
 @check(
+    section="06",
     severity="note",
     subject="{instance}: {kind} {namespace}/{name}",
     because="changed with {manager} at {at:%Y-%m-%d %H:%M:%S} UTC: {said}",

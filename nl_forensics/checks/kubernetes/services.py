@@ -2,10 +2,9 @@
 
 import pandas as pd
 
-from nl_forensics.checks import check
 from nl_forensics.checks.rows import seconds_since
+from nl_forensics.checks.rule import check
 
-SECTION = "02"
 RETIRED_CONTROLLER = "k8s.io/ingress-nginx"
 
 
@@ -15,6 +14,7 @@ def _selecting(k8s_services: pd.DataFrame) -> pd.DataFrame:
 
 
 @check(
+    section="02",
     severity="critical",
     subject="{instance}: {namespace}/{name}",
     because="has no ready endpoint, not ready: {endpoints}; {why}",
@@ -38,6 +38,7 @@ def every_service_has_a_ready_endpoint(k8s_services, k8s_deployments, *, young_s
 
 
 @check(
+    section="02",
     severity="critical",
     subject="{instance}: {namespace}/{name}",
     because="leads to the port {named_ports_missing}, which none of its {pods_selected} pods has (ports {ports})",
@@ -54,6 +55,7 @@ def every_service_leads_to_a_port(k8s_services):
 
 
 @check(
+    section="02",
     severity="note",
     subject="{instance}: {namespace}/{name}",
     because="rests on a single pod",
@@ -69,6 +71,7 @@ def no_service_rests_on_one_pod(k8s_services):
 
 
 @check(
+    section="02",
     severity="high",
     subject="{instance}: {namespace}/{name}: {host}{path}",
     because="leads to service {service} port {port}, but {why}",
@@ -97,6 +100,7 @@ def _port_is_listed(port: str, ports: str) -> bool:
 
 
 @check(
+    section="02",
     severity="high",
     subject="{instance}: {namespace}/{name}",
     because="is for the class {wanted}, {why}",
@@ -121,6 +125,7 @@ def every_ingress_has_a_controller(k8s_ingresses, k8s_ingress_classes):
 
 
 @check(
+    section="02",
     severity="note",
     subject="{instance}: {name}",
     because="is served by ingress-nginx, which got its last fixes in March 2026",
@@ -135,6 +140,7 @@ def no_ingress_controller_is_retired(k8s_ingress_classes):
 
 
 @check(
+    section="02",
     severity="note",
     subject="{instance}: {namespace}/{name}",
     because="its selector {selector} finds no pod, so it protects nothing",
@@ -149,6 +155,7 @@ def every_network_policy_finds_pods(k8s_network_policies):
 
 
 @check(
+    section="02",
     severity="medium",
     subject="{instance}: {namespace}/{name}",
     because="lets {pods_selected} pods send to the ports {egress_ports} only: not to DNS (53/UDP)",

@@ -1,12 +1,11 @@
 """Rules about volumes: claims are bound, volumes attached where they are needed."""
 
-from nl_forensics.checks import check
 from nl_forensics.checks.rows import graded, one_line, seconds_since, worst_first
-
-SECTION = "06"
+from nl_forensics.checks.rule import check
 
 
 @check(
+    section="06",
     severity="high",
     subject="{instance}: {namespace}/{name}",
     because="{phase} since {created_at:%Y-%m-%d %H:%M:%S} UTC ({waits_s:seconds}): {why}",
@@ -38,6 +37,7 @@ def every_volume_claim_is_bound(k8s_claims, k8s_storage_classes, *, max_s=120):
 
 
 @check(
+    section="06",
     severity="high",
     subject="{instance}: {name}",
     because="{phase}{since}, {capacity_bytes:bytes}, of the claim {claim_namespace}/{claim}: {said}",
@@ -59,6 +59,7 @@ def no_volume_is_orphaned(k8s_volumes):
 
 
 @check(
+    section="06",
     severity="high",
     subject="{instance}: {volume}",
     because="is attached to node {held_by}, and pod {namespace}/{pod} on node {node} waits for it since {created_at:%Y-%m-%d %H:%M:%S} UTC",
@@ -85,6 +86,7 @@ def no_volume_is_attached_elsewhere(k8s_attachments, k8s_volumes, k8s_pods, *, m
 
 
 @check(
+    section="06",
     severity="high",
     subject="{instance}: {volume}",
     because="on node {node}, since {error_at:%Y-%m-%d %H:%M:%S} UTC: {said}",
@@ -101,6 +103,7 @@ def every_volume_can_be_attached(k8s_attachments):
 
 
 @check(
+    section="06",
     severity="note",
     subject="{instance}",
     because="{number} storage classes are the default: {names}",
@@ -119,6 +122,7 @@ def one_storage_class_is_the_default(k8s_storage_classes):
 
 
 @check(
+    section="06",
     severity="high",
     subject="{instance}: {namespace}/{name}",
     because="{reason} {repeats} times from {first_at:%H:%M:%S} to {at:%H:%M:%S} UTC: {said}",

@@ -2,13 +2,12 @@
 
 import pandas as pd
 
-from nl_forensics.checks import check
 from nl_forensics.checks.rows import graded, worst_first
-
-SECTION = "02"
+from nl_forensics.checks.rule import check
 
 
 @check(
+    section="02",
     severity="medium",
     subject="{instance}: {name}",
     because="uses {used_ratio:percent} of its {what} (limit {max_ratio:percent})",
@@ -31,6 +30,7 @@ def no_node_is_used_up(k8s_node_metrics, k8s_nodes, *, max_ratio=0.9):
 
 
 @check(
+    section="02",
     severity="high",
     subject="{instance}: {namespace}/{pod}/{container}",
     because="uses {memory_bytes:bytes}, {used_ratio:percent} of its memory limit of {memory_limit_bytes:bytes} (limit {max_ratio:percent})",
@@ -50,6 +50,7 @@ def no_container_nears_its_memory_limit(k8s_pod_metrics, k8s_containers, *, max_
 
 
 @check(
+    section="02",
     severity="note",
     subject="{instance}: {namespace}/{pod}/{container}",
     because="uses {cpu_cores:.2f} cores, {used_ratio:percent} of its CPU limit of {cpu_limit_cores:.2f} (limit {max_ratio:percent})",

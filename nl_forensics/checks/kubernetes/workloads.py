@@ -2,15 +2,14 @@
 
 import pandas as pd
 
-from nl_forensics.checks import check
 from nl_forensics.checks.rows import graded, one_line, seconds_since, worst_first
+from nl_forensics.checks.rule import check
 from nl_forensics.sources import UTC
 from nl_forensics.units import in_seconds
 
-SECTION = "06"
-
 
 @check(
+    section="06",
     severity="high",
     subject="{instance}: {namespace}/{name}",
     because="revision {revision} is stuck since {progressing_updated_at:%Y-%m-%d %H:%M:%S} UTC ({how}): {updated_replicas} of "
@@ -69,6 +68,7 @@ def _lasting(k8s_deployments, k8s_stateful_sets, k8s_daemon_sets) -> pd.DataFram
 
 
 @check(
+    section="06",
     severity="high",
     subject="{instance}: {namespace}/{name}",
     because="{available_replicas} of {replicas} pods of this {kind} are available",
@@ -87,6 +87,7 @@ def every_workload_has_its_replicas(k8s_deployments, k8s_stateful_sets, k8s_daem
 
 
 @check(
+    section="06",
     severity="high",
     subject="{instance}: {namespace}/{name}",
     because="of revision {revision}, pods can't be made since {replica_failure_at:%H:%M:%S} UTC ({replica_failure_reason}): {said}",
@@ -103,6 +104,7 @@ def every_replica_set_can_make_its_pods(k8s_replica_sets):
 
 
 @check(
+    section="06",
     severity="medium",
     subject="{instance}: {namespace}/{name}",
     because="the {kind} was changed to generation {generation}, and its controller has seen {observed_generation}",
@@ -121,6 +123,7 @@ def every_change_was_taken_up(k8s_deployments, k8s_stateful_sets, k8s_daemon_set
 
 
 @check(
+    section="06",
     severity="note",
     subject="{instance}: {namespace}/{name}",
     because="its rollouts are paused: what is changed takes no effect until somebody resumes it",
@@ -135,6 +138,7 @@ def no_deployment_is_paused(k8s_deployments):
 
 
 @check(
+    section="06",
     severity="medium",
     subject="{instance}: {namespace}/{name}",
     because="runs on {misplaced} nodes that it should not be on",
@@ -151,6 +155,7 @@ def every_daemon_set_is_where_it_should_be(k8s_daemon_sets):
 
 
 @check(
+    section="06",
     severity="high",
     subject="{instance}: {namespace}/{name}",
     because="can't scale {workload_kind} {workload} since {since_at:%Y-%m-%d %H:%M:%S} UTC ({why}): {said}",
@@ -174,6 +179,7 @@ def every_autoscaler_works(k8s_autoscalers, *, young_s=120):
 
 
 @check(
+    section="06",
     severity="medium",
     subject="{instance}: {namespace}/{name}",
     because="wants more than its {max_replicas} pods of {workload_kind} {workload} since {scaling_limited_at:%Y-%m-%d %H:%M:%S} UTC: "
@@ -193,6 +199,7 @@ def no_autoscaler_is_at_its_maximum(k8s_autoscalers):
 
 
 @check(
+    section="06",
     severity="medium",
     subject="{instance}: {namespace}/{name}",
     because="has {healthy_pods} of {expected_pods} pods healthy and must keep {desired_healthy}: no eviction is allowed{since}",
@@ -213,6 +220,7 @@ def disruption_budgets_allow_evictions(k8s_disruption_budgets):
 
 
 @check(
+    section="06",
     severity="note",
     subject="{instance}: {namespace}/{name}",
     because="its selector {selector} finds no pod",

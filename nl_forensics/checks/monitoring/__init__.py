@@ -1,3 +1,3 @@
 """Rules about what watches the platform: where it did not look, nothing that it says is health."""
 
-from nl_forensics.checks.monitoring import alerts, grafana, notifications, requests, rules, scrapes  # noqa: F401
+from nl_forensics.checks.monitoring import alerts, grafana, notifications, prometheus, requests, rules, scrapes  # noqa: F401

@@ -2,13 +2,12 @@
 
 import pandas as pd
 
-from nl_forensics.checks import check
-from nl_forensics.checks.wording import in_seconds
-
-SECTION = "10"
+from nl_forensics.checks.rule import check
+from nl_forensics.message_format import in_seconds
 
 
 @check(
+    section="10",
     severity="high",
     subject="{rule}: {labels}",
     because="by its own expression it should have been firing from {missed_at:%H:%M:%S} to {missed_until:%H:%M:%S} UTC{held},"

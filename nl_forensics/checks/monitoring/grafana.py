@@ -1,11 +1,10 @@
 """Rules about dashboards: what people look at shows what there is."""
 
-from nl_forensics.checks import check
-
-SECTION = "10"
+from nl_forensics.checks.rule import check
 
 
 @check(
+    section="10",
     severity="high",
     subject="{instance}",
     because="its database is not well: {database}",
@@ -20,6 +19,7 @@ def grafana_has_its_database(grafana_health):
 
 
 @check(
+    section="10",
     severity="high",
     subject="{name}",
     because="the data source {name} ({type}, uid {uid}) does not work: {message}",
@@ -34,6 +34,7 @@ def every_data_source_works(grafana_datasources):
 
 
 @check(
+    section="10",
     severity="medium",
     subject="{title}: {panel}",
     because="asks a data source that is not there (uid {datasource})",
@@ -50,6 +51,7 @@ def dashboards_have_their_data_sources(grafana_queries, grafana_datasources):
 
 
 @check(
+    section="10",
     severity="note",
     subject="{title}: {panel}",
     because="asks for {metric}, which no target had during the incident",

@@ -5,15 +5,14 @@ import json
 import pandas as pd
 import re2
 
-from nl_forensics.checks import check
-from nl_forensics.checks.stretches import during, stretches
-
-SECTION = "10"
+from nl_forensics.checks.rule import check
+from nl_forensics.facts.episodes import during, stretches
 
 FOR_NOBODY = ("none", "info")  # severities of alerts that are never meant to wake anybody
 
 
 @check(
+    section="10",
     severity="medium",
     subject="{instance}",
     because="its cluster is {cluster_status}, with {peers} members",
@@ -28,6 +27,7 @@ def alertmanager_is_ready(am_status):
 
 
 @check(
+    section="10",
     severity="high",
     subject="{target}",
     because="could not read its configuration {span}",
@@ -44,6 +44,7 @@ def alertmanager_reads_its_configuration(prom_alertmanager_reload):
 
 
 @check(
+    section="10",
     severity="critical",
     subject="{target}: {integration}",
     because="{failures:number} messages could not be sent in the minutes before {worst_at:%H:%M:%S} UTC; failures {span}",
@@ -60,6 +61,7 @@ def every_notification_is_sent(prom_notification_failures):
 
 
 @check(
+    section="10",
     severity="critical",
     subject="{target}",
     because="gave up {rounds:number} times to tell an Alertmanager of alerts in the minutes before {worst_at:%H:%M:%S} UTC; lost {span}",
@@ -76,6 +78,7 @@ def every_alert_gets_to_alertmanager(prom_undelivered_alerts, *, max_rounds=2):
 
 
 @check(
+    section="10",
     severity="high",
     subject="{alert}",
     because="is firing since {active_at:%Y-%m-%d %H:%M:%S} UTC, and Alertmanager has no alert of that name",
@@ -93,6 +96,7 @@ def alertmanager_has_what_is_firing(prom_alerts, am_alerts, *, min_age_s=300):
 
 
 @check(
+    section="10",
     severity="medium",
     subject="{alert}",
     because="was firing {span}, and {by} had silenced it from {silenced_at:%Y-%m-%d %H:%M:%S} to {silenced_until:%Y-%m-%d %H:%M:%S} UTC:"
@@ -149,6 +153,7 @@ def _hidden(alert: dict, silence) -> dict:
 
 
 @check(
+    section="10",
     severity="note",
     subject="{alert}",
     because="fires since {at:%Y-%m-%d %H:%M:%S} UTC, and nobody is told, because {stands_for_it} is firing",

@@ -1,11 +1,10 @@
 """Rules about what asks to be scraped: it is."""
 
-from nl_forensics.checks import check
-
-SECTION = "10"
+from nl_forensics.checks.rule import check
 
 
 @check(
+    section="10",
     severity="medium",
     subject="{kind} {namespace}/{name}",
     because="{fault}",
@@ -26,6 +25,7 @@ def every_monitor_selects_something(k8s_scrape_requests):
 
 
 @check(
+    section="10",
     severity="medium",
     subject="{kind} {namespace}/{name}",
     because="asks to be scraped, and Prometheus has none of its {ready} ready pods as a target",

@@ -1,14 +1,13 @@
 """Rules about Prometheus' own work: its configuration, and the evaluation of its rules."""
 
-from nl_forensics.checks import check
-from nl_forensics.checks.stretches import during, stretches
-
-SECTION = "10"
+from nl_forensics.checks.rule import check
+from nl_forensics.facts.episodes import during, stretches
 
 GROUP = ["instance", "target", "group"]
 
 
 @check(
+    section="10",
     severity="high",
     subject="{instance}",
     because="could not read its configuration when it last tried; what runs was read at {loaded_at:%Y-%m-%d %H:%M:%S} UTC",
@@ -23,6 +22,7 @@ def prometheus_reads_its_configuration(prom_server):
 
 
 @check(
+    section="10",
     severity="high",
     subject="{instance}",
     because="sends its alerts to no Alertmanager: it knows none",
@@ -37,6 +37,7 @@ def prometheus_knows_an_alertmanager(prom_server):
 
 
 @check(
+    section="10",
     severity="high",
     subject="{group}: {rule}",
     because="can't be evaluated: {last_error}",
@@ -51,6 +52,7 @@ def every_rule_can_be_evaluated(prom_rules):
 
 
 @check(
+    section="10",
     severity="high",
     subject="{group}",
     because="{failures:number} evaluations failed in the minutes before {worst_at:%H:%M:%S} UTC; failures {span}",
@@ -67,6 +69,7 @@ def no_evaluation_of_a_rule_failed(prom_rule_failures):
 
 
 @check(
+    section="10",
     severity="medium",
     subject="{group}",
     because="{skipped:number} evaluations were left out in the minutes before {worst_at:%H:%M:%S} UTC; left out {span}",
@@ -83,6 +86,7 @@ def no_evaluation_of_a_rule_is_left_out(prom_rule_skips):
 
 
 @check(
+    section="10",
     severity="medium",
     subject="{group}",
     because="takes {took_s:seconds} to evaluate its rules every {interval_s:seconds}, most of all {rule} ({evaluation_s:seconds})",

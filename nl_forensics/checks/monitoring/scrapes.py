@@ -2,15 +2,14 @@
 
 import pandas as pd
 
-from nl_forensics.checks import check
-from nl_forensics.checks.stretches import during, stretches
-
-SECTION = "10"
+from nl_forensics.checks.rule import check
+from nl_forensics.facts.episodes import during, stretches
 
 TARGET = ["instance", "job", "target"]
 
 
 @check(
+    section="10",
     severity="high",
     subject="{job}: {target}",
     because="could not be scraped {span}{still}",
@@ -36,6 +35,7 @@ def every_target_was_up(prom_up, prom_targets, *, min_s=60):
 
 
 @check(
+    section="10",
     severity="high",
     subject="{job}: {target}",
     because="is down: {last_error}",
@@ -50,6 +50,7 @@ def every_target_is_up(prom_targets):
 
 
 @check(
+    section="10",
     severity="high",
     subject="{who}",
     because="no scrape {span}, so nothing is known of this time",
@@ -106,6 +107,7 @@ def _counted(table: pd.DataFrame) -> pd.Series:
 
 
 @check(
+    section="10",
     severity="high",
     subject="{job}",
     because="has no target any more; until {until:%H:%M:%S} UTC it had {targets}",
@@ -126,6 +128,7 @@ def no_job_loses_its_targets(prom_up, prom_targets):
 
 
 @check(
+    section="10",
     severity="medium",
     subject="{job}: {target}",
     because="could not look at all of its server {span}: series of it are missing, although it counts as up",
@@ -142,6 +145,7 @@ def no_exporter_fails(prom_exporter_errors):
 
 
 @check(
+    section="10",
     severity="note",
     subject="{name}",
     because="{series:number} series (limit {max_series:number})",
@@ -157,6 +161,7 @@ def no_metric_has_too_many_series(prom_cardinality, *, max_series=10_000):
 
 
 @check(
+    section="10",
     severity="high",
     subject="{target}",
     because="held {series:number} series at {worst_at:%H:%M:%S} UTC, usually {usual:number}; more than {max_growth:.1f} times that {span}",

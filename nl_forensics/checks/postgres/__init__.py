@@ -12,3 +12,4 @@ from nl_forensics.checks.postgres import wal  # noqa: F401
 from nl_forensics.checks.postgres import vacuum  # noqa: F401
 from nl_forensics.checks.postgres import tables  # noqa: F401
 from nl_forensics.checks.postgres import indexes  # noqa: F401
+from nl_forensics.checks.postgres import pgbouncer  # noqa: F401

@@ -2,15 +2,15 @@
 
 import pandas as pd
 
-from nl_forensics.checks import check
 from nl_forensics.checks.rows import graded, seconds_since, worst_first
+from nl_forensics.checks.rule import check
 
-SECTION = "05"
 MIB = 1024**2
 DAY_S = 86_400
 
 
 @check(
+    section="05",
     severity="medium",
     subject="{instance}: {database}.{schema}.{index}",
     because="is invalid: no query uses it, and every write to {schema}.{table} still pays for it ({size_bytes:bytes})",
@@ -26,6 +26,7 @@ def every_index_is_valid(pg_indexes):
 
 
 @check(
+    section="05",
     severity="note",
     subject="{instance}: {database}.{schema}.{index}",
     because="{size_bytes:bytes}, was not used for {idle_s:seconds} (limit {min_days:g} d); every write to {schema}.{table}"
@@ -47,6 +48,7 @@ def every_index_is_used(pg_index_use, *, min_days=30):
 
 
 @check(
+    section="05",
     severity="note",
     subject="{instance}: {database}.{schema}.{index}",
     because="({keys}) does nothing that {covered_by} ({covering_keys}) doesn't do; {size_bytes:bytes}",
@@ -78,6 +80,7 @@ def _is_covered(pair: dict) -> bool:
 
 
 @check(
+    section="05",
     severity="note",
     subject="{instance}: {database}.{schema}.{table} ({columns})",
     because="refers to {referenced_table} ({constraint}) without an index: every DELETE there reads all"
@@ -95,6 +98,7 @@ def every_foreign_key_has_an_index(pg_foreign_keys, *, min_rows=10_000):
 
 
 @check(
+    section="05",
     severity="medium",
     subject="{instance}: {database}.{schema}.{index}",
     because="{bloat_bytes:bytes} of its {index_bytes:bytes} are not used ({bloat_ratio:percent}, {method}; limit"

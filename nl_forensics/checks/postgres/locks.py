@@ -2,17 +2,16 @@
 
 import pandas as pd
 
-from nl_forensics.checks import check
 from nl_forensics.checks.postgres.words import short, who
 from nl_forensics.checks.rows import graded, seconds_since, worst_first
-
-SECTION = "05"
+from nl_forensics.checks.rule import check
 
 # Waits that are no shortage: for the client, for a timer, of a process that has nothing to do.
 HARMLESS_WAITS = ("Client", "Activity", "Timeout", "Extension")
 
 
 @check(
+    section="05",
     severity="critical",
     subject="{instance}: {who}",
     because="pid {root_pid}, {root_state} since {root_state_change:%H:%M:%S} UTC, keeps {waiters} waiting for a lock"
@@ -55,6 +54,7 @@ def _root(chain: pd.DataFrame) -> dict:
 
 
 @check(
+    section="05",
     severity="high",
     subject="{instance}",
     because="{locks:number} of about {most_locks:number} places in the lock table are taken ({used_ratio:percent}, limit "
@@ -73,6 +73,7 @@ def lock_table_has_room(pg_lock_table, *, max_ratio=0.2, critical_ratio=0.8):
 
 
 @check(
+    section="05",
     severity="medium",
     subject="{instance}: {database}",
     because="deadlocks: {deadlocks_delta:number} in {seconds:seconds} ({per_minute:.1f} a minute, limit {max_per_minute}), {deadlocks} "
@@ -93,6 +94,7 @@ def no_deadlock_happens(pg_databases, *, max_per_minute=5):
 
 
 @check(
+    section="05",
     severity="medium",
     subject="{instance}: {wait_event_type}",
     because="{share_ratio:percent} of what active sessions did was waiting for {wait_event_type} (limit {max_ratio:percent}), mostly "

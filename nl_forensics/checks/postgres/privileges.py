@@ -1,12 +1,12 @@
 """Housekeeping of privileges."""
 
-from nl_forensics.checks import check
+from nl_forensics.checks.rule import check
 
-SECTION = "05"
 LOOPBACK = r"^(127\.|::1$)"
 
 
 @check(
+    section="05",
     severity="note",
     subject="{instance}",
     because="{superusers} roles that can log in are superusers (limit {most}): {names}",
@@ -24,6 +24,7 @@ def few_roles_are_superusers(pg_roles, *, most=2):
 
 
 @check(
+    section="05",
     severity="note",
     subject="{instance}: {database}.{schema}",
     because="every role may create tables and functions in it: those are found before others of the same name (REVOKE CREATE ON SCHEMA "
@@ -39,6 +40,7 @@ def no_schema_is_open_to_everyone(pg_open_schemas):
 
 
 @check(
+    section="05",
     severity="note",
     subject="{instance}",
     because="{sessions} sessions over the network are not encrypted (limit {most}), most by {largest}; client addresses: {addresses}",
@@ -61,6 +63,7 @@ def sessions_over_the_network_are_encrypted(pg_activity, *, most=10):
 
 
 @check(
+    section="05",
     severity="note",
     subject="{instance}: {database}.{function}",
     because="runs with the rights of {owner} and with the caller's search_path, so the caller can make it run other functions",

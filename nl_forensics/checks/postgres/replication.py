@@ -2,15 +2,15 @@
 
 import pandas as pd
 
-from nl_forensics.checks import check
 from nl_forensics.checks.rows import graded, seconds_since, worst_first
+from nl_forensics.checks.rule import check
 
-SECTION = "05"
 MIB = 1024**2
 GIB = 1024**3
 
 
 @check(
+    section="05",
     severity="medium",
     subject="{instance}: {replica}",
     because="is {behind_bytes:bytes} behind (limit {max_bytes:bytes}), {replay_lag_s:seconds} from commit to visible there"
@@ -32,6 +32,7 @@ def replicas_keep_up(
 
 
 @check(
+    section="05",
     severity="high",
     subject="{instance}",
     because="is a standby that receives nothing from its primary ({status}); last heard from: {heard}",
@@ -49,6 +50,7 @@ def every_standby_receives(pg_recovery):
 
 
 @check(
+    section="05",
     severity="medium",
     subject="{instance}",
     because="is a standby that does not replay: {unreplayed_bytes:bytes} of the WAL that it received wait (limit"
@@ -69,6 +71,7 @@ def every_standby_replays(pg_recovery, *, max_bytes=50 * MIB, severe_bytes=100 *
 
 
 @check(
+    section="05",
     severity="high",
     subject="{instance}: {slot}",
     because="{fault}; it keeps {retained_bytes:bytes} of WAL (limit {max_bytes:bytes})",
@@ -93,6 +96,7 @@ def every_slot_is_read(pg_slots, *, max_bytes=5 * GIB, severe_bytes=20 * GIB, gr
 
 
 @check(
+    section="05",
     severity="note",
     subject="{instance}",
     because="max_slot_wal_keep_size has no limit: {slot}, or any other slot, can fill the disk",

@@ -2,10 +2,9 @@
 
 import pandas as pd
 
-from nl_forensics.checks import check
 from nl_forensics.checks.rows import graded, seconds_since, worst_first
+from nl_forensics.checks.rule import check
 
-SECTION = "05"
 GB_50_A_DAY = 50e9 / 86_400
 # postgresql.org/support/versioning: the day of the last minor release.
 LAST_RELEASES = {
@@ -19,6 +18,7 @@ LAST_RELEASES = {
 
 
 @check(
+    section="05",
     severity="high",
     subject="{instance}",
     because="a trivial question took {answer_ms:.0f} ms there and back (limit {max_ms:.0f} ms)",
@@ -33,6 +33,7 @@ def postgres_answers_quickly(pg_server, *, max_ms=500):
 
 
 @check(
+    section="05",
     severity="note",
     subject="{instance}",
     because="PostgreSQL {version} gets no corrections any more: the last of version {major_version} came out on {ended_at:%Y-%m-%d}",
@@ -50,6 +51,7 @@ def postgres_version_is_supported(pg_server):
 
 
 @check(
+    section="05",
     severity="high",
     subject="{instance}",
     because="PostgreSQL {version} was started at {started_at:%Y-%m-%d %H:%M:%S} UTC, {up_s:seconds} before it was asked",
@@ -67,6 +69,7 @@ def postgres_is_not_restarted(pg_server, *, recent_days=7):
 
 
 @check(
+    section="05",
     severity="critical",
     subject="{instance}",
     because="PostgreSQL started all its processes anew at {processes_started_at:%Y-%m-%d %H:%M:%S} UTC, while its main process runs since "
@@ -85,6 +88,7 @@ def postgres_does_not_crash(pg_server, *, max_start_s=10):
 
 
 @check(
+    section="05",
     severity="critical",
     subject="{instance}: {place}",
     because="pages read from disk that did not match their checksum: {failures}, the last at "
@@ -103,6 +107,7 @@ def no_page_is_damaged(pg_checksums):
 
 
 @check(
+    section="05",
     severity="medium",
     subject="{instance}: {database}",
     because="{hit_ratio:percent} of the blocks asked for in {seconds:seconds} were in PostgreSQL's memory (limit {min_ratio:percent}): "
@@ -124,6 +129,7 @@ def blocks_come_from_memory(pg_databases, *, min_ratio=0.98, low_ratio=0.95, min
 
 
 @check(
+    section="05",
     severity="medium",
     subject="{instance}: {database}",
     because="{rollback_ratio:percent} of {transactions:number} transactions in {seconds:seconds} were rolled back "
@@ -143,6 +149,7 @@ def few_transactions_roll_back(pg_databases, *, note_ratio=0.02, max_ratio=0.1, 
 
 
 @check(
+    section="05",
     severity="medium",
     subject="{instance}: {database}",
     because="wrote {shown_bytes:bytes} of temporary files {span}: {per_s:bytes} a second (limit {max_bytes_per_s:bytes})",

@@ -2,7 +2,6 @@
 
 import pandas as pd
 
-from nl_forensics.checks import check
 from nl_forensics.checks.postgres.words import (
     MAINTENANCE,
     MAINTENANCE_PROGRAMS,
@@ -12,11 +11,11 @@ from nl_forensics.checks.postgres.words import (
     who,
 )
 from nl_forensics.checks.rows import graded, seconds_since, worst_first
-
-SECTION = "05"
+from nl_forensics.checks.rule import check
 
 
 @check(
+    section="05",
     severity="high",
     subject="{instance}",
     because="{sessions} of {usable:number} connections for applications are taken ({used_ratio:percent}, limit "
@@ -44,6 +43,7 @@ def connections_leave_room(pg_activity, pg_settings, *, max_ratio=0.75, critical
 
 
 @check(
+    section="05",
     severity="high",
     subject="{instance}: {kind} {name}",
     because="{sessions} of {most_sessions} sessions that its CONNECTION LIMIT allows are open ({used_ratio:percent}, limit "
@@ -63,6 +63,7 @@ def connection_limits_leave_room(pg_connection_limits, *, max_ratio=0.75, critic
 
 
 @check(
+    section="05",
     severity="medium",
     subject="{instance}: {who}",
     because="has {sessions} of {usable:number} connections for applications ({used_ratio:percent}, limit {max_ratio:percent}), "
@@ -90,6 +91,7 @@ def no_application_takes_most_connections(pg_activity, pg_settings, *, max_ratio
 
 
 @check(
+    section="05",
     severity="high",
     subject="{instance}: {who}",
     because="pid {pid} is {state} since {state_change:%H:%M:%S} UTC ({idle_s:seconds}, limit {max_s:seconds}); its last "
@@ -111,6 +113,7 @@ def no_session_idles_in_a_transaction(pg_activity, *, note_s=30, max_s=300, crit
 
 
 @check(
+    section="05",
     severity="high",
     subject="{instance}: {who}",
     because="pid {pid} runs one statement since {query_start:%H:%M:%S} UTC ({runs_s:seconds}, limit {max_s:seconds}), "
@@ -138,6 +141,7 @@ def _is_maintenance(rows: pd.DataFrame) -> pd.Series:
 
 
 @check(
+    section="05",
     severity="critical",
     subject="{instance}: {who}",
     because="pid {pid} is in one transaction since {xact_start:%Y-%m-%d %H:%M:%S} UTC ({open_s:seconds}, limit {max_s:seconds}), "

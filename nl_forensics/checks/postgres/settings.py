@@ -2,9 +2,7 @@
 
 import pandas as pd
 
-from nl_forensics.checks import check
-
-SECTION = "05"
+from nl_forensics.checks.rule import check
 
 UNSAFE = {
     ("fsync", "off"): "a crash of the machine destroys the database",
@@ -30,6 +28,7 @@ MEANS = {
 
 
 @check(
+    section="05",
     severity="critical",
     subject="{instance}: {name}",
     because="is {setting}: {means}",
@@ -46,6 +45,7 @@ def no_setting_endangers_data(pg_settings):
 
 
 @check(
+    section="05",
     severity="medium",
     subject="{instance}: {name}",
     because="was changed in the configuration and still has its old value ({setting}): it takes effect at the next restart",
@@ -60,6 +60,7 @@ def no_setting_waits_for_a_restart(pg_settings):
 
 
 @check(
+    section="05",
     severity="note",
     subject="{name}",
     because="is {values}: these are one primary and its replicas, so the same is expected",
@@ -81,6 +82,7 @@ def replicas_are_set_like_their_primary(pg_settings, pg_server):
 
 
 @check(
+    section="05",
     severity="note",
     subject="{instance}: {name}",
     because="is not limited for {role}: {means}",

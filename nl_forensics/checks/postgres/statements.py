@@ -2,11 +2,10 @@
 
 import pandas as pd
 
-from nl_forensics.checks import check
 from nl_forensics.checks.postgres.words import MAINTENANCE, short
 from nl_forensics.checks.rows import graded, worst_first
+from nl_forensics.checks.rule import check
 
-SECTION = "05"
 GB_50_A_DAY = 50e9 / 86_400
 
 
@@ -22,6 +21,7 @@ def _named(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 @check(
+    section="05",
     severity="high",
     subject="{instance}: statement {query_id} in {database}",
     because="takes {share_ratio:percent} of the time of all statements {span} (limit {max_ratio:percent}; calls: {shown_calls:number}, "
@@ -49,6 +49,7 @@ def no_statement_takes_most_of_the_time(pg_statements, *, max_ratio=0.3, min_bus
 
 
 @check(
+    section="05",
     severity="high",
     subject="{instance}: statement {query_id} in {database}",
     because="takes {shown_mean_ms:number} ms on average {span} (limit {max_ms:number} ms; calls: {shown_calls:number}): {statement}",
@@ -75,6 +76,7 @@ def no_statement_is_slow(pg_statements, *, note_ms=20, note_calls=100, max_ms=10
 
 
 @check(
+    section="05",
     severity="high",
     subject="{instance}: statement {query_id} in {database}",
     because="took {mean_now_ms:.1f} ms on average over {seconds:seconds} ({calls_delta:number} calls), and {mean_before_ms:.2f} ms "
@@ -99,6 +101,7 @@ def no_statement_became_slower(pg_statements, *, max_ratio=2, min_calls_before=1
 
 
 @check(
+    section="05",
     severity="medium",
     subject="{instance}: statement {query_id} in {database}",
     because="wrote {temp_bytes_delta:bytes} of temporary files in {seconds:seconds} ({bytes_per_s:bytes} a second, limit "

@@ -2,15 +2,15 @@
 
 import pandas as pd
 
-from nl_forensics.checks import check
 from nl_forensics.checks.rows import graded, seconds_since, worst_first
-from nl_forensics.checks.wording import in_seconds
+from nl_forensics.checks.rule import check
+from nl_forensics.message_format import in_seconds
 
-SECTION = "05"
 LAST_XID = 2**31
 
 
 @check(
+    section="05",
     severity="high",
     subject="{instance}",
     because="autovacuum does nothing: {off} is off",
@@ -27,6 +27,7 @@ def autovacuum_is_on(pg_autovacuum):
 
 
 @check(
+    section="05",
     severity="medium",
     subject="{instance}",
     because="all {max_workers} autovacuum workers are busy, and {tables} more tables wait, the worst of them"
@@ -51,6 +52,7 @@ def _is_due(queue: pd.DataFrame) -> pd.Series:
 
 
 @check(
+    section="05",
     severity="medium",
     subject="{instance}: {database}.{schema}.{table}",
     because="{dead_rows:number} dead rows ({dead_ratio:percent} of all), autovacuum should have come at"
@@ -80,6 +82,7 @@ def _ago(at: pd.Series, rows: pd.DataFrame) -> pd.Series:
 
 
 @check(
+    section="05",
     severity="note",
     subject="{instance}: {database}.{schema}.{table}",
     because="was taken out of autovacuum (autovacuum_enabled=off), and has {dead_rows:number} dead rows; autovacuum would come at"
@@ -97,6 +100,7 @@ def no_table_opts_out_of_autovacuum(pg_vacuum_queue):
 
 
 @check(
+    section="05",
     severity="medium",
     subject="{instance}: {database}.{schema}.{table}",
     because="{rows_changed_since_analyze:number} rows changed since its statistics were made (last analyze: {analyzed}), autovacuum should"
@@ -129,6 +133,7 @@ def _wraparound(t: pd.DataFrame) -> pd.DataFrame:
 
 
 @check(
+    section="05",
     severity="high",
     subject="{instance}: {database}",
     because="has used {used_ratio:percent} of its transaction ids (limit {max_ratio:percent}): xid age {xid_age:number}, multixact age"
@@ -147,6 +152,7 @@ def no_database_nears_wraparound(pg_wraparound, *, max_ratio=0.5, severe_ratio=0
 
 
 @check(
+    section="05",
     severity="medium",
     subject="{instance}: {database}.{schema}.{table}",
     because="its oldest {counter} id is {age:number} old, {freeze_ratio:percent} of the age at which autovacuum freezes a table"
@@ -164,6 +170,7 @@ def old_rows_are_frozen_in_time(pg_wraparound_tables, *, max_ratio=1.1, severe_r
 
 
 @check(
+    section="05",
     severity="note",
     subject="{instance}: {kind} {name}",
     because="keeps vacuum from removing rows that died in the last {xid_age:number} transactions{lasting}{whose}",
@@ -186,6 +193,7 @@ def nothing_holds_vacuum_back(pg_xmin_holders, *, max_s=3600, max_xids=10_000):
 
 
 @check(
+    section="05",
     severity="critical",
     subject="{instance}: {gid}",
     because="was prepared in {database} by {role} at {prepared_at:%Y-%m-%d %H:%M} UTC and neither committed nor rolled back (limit"

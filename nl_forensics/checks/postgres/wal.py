@@ -2,15 +2,15 @@
 
 import pandas as pd
 
-from nl_forensics.checks import check
 from nl_forensics.checks.rows import graded, seconds_since, worst_first
+from nl_forensics.checks.rule import check
 
-SECTION = "05"
 MIB = 1024**2
 GIB = 1024**3
 
 
 @check(
+    section="05",
     severity="high",
     subject="{instance}",
     because="{fault}; last archived: {archived_when}; {ready_files} finished WAL files wait on the disk (limit {max_files})",
@@ -38,6 +38,7 @@ def wal_is_archived(pg_archiver, *, max_files=100, severe_files=500, max_s=300):
 
 
 @check(
+    section="05",
     severity="note",
     subject="{instance}",
     because="{because}; a checkpoint is requested early when WAL grows by max_wal_size ({max_wal_bytes:bytes})",
@@ -60,6 +61,7 @@ def checkpoints_come_by_the_clock(pg_checkpoints, *, max_ratio=0.5, min_checkpoi
 
 
 @check(
+    section="05",
     severity="medium",
     subject="{instance}",
     because="pg_wal holds {directory_bytes:bytes} in {files:number} files; max_wal_size and wal_keep_size together allow"
@@ -79,6 +81,7 @@ def wal_directory_is_small(pg_wal, *, max_times=2.0, severe_times=5.0, max_bytes
 
 
 @check(
+    section="05",
     severity="medium",
     subject="{instance}",
     because="{bytes_per_s:bytes} of WAL per second, over {seconds:.1f} s (limit {max_bytes_per_s:bytes})",

@@ -2,9 +2,7 @@
 
 import pandas as pd
 
-from nl_forensics.checks import check
-
-SECTION = "05"
+from nl_forensics.checks.rule import check
 
 # What each latency event means, after LATENCY DOCTOR.
 EVENTS = {
@@ -39,6 +37,7 @@ SERIOUS = {
 
 
 @check(
+    section="05",
     severity="medium",
     subject="{instance}: {command}",
     because="held Redis for {duration_ms:.0f} ms at {at:%H:%M:%S} UTC (limit {max_ms:.0f} ms)",
@@ -56,6 +55,7 @@ def no_command_blocks_redis(redis_slowlog, *, max_ms=10, high_ms=100):
 
 
 @check(
+    section="05",
     severity="medium",
     subject="{instance}: {command}",
     because="{why}: calls since the start {calls:number}, of them in the last {seconds:seconds} {calls_delta:number};"
@@ -82,6 +82,7 @@ def no_command_walks_all_keys(redis_commands, *, max_mean_ms=10):
 
 
 @check(
+    section="05",
     severity="high",
     subject="{instance}: {command}",
     because="calls since the start: {calls:number}, of them in the last {seconds:seconds}: {calls_delta:number}; with the cache went"
@@ -98,6 +99,7 @@ def nobody_flushed_redis(redis_commands):
 
 
 @check(
+    section="05",
     severity="medium",
     subject="{instance}: {event}",
     because="stood still for {duration_ms} ms at {at:%H:%M:%S} UTC (limit {max_ms:.0f} ms): {means}",
@@ -120,6 +122,7 @@ def redis_never_stands_still(redis_latency_events, *, max_ms=100, high_ms=1000):
 
 
 @check(
+    section="05",
     severity="medium",
     subject="{instance}: {command}",
     because="1 % of its calls took longer than {p99_ms:.1f} ms (limit {max_p99_ms:.0f} ms), half of them less than {p50_ms:.3f} ms",
@@ -135,6 +138,7 @@ def redis_commands_are_fast(redis_latency_percentiles, *, max_p99_ms=10):
 
 
 @check(
+    section="05",
     severity="medium",
     subject="{instance}: {error}",
     because="{means}; such answers in the last {seconds:seconds}: {answers_delta:number}, since the start: {answers:number}",
@@ -154,6 +158,7 @@ def redis_answers_without_errors(redis_errors):
 
 
 @check(
+    section="05",
     severity="note",
     subject="{instance}",
     because="{hit_ratio:percent} of {lookups:number} lookups in {seconds:seconds} found their key (limit {min_ratio:percent})",

@@ -2,14 +2,13 @@
 
 import pandas as pd
 
-from nl_forensics.checks import check
-
-SECTION = "05"
+from nl_forensics.checks.rule import check
 
 MB = 1024 * 1024
 
 
 @check(
+    section="05",
     severity="note",
     subject="{instance}: {key}",
     because="a {type} of {bytes:bytes} with {length:number} {unit} (limits {max_length:number} {unit}, {max_bytes:bytes})",
@@ -41,6 +40,7 @@ def no_key_is_too_big(
 
 
 @check(
+    section="05",
     severity="note",
     subject="{instance}: {key}",
     because="a {type} with a use count of {frequency} of 255 (limit {max_frequency})",
@@ -57,6 +57,7 @@ def no_key_is_too_hot(redis_hot_keys, *, max_frequency=142):
 
 
 @check(
+    section="05",
     severity="medium",
     subject="{instance}: {key}",
     because="{forever:number} of {keys:number} keys of the cache never expire ({forever_ratio:percent}, limit {max_ratio:percent})",
@@ -75,6 +76,7 @@ def cache_keys_expire(redis_prefixes, *, max_ratio=0.01):
 
 
 @check(
+    section="05",
     severity="note",
     subject="{instance}",
     because="{what}",

@@ -2,14 +2,13 @@
 
 import pandas as pd
 
-from nl_forensics.checks import check
-
-SECTION = "05"
+from nl_forensics.checks.rule import check
 
 MB = 1024 * 1024
 
 
 @check(
+    section="05",
     severity="high",
     subject="{instance}",
     because="uses {used_ratio:percent} of maxmemory, {used_bytes:bytes} of {limit_bytes:bytes} (limit {max_ratio:percent});"
@@ -29,6 +28,7 @@ def redis_memory_is_below_its_limit(redis_memory, *, max_ratio=0.9, critical_rat
 
 
 @check(
+    section="05",
     severity="critical",
     subject="{instance}",
     because="takes {used_ratio:percent} of the machine's memory, {rss_bytes:bytes} of {machine_bytes:bytes} (limit {max_ratio:percent})",
@@ -45,6 +45,7 @@ def redis_fits_into_its_machine(redis_memory, *, max_ratio=0.9):
 
 
 @check(
+    section="05",
     severity="medium",
     subject="{instance}: {key}",
     because="can be thrown out: policy {policy} at {limit_bytes:bytes}, such keys seen: {keys:number}; keys of any kind evicted since the"
@@ -68,6 +69,7 @@ def no_precious_key_can_be_evicted(redis_precious, redis_counters):
 
 
 @check(
+    section="05",
     severity="critical",
     subject="{instance}",
     because="writes refused for lack of memory (OOM) since its start: {answers:number}, of them in the last {seconds:seconds}:"
@@ -85,6 +87,7 @@ def no_write_is_refused_for_memory(redis_errors):
 
 
 @check(
+    section="05",
     severity="medium",
     subject="{instance}",
     because="{part} is {ratio:.2f} times what it should be, {wasted_bytes:bytes} more (limits {limit:.1f} and {min_bytes:bytes})",
@@ -114,6 +117,7 @@ def _fragmented(memory: pd.DataFrame, part: str, name: str, limit: float, severi
 
 
 @check(
+    section="05",
     severity="note",
     subject="{instance}",
     because="once used {peak_bytes:bytes}, {ratio:.1f} times the {used_bytes:bytes} of now (limit {max_ratio:.1f})",

@@ -2,14 +2,13 @@
 
 import pandas as pd
 
-from nl_forensics.checks import check
-
-SECTION = "05"
+from nl_forensics.checks.rule import check
 
 CAN_QUEUE = ("list", "stream", "zset", "set")
 
 
 @check(
+    section="05",
     severity="critical",
     subject="{instance}: {key}",
     because="is a {type}, which is no queue: every consumer gets WRONGTYPE",
@@ -24,6 +23,7 @@ def every_queue_is_a_queue(redis_queues):
 
 
 @check(
+    section="05",
     severity="critical",
     subject="{instance}: {key}",
     because="lies on a replica: what services push there is refused with READONLY",
@@ -38,6 +38,7 @@ def every_queue_takes_writes(redis_queues):
 
 
 @check(
+    section="05",
     severity="high",
     subject="{instance}: {key}",
     because="{depth:number} items wait: {trend}",

@@ -2,16 +2,15 @@
 
 import pandas as pd
 
-from nl_forensics.checks import check
-from nl_forensics.checks.wording import in_seconds
-
-SECTION = "05"
+from nl_forensics.checks.rule import check
+from nl_forensics.message_format import in_seconds
 
 KB = 1000
 MB = 1024 * 1024
 
 
 @check(
+    section="05",
     severity="high",
     subject="{instance}",
     because="still reads its data from disk, {uptime_s:seconds} after its start; every command is refused with LOADING meanwhile",
@@ -27,6 +26,7 @@ def redis_has_loaded_its_data(redis_server):
 
 
 @check(
+    section="05",
     severity="critical",
     subject="{instance}",
     because="{what} failed last time; last snapshot at {last_save_at:%Y-%m-%d %H:%M:%S} UTC, changes since then:"
@@ -50,6 +50,7 @@ def redis_saves_its_data(redis_persistence):
 
 
 @check(
+    section="05",
     severity="critical",
     subject="{instance}",
     because="saved its last snapshot {age_s:seconds} ago (limit {max_s:seconds}); changes since then: {changes_since_save:number}",
@@ -68,6 +69,7 @@ def redis_saved_its_data_lately(redis_persistence, *, max_s=172_800):
 
 
 @check(
+    section="05",
     severity="critical",
     subject="{instance} {direction} {peer}",
     because="the link is {state}, {silence}; its data grow old, and a failover would lose what came since",
@@ -85,6 +87,7 @@ def every_redis_replica_is_linked(redis_replication):
 
 
 @check(
+    section="05",
     severity="high",
     subject="{instance} {direction} {peer}",
     because="{lag_bytes:bytes} behind, {used_ratio:percent} of the backlog of {backlog_bytes:bytes} (limit {max_ratio:percent})",
@@ -100,6 +103,7 @@ def redis_replicas_keep_up(redis_replication, *, max_ratio=0.5):
 
 
 @check(
+    section="05",
     severity="medium",
     subject="{instance}",
     because="full copies made for replicas: {full_syncs_delta:number} in {seconds:seconds}, {full_syncs:number} since its start",
@@ -114,6 +118,7 @@ def no_redis_replica_needs_a_full_copy(redis_counters):
 
 
 @check(
+    section="05",
     severity="high",
     subject="{instance}",
     because="{connected_clients:number} of {most_clients:number} connections are taken (limit {max_ratio:percent})",
@@ -128,6 +133,7 @@ def redis_has_free_connections(redis_server, *, max_ratio=0.9):
 
 
 @check(
+    section="05",
     severity="high",
     subject="{instance}",
     because="turned away {per_min:.0f} connections a minute over {seconds:seconds} (limit {max_per_min:.0f});"
@@ -148,6 +154,7 @@ WAITS_BY_DESIGN = frozenset(
 
 
 @check(
+    section="05",
     severity="high",
     subject="{instance}: {command}",
     because="the client at {host} ({name}) is held in this command, for {idle_s:seconds} now",
@@ -163,6 +170,7 @@ def no_client_is_held_by_redis(redis_clients):
 
 
 @check(
+    section="05",
     severity="medium",
     subject="{instance}: {kind} at {host} ({name})",
     because="has not read {output_buffer_bytes:bytes} of its answers (limit {max_bytes:bytes}); last command {command}",
@@ -177,6 +185,7 @@ def every_client_reads_its_answers(redis_clients, *, max_bytes=10 * MB):
 
 
 @check(
+    section="05",
     severity="medium",
     subject="{instance}",
     because="{what} take {measured_bytes:bytes} {how} (limit {limit_bytes:bytes})",
@@ -213,6 +222,7 @@ RISKS = (
 
 
 @check(
+    section="05",
     severity="note",
     subject="{instance}: {name}",
     because='is "{value}": {risk}',

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from nl_forensics.sources import SOURCES, UTC, Partial, Permission, Source
+from nl_forensics.sources import SOURCES, UTC, Column, Partial, Permission, Source
 from nl_forensics.sources.kubernetes.reading import scope
 
 SMALLEST_STEP_S = 15
@@ -85,9 +85,18 @@ def series(
         )
 
     columns = {"window": "str", "at": UTC} | dict.fromkeys(labels, "str") | {value: "float64"}
-    needs = Permission(prometheus="/api/v1/query_range")
     SOURCES[name] = Source(
-        name, "prometheus", fetch, parse, columns, frozenset(), "window", 1, needs, guide, doc, about=about
+        name=name,
+        system="prometheus",
+        fetch=fetch,
+        parse=parse,
+        columns={column: Column(dtype) for column, dtype in columns.items()},
+        covers="window",
+        readings=1,
+        needs=Permission(prometheus="/api/v1/query_range"),
+        guide=guide,
+        doc=doc,
+        about=about,
     )
 
 

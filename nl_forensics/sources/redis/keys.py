@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from nl_forensics.platform import Platform
+from nl_forensics.inputs.platform import Platform
 from nl_forensics.sources import Partial, Permission, Proof, source
 from nl_forensics.sources.redis.names import kind, pattern
 

@@ -3,7 +3,7 @@
 import re
 from fnmatch import fnmatchcase
 
-from nl_forensics.platform import RedisNames
+from nl_forensics.inputs.platform import RedisNames
 
 SEPARATORS = re.compile(r"([:/|])")
 WORD = re.compile(r"[A-Za-z]{2,20}(?:[_-][A-Za-z]{1,20}){0,3}")

@@ -1,0 +1,319 @@
+"""The face of a chart: what it is drawn on. Everything that is plotted goes through it, so that it can be fingerprinted."""
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+
+from nl_forensics.charts.style import (
+    COLOURS,
+    DASHES,
+    FIELDS,
+    GRID,
+    GROUND,
+    HATCHES,
+    INK,
+    MARKERS,
+    PLAIN,
+    QUIET,
+    WARNING,
+    drawable,
+)
+from nl_forensics.charts.time_axis import Panel, around, panels, places, with_breaks
+from nl_forensics.charts.units import Unit
+from nl_forensics.inputs.incident import Incident
+from nl_forensics.sources import UTC
+
+DPI = 110
+WIDTH, LINE_HEIGHT, BAR_HEIGHT, TRACK_HEIGHT, TITLE_HEIGHT, NOTE_HEIGHT = 9.2, 2.7, 0.3, 0.36, 0.34, 0.165  # inches
+MARK_HEIGHT = 0.48  # inches
+BESIDE = 0.13  # of a track, between two kinds of marks
+MOST_SERIES, MOST_BARS, MOST_TRACKS = 6, 20, 12
+LONGEST_LINE = 132  # characters that fit into the width
+
+
+class Bar(NamedTuple):
+    """One horizontal bar. `parts`: lengths by kind, drawn end to end; `text` at its end; `mark`: a tick across it, such as a limit."""
+
+    name: str
+    parts: dict[str, float]
+    text: str = ""
+    mark: float | None = None
+
+
+class Cell(NamedTuple):
+    """One field of a grid. `state`: WELL, ILL, UNSEEN, or PLAIN where the text tells no state."""
+
+    text: str
+    state: str = PLAIN
+
+
+class Face:
+    """A figure, the incident whose windows are shaded on it, and all data that was plotted.
+
+    partial   something that belongs on it was not seen, so that nothing may be denied
+    """
+
+    def __init__(self, incident: Incident, partial: bool = False):
+        self.incident = incident
+        self.partial = partial
+        self.plotted: list = []
+        self._layout = ConstrainedLayoutEngine()
+        self.figure = Figure(figsize=(WIDTH, LINE_HEIGHT), dpi=DPI, layout=self._layout)
+        self._canvas = FigureCanvasAgg(self.figure)
+
+    def say(self, words: str) -> str:
+        """Words in place of an axis: an empty axis would look healthy. Returns them."""
+        if self.partial:
+            words = f"In what could be seen: {words[0].lower()}{words[1:]}"
+        self.figure.set_size_inches(WIDTH, 0.8)
+        axes = self.figure.subplots()
+        axes.set(xticks=[], yticks=[], facecolor=GROUND)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        wrapped = textwrap.fill(drawable(words, 1000), 110)
+        axes.text(0.5, 0.5, wrapped, ha="center", va="center", fontsize=10.5, transform=axes.transAxes)
+        self.plotted.append(words)
+        return words
+
+    def bars(
+        self, bars: list[Bar], unit: Unit, label: str, mark: str = "", kinds: Sequence[str] = (), above: bool = False
+    ) -> None:
+        """Horizontal bars, the first one on top.
+
+        mark    what the mark of a bar is
+        kinds   of parts, so that each looks the same in every chart; a part that is not named here comes after them
+        above   the names are long: they stand over the bars
+        """
+        if not bars:
+            self.say("Nothing was recorded.")
+            return
+        shown = bars[:MOST_BARS]
+        drawn = {kind for bar in shown for kind in bar.parts}
+        order = {kind: n for n, kind in enumerate([*kinds, *sorted(drawn - set(kinds))])}
+        samples: list[Artist] = [_patch(kind, n) for kind, n in order.items() if kind in drawn and len(order) > 1]
+        if mark:
+            samples.append(Line2D([], [], color=INK, marker="|", ms=11, mew=2, ls="", label=mark))
+        height = BAR_HEIGHT * (1.75 if above else 1) * len(shown)
+        self.figure.set_size_inches(WIDTH, 0.7 + height + 0.3 * bool(samples))
+        axes = self.figure.subplots()
+        for row, bar in enumerate(shown):
+            self._bar(axes, row, bar, order, above)
+        self._names(axes, [] if above else [drawable(bar.name) for bar in shown])
+        axes.set_ylim(len(shown) - 0.6, -0.8 if above else -0.6)
+        longest = max([sum(bar.parts.values()) for bar in shown] + [bar.mark or 0 for bar in shown])
+        end = max(longest, unit.least)
+        axes.set_xlim(0, end * 1.02)
+        axes.set_xlabel(label)
+        unit.scale(axes.xaxis, end)
+        axes.grid(axis="x", color=GRID, lw=0.8)
+        axes.set_axisbelow(True)
+        self._legend(samples)
+
+    def _bar(self, axes: Axes, row: int, bar: Bar, order: dict[str, int], above: bool) -> None:
+        left, thickness = 0.0, 0.4 if above else 0.62
+        for kind, length in bar.parts.items():
+            place = order[kind] % len(COLOURS)
+            colour, hatch = COLOURS[place], HATCHES[place]
+            axes.barh(row, length, thickness, left, color=colour, hatch=hatch, edgecolor="white", lw=0.5)
+            left += length
+        if bar.mark is not None:
+            reach = thickness * (0.5 if above else 0.7)
+            axes.plot([bar.mark] * 2, [row - reach, row + reach], color=INK, lw=2, solid_capstyle="butt")
+        if above:
+            axes.annotate(drawable(bar.name, 105), (0, row - 0.2), (2, 1), textcoords="offset points", va="bottom")
+        end = (max(left, bar.mark or 0), row)
+        text = drawable(bar.text, 60)
+        axes.annotate(text, end, (5, 0), textcoords="offset points", va="center", annotation_clip=False)
+        parts = {kind: rounded(length) for kind, length in bar.parts.items()}
+        self.plotted.append([bar.name, parts, rounded(bar.mark)])
+
+    def _names(self, axes: Axes, names: list[str]) -> None:
+        """Names of the rows, flush left so that an indentation shows."""
+        axes.set_yticks(range(len(names)), names, color=INK)
+        labels = axes.get_yticklabels()
+        renderer = self._canvas.get_renderer()
+        widths = [label.get_window_extent(renderer).width for label in labels]
+        axes.tick_params(axis="y", length=0, pad=max(widths, default=0) * 72 / DPI + 4)
+        for label in labels:
+            label.set_horizontalalignment("left")
+
+    def lines(
+        self, series: dict[str, pd.DataFrame], value: str, unit: Unit, label: str, limits: dict[str, float]
+    ) -> None:
+        """One line per named series over the baseline and the incident. `limits`: level lines by name."""
+        found, samples = panels(self.figure, self.incident), []
+        for place, (name, rows) in enumerate(list(series.items())[:MOST_SERIES]):
+            colour, dashes, marker = COLOURS[place], DASHES[place], MARKERS[place]
+            for panel in found:
+                points = with_breaks(rows[panel.within(rows["at"])], value)
+                every = max(1, len(points) // 8)
+                x, y = places(points["at"]), points[value]
+                panel.axes.plot(x, y, color=colour, ls=dashes, marker=marker, ms=4, lw=1.6, markevery=every)
+            samples.append(Line2D([], [], color=colour, ls=dashes, marker=marker, ms=4, label=drawable(name, 42)))
+            self._remember(name, rows, value)
+        self._scale(found, unit, label, max([rows[value].max() for rows in series.values()] + list(limits.values())))
+        self._tell_empty(found, [rows["at"] for rows in series.values()])
+        for name, level in limits.items():
+            self._limit(found, f"{name} {unit.words(level)}", level)
+        self._legend(samples if len(samples) > 1 else [])
+
+    def dots(self, groups: dict[str, pd.DataFrame], value: str, unit: Unit, label: str) -> int:
+        """Events at their time, one marker per named group. Returns how many lie outside the axes."""
+        found, samples, inside = panels(self.figure, self.incident), [], 0
+        for place, (name, rows) in enumerate(list(groups.items())[:MOST_SERIES]):
+            colour, marker = COLOURS[place], MARKERS[place]
+            for panel in found:
+                x, y = places(rows["at"]), rows[value]
+                panel.axes.plot(x, y, marker, color=colour, ms=6, mec="white", mew=0.5)
+                inside += int(panel.within(rows["at"]).sum())
+            samples.append(Line2D([], [], color=colour, marker=marker, ls="", label=drawable(name, 42)))
+            self._remember(name, rows, value)
+        self._scale(found, unit, label, max(rows[value].max() for rows in groups.values()))
+        self._tell_empty(found, [rows["at"] for rows in groups.values()])
+        self._legend(samples)
+        return sum(len(rows) for rows in groups.values()) - inside
+
+    def bands(self, tracks: dict[str, pd.DataFrame], states: dict[str, tuple[str, str]]) -> None:
+        """One track per name over the windows; each row (`begin`, `end`, `state`) fills its stretch. `states`: {state: (colour, hatch)}."""
+        self.figure.set_size_inches(WIDTH, 1.2 + TRACK_HEIGHT * len(tracks))
+        found = panels(self.figure, self.incident)
+        for row, (name, stretches) in enumerate(tracks.items()):
+            for begin, end, state in zip(stretches["begin"], stretches["end"], stretches["state"], strict=True):
+                colour, hatch = states[state]
+                for panel in found:
+                    left, right = panel.place(begin), panel.place(end)
+                    panel.axes.barh(row, right - left, 0.6, left, color=colour, hatch=hatch, edgecolor="white", lw=0)
+                self.plotted.append([name, begin.isoformat(), end.isoformat(), state])
+        self._names(found[0].axes, [drawable(name, 30) for name in tracks])
+        found[0].axes.set_ylim(len(tracks) - 0.4, -0.6)
+        self._legend([Patch(facecolor=c, hatch=h * 2, edgecolor="white", label=s) for s, (c, h) in states.items()])
+
+    def grid(self, rows: dict[str, dict[str, Cell]], columns: Sequence[str]) -> None:
+        """One line per name, a field per column. What is well is light, what is not is dark, what was not seen is dashed."""
+        shown = dict(list(rows.items())[:MOST_BARS])
+        self.figure.set_size_inches(WIDTH, 0.75 + BAR_HEIGHT * len(shown))
+        axes = self.figure.subplots()
+        for row, (name, cells) in enumerate(shown.items()):
+            for column, heading in enumerate(columns):
+                self._field(axes, column, row, cells[heading])
+            self.plotted.append([name, {heading: list(cells[heading]) for heading in columns}])
+        self._names(axes, [drawable(name, 40) for name in shown])
+        axes.set(xlim=(0, len(columns)), ylim=(len(shown) - 0.45, -0.55))
+        axes.set_xticks([number + 0.5 for number in range(len(columns))], columns, color=INK)
+        axes.tick_params(axis="x", length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        used = [
+            state for state in FIELDS if any(cell.state == state for cells in shown.values() for cell in cells.values())
+        ]
+        self._legend([Patch(**FIELDS[state][0], label=state) for state in used if state != PLAIN])
+
+    def _field(self, axes: Axes, column: int, row: int, cell: Cell) -> None:
+        look, text = FIELDS[cell.state]
+        axes.add_patch(Rectangle((column + 0.02, row - 0.44), 0.96, 0.88, **look))
+        axes.text(column + 0.5, row, drawable(cell.text, 24), ha="center", va="center", fontsize=9, **text)
+
+    def marks(self, tracks: dict[str, pd.DataFrame], kinds: Sequence[str]) -> None:
+        """One track per name, around the incident; each row (`at`, `until`, `kind`) is a mark at its time, and a line from there to
+        `until`, null for a moment. The names are long: they stand over the tracks.
+        """
+        shown = dict(list(tracks.items())[:MOST_TRACKS])
+        rows = pd.concat([_placed(part, row, kinds) for row, part in enumerate(shown.values())])
+        self.figure.set_size_inches(WIDTH, 1.2 + MARK_HEIGHT * len(shown))
+        panel = around(self.figure, self.incident, pd.concat([rows["at"], rows["until"].dropna()]))
+        axes, samples = panel.axes, []
+        axes.hlines(range(len(shown)), 0, 1, color=QUIET, lw=0.6, transform=axes.get_yaxis_transform(), zorder=1)
+        for place, kind in enumerate(kinds):
+            style: dict[str, Any] = {
+                "color": COLOURS[place],
+                "marker": MARKERS[place],
+                "ms": 7,
+                "mec": "white",
+                "lw": 2.5,
+            }
+            for row in rows[rows["kind"] == kind].itertuples(index=False):
+                ends = [row.at] if pd.isna(row.until) else [row.at, row.until]
+                axes.plot(places(pd.Series(ends)), [row.height] * len(ends), markevery=[0], mew=0.5, **style)
+            if (rows["kind"] == kind).any():
+                samples.append(Line2D([], [], label=drawable(kind, 42), mew=0.5, **style))
+        for number, name in enumerate(shown):
+            within = ("axes fraction", "data")
+            words = drawable(name, LONGEST_LINE - 8)
+            axes.annotate(words, (0, number - 0.27), (3, 0), within, "offset points", va="bottom", fontsize=9)
+        axes.set(yticks=[], ylim=(len(shown) - 0.5, -0.9))
+        axes.spines["left"].set_visible(False)
+        self._legend(samples)
+        times = rows[["height", "at", "until", "kind"]].map(str)
+        self.plotted.append([list(shown), sorted(times.to_numpy().tolist())])
+
+    def _remember(self, name: str, rows: pd.DataFrame, value: str) -> None:
+        points = [[at.isoformat(), rounded(number)] for at, number in zip(rows["at"], rows[value], strict=True)]
+        self.plotted.append([name, points])
+
+    def _scale(self, found: list[Panel], unit: Unit, label: str, highest: float) -> None:
+        """From zero to a little above the highest value."""
+        end = max(highest, unit.least) * 1.12
+        found[0].axes.set_ylim(0, end)
+        found[0].axes.set_ylabel(label)
+        unit.scale(found[0].axes.yaxis, end)
+        for panel in found:
+            panel.axes.grid(axis="y", color="white", lw=0.8)
+            panel.axes.set_axisbelow(True)
+
+    def _tell_empty(self, found: list[Panel], moments: list[pd.Series]) -> None:
+        """A window without a point in it is no quiet window."""
+        for panel in found:
+            if not any(panel.within(at).any() for at in moments):
+                middle = {"ha": "center", "va": "center", "color": QUIET}
+                panel.axes.text(0.5, 0.5, "nothing recorded", transform=panel.axes.transAxes, fontdict=middle)
+
+    def _limit(self, found: list[Panel], text: str, level: float) -> None:
+        for panel in found:
+            panel.axes.axhline(level, color=INK, lw=1.4, ls=(0, (8, 2)))
+        right = ("axes fraction", "data")
+        found[-1].axes.annotate(text, (1, level), (-4, 2), right, "offset points", ha="right", va="bottom", fontsize=9)
+        self.plotted.append([text, rounded(level)])
+
+    def _legend(self, samples: Sequence[Artist]) -> None:
+        if samples:
+            longest = max(len(str(sample.get_label())) for sample in samples)
+            columns = max(1, LONGEST_LINE // (longest + 11))
+            self.figure.legend(handles=samples, loc="outside lower left", ncols=columns, handlelength=3)
+
+    def finish(self, title: str, missing: str) -> None:
+        """On top the title, and what was not seen."""
+        notes = textwrap.wrap(drawable(missing, LONGEST_LINE * 4), LONGEST_LINE)
+        width, height = self.figure.get_size_inches()
+        head = TITLE_HEIGHT + NOTE_HEIGHT * len(notes)
+        whole = height + head
+        self.figure.set_size_inches(width, whole)
+        self._layout.set(rect=(0, 0, 1, height / whole))
+        self.figure.text(0.01, 1 - 0.06 / whole, title, va="top", fontsize=12, fontweight="bold")
+        self.figure.text(0.01, 1 - TITLE_HEIGHT / whole, "\n".join(notes), va="top", fontsize=9, color=WARNING)
+
+
+def _placed(marks: pd.DataFrame, row: int, kinds: Sequence[str]) -> pd.DataFrame:
+    """The marks of one track with their `height`: several kinds lie beside one another, as they may fall on the same moment."""
+    here = [kind for kind in kinds if (marks["kind"] == kind).any()]
+    height = {kind: row + BESIDE * (place - (len(here) - 1) / 2) for place, kind in enumerate(here)}
+    placed = marks.reindex(columns=["at", "until", "kind"]).astype({"until": UTC})
+    return placed.assign(height=placed["kind"].map(height))
+
+
+def _patch(kind: str, place: int) -> Patch:
+    place %= len(COLOURS)
+    return Patch(facecolor=COLOURS[place], hatch=HATCHES[place] * 2, edgecolor="white", label=drawable(kind, 36))
+
+
+def rounded(value: float | None) -> float | None:
+    """To 6 significant digits: the sums of another machine differ in the last ones."""
+    return None if value is None or pd.isna(value) else float(f"{value:.6g}")

@@ -1,0 +1,83 @@
+"""How rows are named and told."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import pandas as pd
+
+from nl_forensics.charts.units import Unit
+from nl_forensics.sanitize import printable
+
+
+def cut(text: str, longest: int) -> str:
+    """One line of printable characters, shortened at its end."""
+    line = printable(str(text)).rstrip()
+    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
+
+
+def moment(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def listed(words: Iterable[str], most: int = 3) -> str:
+    """The first few, and how many more there are."""
+    told = list(words)
+    return "; ".join(told[:most]) + (f"; and {len(told) - most} more" if len(told) > most else "")
+
+
+def named(rows: pd.DataFrame, *columns: str) -> pd.Series:
+    """A name for each row, from its columns; with the instance before it where there are several."""
+    columns = (*(["instance"] if rows["instance"].nunique() > 1 else []), *columns)
+    parts = rows[list(columns)].astype("object").fillna("")
+    return pd.Series(
+        [" · ".join(str(part) for part in row if part != "") for row in parts.to_numpy()], rows.index, "str"
+    )
+
+
+def container_named(rows: pd.DataFrame) -> pd.Series:
+    """Namespace and pod, and the container where the name of the pod doesn't begin with it."""
+    pairs = zip(rows["pod"], rows["container"], strict=True)
+    other = ["" if pod.startswith(container) else container for pod, container in pairs]
+    return named(rows.assign(container=other), "namespace", "pod", "container")
+
+
+def asked(rows: pd.DataFrame) -> str:
+    """When a table that shows one moment was asked; an empty one doesn't hold its moment."""
+    return f"at {moment(rows['asked_at'].max())}" if len(rows) else "when we asked"
+
+
+def age_s(rows: pd.DataFrame, since: str) -> pd.Series:
+    """Seconds between a time in each row and the moment at which it was asked, by the same server's clock."""
+    return (rows["asked_at"] - rows[since]).dt.total_seconds()
+
+
+def extreme(rows: pd.DataFrame, value: str, unit: Unit, lowest: bool = False) -> str:
+    """The worst value of a series and when it was, in the incident; the same of the baseline for comparison."""
+    kind = "lowest" if lowest else "highest"
+    told = []
+    for window in ("incident", "baseline"):
+        part = rows[(rows["window"] == window) & rows[value].notna()]
+        if len(part):
+            worst = part.loc[part[value].idxmin() if lowest else part[value].idxmax()]
+            when = f" at {moment(worst['at'])}" if window == "incident" else ""
+            told.append(f"{kind} {unit.words(worst[value])}{when} in the {window}")
+        else:
+            told.append(f"no value in the {window}")
+    return ", ".join(told)
+
+
+def split(rows: pd.DataFrame, labels: tuple[str, ...], value: str, lowest: bool = False) -> dict[str, pd.DataFrame]:
+    """One table per series, by name, the worst of the incident first; series that never left zero only if all are so.
+
+    A label that is the same everywhere is left out of the names.
+    """
+    moving = rows if lowest else rows[rows.groupby(list(labels))[value].transform("max") > 0]
+    shown = moving if len(moving) else rows
+    varying = [label for label in labels if shown[label].nunique() > 1] or [labels[-1]]
+    series = {str(name): part.sort_values("at") for name, part in shown.groupby(named(shown, *varying), sort=True)}
+
+    def worst(name: str) -> tuple[bool, float]:
+        within = series[name][series[name]["window"] == "incident"][value]
+        return within.empty, within.min() if lowest else -within.max()
+
+    return {name: series[name] for name in sorted(series, key=worst)}

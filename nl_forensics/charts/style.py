@@ -1,0 +1,56 @@
+"""How every chart looks: readable in grey, by colour-blind people, and the same on every machine."""
+
+from functools import cache
+
+from matplotlib.font_manager import findfont, get_font
+
+from nl_forensics.charts.labels import cut
+
+LONGEST_NAME = 56
+INK, QUIET, WARNING, GROUND, GRID = "#1b2430", "#5a6672", "#7a3b00", "#eef1f4", "#dfe4e9"
+# Okabe and Ito: told apart by colour-blind people; lines differ in their dashes and bars in their hatches, too, for print in grey.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+DASHES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (9, 3)), (0, (3, 1, 1, 1, 1, 1)))
+MARKERS = ("o", "s", "^", "D", "v", "P")
+HATCHES = ("", "////", "....", "xxx", "\\\\\\\\", "++")
+WINDOWS = {"incident": "#fbdcc4", "baseline": "#dbe9f6"}
+WELL, ILL, UNSEEN, PLAIN = "well", "not well", "not seen", ""
+# Fields of a grid, and the text in them: light, dark and dashed, so that print in grey tells them apart.
+FIELDS: dict[str, tuple[dict, dict]] = {
+    WELL: ({"facecolor": "#dcefe4", "edgecolor": "none"}, {"color": INK}),
+    ILL: ({"facecolor": "#9c1c12", "edgecolor": "none"}, {"color": "white", "fontweight": "bold"}),
+    UNSEEN: ({"facecolor": "white", "edgecolor": QUIET, "linestyle": (0, (3, 2))}, {"color": QUIET}),
+    PLAIN: ({"facecolor": "white", "edgecolor": "none"}, {"color": QUIET}),
+}
+STYLE = (
+    "default",
+    {
+        "font.family": "DejaVu Sans",
+        "font.size": 9.5,
+        "axes.edgecolor": QUIET,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.labelcolor": QUIET,
+        "axes.labelsize": 9.5,
+        "xtick.color": QUIET,
+        "ytick.color": QUIET,
+        "xtick.labelsize": 9,
+        "ytick.labelsize": 9,
+        "text.color": INK,
+        "text.parse_math": False,  # `$1 … $2` of a statement is no formula
+        "hatch.linewidth": 0.6,
+        "hatch.color": "white",
+        "legend.frameon": False,
+        "legend.fontsize": 9,
+    },
+)
+
+
+@cache
+def _glyphs() -> frozenset[int]:
+    return frozenset(get_font(findfont("DejaVu Sans")).get_charmap())
+
+
+def drawable(text: str, longest: int = LONGEST_NAME) -> str:
+    """As `cut`, with a `?` for each sign that the font lacks: matplotlib would warn, in the middle of a notebook."""
+    return "".join(sign if ord(sign) in _glyphs() else "?" for sign in cut(text, longest))

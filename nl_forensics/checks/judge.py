@@ -1,0 +1,200 @@
+"""Who grants `ok`: the runner, never a rule.
+
+The law: bad evidence can prove a problem, only whole evidence can prove health.
+"""
+
+import pandas as pd
+
+from nl_forensics import sources
+from nl_forensics.checks.rule import Check, Unseen
+from nl_forensics.errors import ForensicsError
+from nl_forensics.evidence.case import Case
+from nl_forensics.evidence.rounds import Gap
+from nl_forensics.finding import Evidence, Finding, Severity, Status, When
+from nl_forensics.message_format import Wording, in_seconds
+from nl_forensics.sanitize import printable
+
+GRACE = pd.Timedelta(minutes=2)  # an answer given this soon after the window still shows the window
+
+
+def judge(check: Check, case: Case) -> list[Finding]:
+    """Problems, one per subject; or one unknown; or one ok; nothing about a system that the platform does not have.
+
+    Never raises.
+    """
+    return Judge(check, case).findings()
+
+
+class Judge:
+    """One rule held against one case."""
+
+    def __init__(self, check: Check, case: Case):
+        self.check, self.case = check, case
+        self.limits = check.limits | case.parameters.limits.get(check.name, {})
+
+    def findings(self) -> list[Finding]:
+        try:
+            return self._judge() if all(self.case.instances(name) for name in self.check.needs) else []
+        except Exception as error:  # noqa: BLE001 (one of the two places: a bug of ours is reported as such)
+            because = f"the check itself failed, which is a bug of nl_forensics: {type(error).__name__}: {error}"
+            return [self._finding(Status.UNKNOWN, because, closes="report this, with the case", bug=True)]
+
+    def _judge(self) -> list[Finding]:
+        if blind := [gap for name in self.check.needs if (gap := self._blind(name))]:
+            return [self._unknown(blind)]
+        tables = {name: self.case.table(name) for name in self.check.needs}
+        try:
+            rows = {name: self.case.whole_rows(name) for name in self.check.needs}
+            offenders = self.check.offenders(**rows, **self.limits)
+        except Unseen as unseen:
+            return [self._unknown([Gap(self.check.needs[0], "", str(unseen), unseen.closes)])]
+        gaps = [gap for name, table in tables.items() for gap in self._gaps(name, table)]
+        if len(offenders):
+            return self._problems(self.check.graded(offenders, self.limits), more=bool(gaps))
+        return [self._unknown(gaps)] if gaps else [self._ok()]
+
+    def _blind(self, name: str) -> Gap | None:
+        """Why a needed table can't be judged by at all: nothing recorded, altered, unreadable, or empty without proof."""
+        gaps = self.case.gaps(name)
+        if not any(answer.file for answer in self.case.answers.get(name, {}).values()):
+            return next(iter(gaps), Gap(name, "", "was not collected", "collect again"))
+        try:
+            table = self.case.table(name)
+        except ForensicsError as error:
+            return Gap(name, "", str(error), "collect again")
+        unproven = _unproven(self.case, name, table) if table.empty else []
+        return [*gaps, *unproven][0] if unproven else None
+
+    def _gaps(self, name: str, table: pd.DataFrame) -> list[Gap]:
+        """What the rule could not be held against."""
+        told = [gap for gap in self.case.gaps(name) if gap.window == "incident" or self.check.baseline]
+        nulls = self._nulls(name, table) if self.check.compares else []
+        return told + _unproven(self.case, name, table) + _holes(self.case, name, table) + nulls
+
+    def _nulls(self, name: str, table: pd.DataFrame) -> list[Gap]:
+        """Rows without a value that is needed for this rule only."""
+        lacking = table[[column for column in self.check.compares if column in table]].isna()
+        return [
+            Gap(name, "", f"{rows} of {len(table)} rows lack {column}", f"see why, in the rows of {name}")
+            for column, rows in lacking.sum().items()
+            if rows
+        ]
+
+    def _problems(self, offenders: pd.DataFrame, more: bool) -> list[Finding]:
+        """One finding per subject, worded by its first row: a check sorts its worst row first."""
+        rows = offenders.assign(
+            _subject=[Wording(self.check.subject).of(row | self.limits) for row in offenders.to_dict("records")]
+        )
+        rows["_when"] = self._placed(rows)
+        return [self._problem(str(subject), group, more) for subject, group in rows.groupby("_subject", sort=False)]
+
+    def _problem(self, subject: str, rows: pd.DataFrame, more: bool) -> Finding:
+        """What lies before the incident is history: told only where nothing later is."""
+        rows = rows if (rows["_when"] == When.BEFORE).all() else rows[rows["_when"] != When.BEFORE]
+        when = When(rows["_when"].iloc[0])
+        rows = rows.drop(columns=["_subject", "_when"])
+        worst = rows.iloc[0].to_dict()
+        because = Wording(self.check.because).of(worst | self.limits)
+        because += f", and {len(rows) - 1} more" if len(rows) > 1 else ""
+        because += "; not everything was seen, there may be more" if more else ""
+        began = rows[self.check.at].min() if self.check.at else pd.NaT
+        facts = {
+            "severity": Severity(worst["severity"]),
+            "when": when,
+            "at": None if pd.isna(began) else began,
+            "partial": more,
+        }
+        return self._finding(Status.PROBLEM, because, subject=subject, limits=self.limits, rows=rows, **facts)
+
+    def _placed(self, rows: pd.DataFrame) -> list[When]:
+        """Where each row's fault lies against the incident window.
+
+        A row of a table that shows only *now* lasts until it was asked, unless it says that it is over; others happened at
+        one moment. The window is one of our clock, the rows tell the time of the server's.
+        """
+        start, end = self.case.incident.start, self.case.incident.end + GRACE
+        now = sources.load()[self.check.needs[0]].shows_only_now
+        ahead_s = self.case.clocks_ahead_s(self.check.needs[0])
+        ahead = pd.to_timedelta([ahead_s.get(instance, 0.0) for instance in rows.instance], unit="s")
+        if self.check.at:
+            began = rows[self.check.at].fillna(rows.asked_at) if now else rows[self.check.at]
+        else:
+            began = rows.asked_at if now else pd.Series(pd.NaT, index=rows.index)
+        over = rows[self.check.until] if self.check.until else pd.Series(pd.NaT, index=rows.index)
+        return [
+            _when(at, asked if now and pd.isna(ended) else None, start, end)
+            for at, asked, ended in zip(began - ahead, rows.asked_at - ahead, over, strict=True)
+        ]
+
+    def _unknown(self, gaps: list[Gap]) -> Finding:
+        """Nothing wrong was seen, but not everything was seen."""
+        where = dict.fromkeys(
+            f"{gap.source}{f' of {gap.instance}' if gap.instance else ''}: {gap.unseen}" for gap in gaps
+        )
+        shown = "; ".join(list(where)[:3]) + (f"; and {len(where) - 3} more" if len(where) > 3 else "")
+        closes = next((gap.closes for gap in gaps if gap.closes), "")
+        bug = any(
+            answer.error == "Bug" for name in self.check.needs for answer in self.case.answers.get(name, {}).values()
+        )
+        return self._finding(Status.UNKNOWN, f"not seen: {shown}", closes=closes, bug=bug, severity=self._note_or_none)
+
+    @property
+    def _note_or_none(self) -> str:
+        return self.check.severity if self.check.severity == Severity.NOTE else ""
+
+    def _ok(self) -> Finding:
+        """The rule holds, for the time that the tables show."""
+        because, when = Wording(self.check.rule).of(self.limits), When.DURING
+        moments = [self.case.asked_at_by_us(name) for name in self.check.needs if sources.load()[name].shows_only_now]
+        if moments and (latest := max(moments)) > self.case.incident.end + GRACE:
+            later = in_seconds((latest - self.case.incident.end).total_seconds())
+            because, when = f"{because} (at {latest:%Y-%m-%d %H:%M} UTC, {later} after the window)", When.AFTER
+        return self._finding(Status.OK, because, when=when, limits=self.limits)
+
+    def _finding(self, status: Status, because: str, subject: str = "", **facts) -> Finding:
+        evidence = tuple(
+            Evidence(name, answer.instance, answer.file, answer.sha256)
+            for name in self.check.needs
+            for answer in self.case.answers.get(name, {}).values()
+            if answer.file
+        )
+        return Finding(
+            check=self.check.name,
+            section=self.check.section,
+            status=status,
+            subject=printable(subject or self.check.section),
+            because=printable(because),
+            evidence=evidence,
+            **facts,
+        )
+
+
+def _when(began: pd.Timestamp, lasted_until: pd.Timestamp | None, start, end) -> When:
+    if lasted_until is not None:
+        return When.AFTER if began >= end else When.ONGOING
+    if pd.isna(began):
+        return When.UNDATED
+    if began < start:
+        return When.BEFORE
+    return When.AFTER if began >= end else When.DURING
+
+
+def _unproven(case: Case, name: str, table: pd.DataFrame) -> list[Gap]:
+    """Instances of whom the table has no row, while nothing proves that they were measured."""
+    seen = set(table.instance.unique())
+    return [
+        Gap(name, answer.instance, "is empty, and nothing proves that it was measured", "")
+        for answer in case.answers[name].values()
+        if answer.file and not answer.proof and answer.instance not in seen
+    ]
+
+
+def _holes(case: Case, name: str, table: pd.DataFrame) -> list[Gap]:
+    """Rows that lack a value which a check may compare: a null is never a healthy zero."""
+    source, holed = sources.load()[name], len(table) - len(case.whole_rows(name))
+    if not holed:
+        return []
+    lacking = table[list(source.needed)].isna().any()
+    columns = ", ".join(lacking[lacking].index)
+    closes = source.hole or source.needs.closes(source.system)
+    return [Gap(name, "", f"{holed} of {len(table)} rows lack {columns}", closes)]

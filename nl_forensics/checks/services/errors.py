@@ -1,0 +1,58 @@
+"""Rules about the services of the platform over the whole incident, by what they tell Prometheus."""
+
+import pandas as pd
+
+from nl_forensics.checks.rows import usual
+from nl_forensics.checks.rule import check
+from nl_forensics.facts.episodes import during, stretches
+from nl_forensics.sources.prometheus.services import errors_by_service
+
+SERVICE = ["instance", "namespace", "service"]
+
+
+@check(
+    section="02",
+    severity="critical",
+    subject="{namespace}/{service}",
+    because="{answering} answered Prometheus {span}",
+    at="at",
+    guide=("C022", "C026"),
+)
+def every_service_answers_prometheus(prom_service_up, *, min_steps=4):
+    """Every pod of every service answered Prometheus during the whole incident, but for moments.
+
+    Who gives no metrics within the time of a scrape rarely serves customers: it is gone, hangs, or can't be reached. Critical where none of
+    a service answered, high where some did not. Four steps, a minute at least: awesome-prometheus-alerts; a rollout takes less.
+    """
+    table = during(prom_service_up)
+    none = stretches(table[table.up_ratio == 0], SERVICE, "up_ratio", most=False)
+    none = none.assign(severity="critical", answering="no pod")[none.steps >= min_steps]
+    some = stretches(table[table.up_ratio.between(0, 1, "neither")], SERVICE, "up_ratio", most=False)
+    share = some.up_ratio.map(lambda ratio: f"only {ratio * 100:.0f} % of its pods")
+    some = some.assign(severity="high", answering=share)[some.steps >= min_steps]
+    return pd.concat([none, some]).drop_duplicates(SERVICE)
+
+
+@check(
+    section="02",
+    severity="critical",
+    subject="{namespace}/{service}",
+    because="{error_ratio:percent} of {requests_per_s:.2g} requests a second failed at {worst_at:%H:%M:%S} UTC, most with {status} (limit"
+    " {max_ratio:percent}; {usual}); above the limit {span}",
+    at="at",
+    guide=("C022", "C026"),
+)
+def services_answer_without_errors(prom_service_requests, *, max_ratio=0.05, min_requests=10, range_s=300):
+    """No service answered more than {max_ratio:percent} of its requests with an error of its own.
+
+    5 %: awesome-prometheus-alerts. Errors are 5xx; a 4xx is the caller's. With fewer than 10 requests in the 5 minutes that a step looks
+    back (our own), one of them would be a large share. Errors go up the chain of callers: begin with the service that has no other
+    below it.
+    """
+    table = errors_by_service(prom_service_requests)
+    before = table[table.window == "baseline"].groupby(SERVICE)[["errors_per_s", "requests_per_s"]].sum()
+    before_ratio = (before.errors_per_s / before.requests_per_s.where(before.requests_per_s > 0)).rename("before_ratio")
+    enough = table.requests_per_s * range_s >= min_requests
+    broken = during(table[enough & (table.error_ratio > max_ratio)])
+    rows = stretches(broken, SERVICE, "error_ratio").join(before_ratio, on=SERVICE)
+    return rows.assign(usual=usual(rows.before_ratio, lambda ratio: f"{ratio * 100:.1f} %"))

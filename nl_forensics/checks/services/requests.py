@@ -1,0 +1,109 @@
+"""Rules about requests, one by one, as the logs of services tell of them."""
+
+import pandas as pd
+
+from nl_forensics.checks.rule import Unseen, check
+
+SERVICE = ["instance", "namespace", "workload", "container"]
+CLOSES = "let the gateway write method, route, status and duration of each request into its log; see `nl-forensics sources k8s_logs`"
+
+
+# Of Kubernetes and Prometheus, not of customers: paths by their usual names.
+PROBE = r"(?:^| )/(?:health|healthz|livez|readyz|live|liveness|ready|readiness|metrics|ping)(?:/|$)"
+
+
+def requests_in_logs(k8s_unhealthy_logs: pd.DataFrame, k8s_logs: pd.DataFrame) -> pd.DataFrame:
+    """The lines that tell how long a request took, without probes and scrapes."""
+    rows = pd.concat([k8s_unhealthy_logs, k8s_logs], ignore_index=True)
+    rows = rows[rows.took_ms.notna() & rows["at"].notna()]
+    return rows[(rows.request != "") & ~rows.request.str.contains(PROBE)]
+
+
+def by_route(requests: pd.DataFrame) -> pd.DataFrame:
+    """One row per service and route: `requests`, `total_ms` of all of them and its `share` of that of the service, `p50_ms`, `p95_ms`,
+    `upstream_ratio`: of the time of those whose line tells it, the part that was spent waiting for what is behind; null where none does.
+    """
+    known = requests.took_ms.where(requests.upstream_ms.notna())
+    rows = requests.assign(known_ms=known).groupby([*SERVICE, "request"], as_index=False, sort=False)
+    found = rows.agg(
+        requests=("took_ms", "size"),
+        total_ms=("took_ms", "sum"),
+        p50_ms=("took_ms", "median"),
+        p95_ms=("took_ms", lambda took: took.quantile(0.95)),
+        known_ms=("known_ms", "sum"),
+        upstream_ms=("upstream_ms", "sum"),
+        asked_at=("asked_at", "max"),
+    )
+    of_service = found.groupby(SERVICE).total_ms.transform("sum")
+    ratio = found.upstream_ms / found.known_ms.where(found.known_ms > 0)
+    return found.assign(share=found.total_ms / of_service.where(of_service > 0), upstream_ratio=ratio.clip(upper=1))
+
+
+def _seen(k8s_unhealthy_logs: pd.DataFrame, k8s_logs: pd.DataFrame) -> pd.DataFrame:
+    requests = requests_in_logs(k8s_unhealthy_logs, k8s_logs)
+    if requests.empty:
+        raise Unseen("no line of any log tells how long a request took", CLOSES)
+    return requests
+
+
+@check(
+    section="03",
+    severity="medium",
+    subject="{namespace}/{workload}: {request}",
+    because="took {share:percent} of the time of all requests in its log (limit {max_share:percent}): {requests:number} requests, half of "
+    "them within {p50_ms:,.0f} ms, 95 % within {p95_ms:,.0f} ms (limit {max_ms:,.0f} ms), the slow ones from {first_at:%H:%M:%S} to "
+    "{last_at:%H:%M:%S} UTC; {upstream}",
+    at="last_at",
+    guide=("C035",),
+)
+def no_slow_route_takes_most_of_the_time(k8s_unhealthy_logs, k8s_logs, *, max_share=0.3, max_ms=1000, min_requests=10):
+    """No route that is slow takes more than {max_share:percent} of the time that the requests of its service take, by its log.
+
+    What customers wait for is all of a route's requests together: a rare slow one is no load. 30 % is the share at which pg_stat_statements
+    tools name a statement; slow are routes with 5 % of their requests above a second, 10 requests at least: choices of ours.
+    """
+    requests = _seen(k8s_unhealthy_logs, k8s_logs)
+    slow = requests[requests.took_ms > max_ms].groupby([*SERVICE, "request"])["at"].agg(first_at="min", last_at="max")
+    rows = by_route(requests).join(slow, on=[*SERVICE, "request"])
+    rows = rows[(rows.share > max_share) & (rows.p95_ms > max_ms) & (rows.requests >= min_requests)]
+    upstream = [
+        "its log does not tell how much of that was waiting for others"
+        if pd.isna(ratio)
+        else f"{ratio * 100:.0f} % of it was spent waiting for what is behind"
+        for ratio in rows.upstream_ratio
+    ]
+    return rows.assign(upstream=upstream).sort_values("share", ascending=False)
+
+
+@check(
+    section="03",
+    severity="note",
+    subject="{namespace}/{workload}",
+    because="{slow:number} of {requests:number} requests took longer than {max_ms:,.0f} ms, {ratio:percent} of that time waiting for what "
+    "is behind it (limit {max_ratio:percent}), most of them {request}",
+    at="last_at",
+    guide=("C035",),
+)
+def slow_answers_are_slow_by_themselves(k8s_unhealthy_logs, k8s_logs, *, max_ms=1000, max_ratio=0.8, min_requests=5):
+    """No service is slow only because it waits for another one, by its log.
+
+    Where upstream time is nearly all of the time, the cause is behind it, and neither CPU nor replicas of this one help: go on with what it
+    waits for. A second, 80 % and 5 requests: choices of ours. Services whose log does not tell the time upstream are not judged.
+    """
+    requests = _seen(k8s_unhealthy_logs, k8s_logs)
+    told = requests[requests.upstream_ms.notna()]
+    if told.empty:
+        raise Unseen("no line of any log tells how much of the time was waiting for what is behind", CLOSES)
+    rows = told.assign(is_slow=told.took_ms > max_ms)
+    slow = rows[rows.is_slow].sort_values("at")
+    found = slow.groupby(SERVICE, as_index=False).agg(
+        slow=("is_slow", "size"),
+        took_ms=("took_ms", "sum"),
+        upstream_ms=("upstream_ms", "sum"),
+        request=("request", lambda routes: routes.mode().iloc[0]),
+        last_at=("at", "max"),
+        asked_at=("asked_at", "max"),
+    )
+    found = found.join(rows.groupby(SERVICE).size().rename("requests"), on=SERVICE)
+    found = found.assign(ratio=(found.upstream_ms / found.took_ms).clip(upper=1))
+    return found[(found.slow >= min_requests) & (found.ratio >= max_ratio)].sort_values("slow", ascending=False)

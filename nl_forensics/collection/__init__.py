@@ -1,0 +1,1 @@
+"""Asks the sources and records their answers, side by side, within a deadline."""

@@ -1,0 +1,370 @@
+"""Asks the sources and records them: side by side, one worker process per system, within a deadline.
+
+Client libraries retry, drip and hang past their own timeouts, so nothing here relies on them: each worker talks to one instance of
+one system, and the collector kills it when it is silent for too long. What it had sent by then is kept.
+"""
+
+import multiprocessing
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+
+from nl_forensics import processes, sources
+from nl_forensics.collection.worker import work
+from nl_forensics.errors import check_names
+from nl_forensics.evidence.case import Case
+from nl_forensics.evidence.rounds import OpenRound, Recording, open_round
+from nl_forensics.inputs.parameters import Parameters
+from nl_forensics.inputs.platform import Cluster, Endpoint
+from nl_forensics.sources.systems import TELL_THEMSELVES
+
+REACHED = "systems_reached"
+MOST_TIMEOUTS = 2  # in a row; then the rest is not asked
+GRACE_S = 1.0  # for a busy machine, on top of what a worker was granted
+
+Landed = Callable[[str, str], None]
+
+
+@dataclass(frozen=True)
+class FirstLook:
+    """A few questions before all others, from whose answers follows which window and scope the others are about.
+
+    names      of the sources that are asked
+    within_s   when to go on with what has come by then, seconds
+    question   reads the case as it is then, and returns the parameters to go on with, and why these
+    """
+
+    names: tuple[str, ...]
+    within_s: float
+    question: Callable[[Case], tuple[Parameters, str]]
+
+
+def collect(
+    folder: Path,
+    parameters: Parameters,
+    again: tuple[str, ...] = (),
+    landed: Landed | None = None,
+    look: FirstLook | None = None,
+) -> Case:
+    """Ask every source that the open round has no answer of, record what comes, and seal the round.
+
+    again    names of sources: a new round is opened that asks only these, and inherits the rest
+    landed   called with (source, instance) whenever an answer or a refusal was recorded
+    look     what a new round begins with; `landed` is not told of it
+
+    Raises ParameterError for an unknown source, for another question than the case is about, and when another process writes to
+    the case. When interrupted, the round stays open and can be resumed.
+    """
+    known = sources.load()
+    check_names("source", again, known)
+    step = open_round(folder, parameters, again)
+    try:
+        if look:
+            _Collection(step, set(look.names), _nobody, look.within_s).run()
+            step.change_question(*look.question(Case(folder)))
+        _Collection(step, _scope(step, again) or set(known), landed or _nobody).run()
+        step.finish()
+    finally:
+        step.close()
+    return Case(folder)
+
+
+def _nobody(source: str, instance: str) -> None:
+    """Nobody wants to hear what has landed."""
+
+
+def _scope(step: OpenRound, again: tuple[str, ...]) -> set[str]:
+    """The sources that the round asks, none meaning all of them: a resumed round is finished as it was begun."""
+    begun = next(event["asks"] for event in step.events() if event["event"] == "opened")
+    return {*begun, *again} if begun else set()
+
+
+@contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Ctrl-C waits; and who is started meanwhile never sees it: the collector ends its workers itself."""
+    resource_tracker.ensure_running()  # of multiprocessing: when it starts, it unblocks the signal
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with _interrupt_kept():
+            yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _interrupt_kept() -> Iterator[None]:
+    """Blocked here, the signal is taken by another thread (numpy has some), and Python interrupts us nevertheless.
+
+    Pickling, which starts a process, would even lose the interrupt: `copyreg` catches everything.
+    """
+    handler, missed = signal.getsignal(signal.SIGINT), []
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield  # nobody is interrupted here
+        return
+    try:
+        signal.signal(signal.SIGINT, lambda *interrupt: missed.append(interrupt))
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if missed:
+        handler(*missed[0])
+
+
+@dataclass
+class _Worker:
+    """One instance of one system, the questions left for it, and the process that asks them."""
+
+    system: str
+    instance: str
+    endpoint: Endpoint
+    address: str
+    cluster: Cluster | None
+    questions: list[str]
+    process: multiprocessing.process.BaseProcess | None = None
+    pipe: Connection | None = None
+    silent_after: float = 0.0
+    asking: str = ""
+    began: float = 0.0
+    asked_at: float = 0.0
+    reached: bool = False
+    on_the_way: bool = False
+    timeouts: int = 0
+    answered: bool | None = None
+    open: dict[str, Recording] = field(default_factory=dict)
+
+    def place(self, name: str) -> str:
+        """The instance under which an answer is recorded."""
+        return f"{self.system}-{self.instance}" if name == REACHED else self.instance
+
+    @property
+    def unset(self) -> str:
+        """The first variable that must hold an address, and is not set."""
+        if not self.address:
+            return self.endpoint.endpoint
+        return self.cluster.endpoint.endpoint if self.cluster and not self.cluster.address else ""
+
+    def stop(self) -> None:
+        """End the process. One that an interrupt caught while it was being started ends by itself when its pipe closes."""
+        if self.process:
+            self.process.kill()
+            self.process.join()
+        if self.pipe:
+            self.pipe.close()
+        self.process = self.pipe = None
+
+
+class _Collection:
+    """One run over all systems. Only this process writes to the case."""
+
+    def __init__(self, step: OpenRound, names: set[str], landed: Landed, within_s: float | None = None):
+        self.step, self.parameters, self.landed = step, step.parameters, landed
+        self.budget = self.parameters.platform.budget
+        self.within_s = within_s or self.budget.deadline_s
+        self.deadline = time.monotonic() + self.within_s
+        self.workers = [worker for worker in self._planned(names) if worker.questions]
+
+    def _planned(self, names: set[str]) -> Iterator[_Worker]:
+        """A worker per instance, with the questions that have no whole answer in this round yet."""
+        done = {key for key, answer in self.step.best_answers().items() if not answer.error}
+        platform, systems = self.parameters.platform, self.parameters.platform.systems
+        applying = [one for one in sources.load().values() if one.applies(platform)]
+        for system in type(systems).model_fields:
+            asked = [s.name for s in applying if sources.ASKED_THROUGH.get(s.system, s.system) == system]
+            for instance, endpoint in systems.instances(system).items():
+                left = [name for name in asked if name in names and (name, instance) not in done]
+                yield _Worker(system, instance, endpoint, endpoint.address, systems.cluster_of(endpoint), left)
+
+    def run(self) -> None:
+        try:
+            for worker in self.workers:
+                self._not_configured(worker) if worker.unset else self._start(worker)
+            while running := {worker.pipe: worker for worker in self.workers if worker.pipe}:
+                self._listen(running)
+        finally:
+            for worker in self.workers:
+                worker.stop()
+
+    def _not_configured(self, worker: _Worker) -> None:
+        variable = worker.unset
+        closes = f"set {variable}, or declare {worker.system} absent in the platform file"
+        if worker.address and worker.cluster:
+            closes = f"set {variable}: {worker.system} is reached through cluster {worker.cluster.name}"
+        self._give_up(worker, "NotConfigured", f"{variable} is not set", closes)
+
+    def _start(self, worker: _Worker) -> None:
+        worker.reached = False
+        with _no_interrupt():
+            worker.pipe, theirs = processes.context.Pipe()
+            asked = (worker.system, worker.address, worker.endpoint, worker.cluster, list(worker.questions))
+            process = processes.context.Process(
+                target=work, args=(theirs, *asked, self.parameters.incident, self.parameters.platform), daemon=True
+            )
+            processes.start(process, "nl_forensics.collection.preload")
+            worker.process = process
+            theirs.close()
+        worker.silent_after = self.deadline  # until it says that it connects: a busy machine of ours is no outage
+
+    def _listen(self, running: dict[Connection, _Worker]) -> None:
+        """Wait for the next message, or for the next worker that is silent for too long."""
+        nearest = min(self.deadline, *(worker.silent_after for worker in running.values()))
+        ready = wait(list(running), max(0.0, nearest - time.monotonic()))
+        for pipe, worker in running.items():
+            if time.monotonic() >= self.deadline:
+                self._silent(worker)
+            elif pipe in ready:
+                self._receive(pipe, worker)
+            elif time.monotonic() >= worker.silent_after and not pipe.poll():  # it may have spoken while we wrote
+                self._silent(worker)
+
+    def _receive(self, pipe: Connection, worker: _Worker) -> None:
+        try:
+            kind, *message = pipe.recv()
+        except (EOFError, OSError):
+            self._gone(worker)
+            return
+        getattr(self, f"_on_{kind}")(worker, *message)
+
+    def _grant(self, worker: _Worker, seconds: float) -> None:
+        worker.silent_after = time.monotonic() + seconds + GRACE_S
+
+    # What a worker says, in the order in which it says it.
+
+    def _on_connecting(self, worker: _Worker, on_the_way: bool) -> None:
+        worker.reached, worker.asking, worker.began = False, "", time.monotonic()
+        worker.on_the_way = on_the_way
+        self._grant(worker, self.budget.connect_s)
+
+    def _on_reached(self, worker: _Worker, identity: dict, clock: tuple[float, float]) -> None:
+        worker.reached = True
+        offset, error = clock
+        facts = {"identity": self.step.redactor.record(identity), "clock_offset_s": offset, "clock_error_s": error}
+        self.step.chain.append("reached", system=worker.system, instance=worker.instance, **facts)
+        self._record_reached(worker, True, "", identity, offset)
+        self._grant(worker, self.budget.question_s)
+
+    def _on_unreached(self, worker: _Worker, kind: str, why: str, closes: str) -> None:
+        """It did not let us in. What answers in another protocol is an outage; "you may not log in" is an answer."""
+        if kind in ("NotReachable", "BadAnswer", "NotAllowed"):
+            self._record_reached(worker, kind == "NotAllowed", why, {}, None)
+        self._give_up(worker, kind, why, closes)
+
+    def _on_no_way(self, worker: _Worker, kind: str, why: str, closes: str) -> None:
+        """It was not even asked: whether it answers is unknown."""
+        self._give_up(worker, kind, why, closes)
+
+    def _on_asking(self, worker: _Worker, name: str) -> None:
+        worker.asking, worker.asked_at = name, time.monotonic()
+        if name not in worker.open:
+            worker.open[name] = self.step.record(name, worker.instance)
+        self._grant(worker, self.budget.question_s)
+
+    def _on_resting(self, worker: _Worker, seconds: float) -> None:
+        worker.asking = ""
+        self._grant(worker, seconds)
+
+    def _on_records(self, worker: _Worker, name: str, items: list) -> None:
+        worker.open[name].write(items)
+        if items:
+            self._grant(worker, self.budget.question_s)  # many small answers, such as logs: it is not silent
+
+    def _on_answered(self, worker: _Worker, name: str, asked_at: str, took_ms: float) -> None:
+        worker.timeouts = 0
+        worker.open.pop(name).close(asked_at, took_ms=took_ms)
+        self._done(worker, name)
+
+    def _on_refused(self, worker: _Worker, name: str, kind: str, why: str, closes: str) -> None:
+        self._refused(worker, name, kind, why, closes or sources.load()[name].closes(kind))
+        self._done(worker, name)
+        if kind == "NotReachable" and time.monotonic() - worker.asked_at > self.budget.question_s / 2:
+            self._timed_out(worker)
+
+    def _on_finished(self, worker: _Worker) -> None:
+        worker.stop()
+
+    # What happens to it.
+
+    def _silent(self, worker: _Worker) -> None:
+        """Too long without a word: kill it, keep what it sent, and go on without the question that hung."""
+        worker.stop()
+        waited = time.monotonic() - worker.began
+        if time.monotonic() >= self.deadline:
+            why = f"the deadline of {self.within_s:g} s for the whole collection was over"
+            self._give_up(worker, "NotReachable", why, "raise budget.deadline_s in the platform file, or collect again")
+        elif worker.on_the_way and worker.cluster:
+            why = f"no way through cluster {worker.cluster.name} within {self.budget.connect_s:g} s ({waited:.1f} s waited)"
+            self._on_no_way(worker, "NotReachable", why, "see whether its API server and the credential plugin answer")
+        elif not worker.reached:
+            why = f"no answer within {self.budget.connect_s:g} s ({waited:.1f} s waited)"
+            self._on_unreached(
+                worker, "NotReachable", why, "see whether the server hangs, and whether a firewall is in between"
+            )
+        else:
+            self._hung(worker)
+
+    def _hung(self, worker: _Worker) -> None:
+        """The question that hangs is given up, and those that wait for another reading are begun anew."""
+        for name in set(worker.open) - {worker.asking}:
+            self._refused(
+                worker, name, "NotReachable", "the connection was given up between two readings", "collect again"
+            )
+        if worker.asking:
+            why = f"no answer within {self.budget.question_s:g} s"
+            self._on_refused(worker, worker.asking, "NotReachable", why, "collect again, or raise budget.question_s")
+        else:
+            self._timed_out(worker)
+        if worker.timeouts < MOST_TIMEOUTS:
+            self._start(worker)  # also without a question left: does it still answer?
+
+    def _timed_out(self, worker: _Worker) -> None:
+        worker.timeouts += 1
+        if worker.timeouts >= MOST_TIMEOUTS:
+            why = f"not asked: {MOST_TIMEOUTS} questions in a row had no answer"
+            self._give_up(worker, "NotReachable", why, "collect again")
+
+    def _gone(self, worker: _Worker) -> None:
+        """The process died without a word: a bug of ours, or somebody killed it."""
+        worker.stop()
+        self._give_up(worker, "Bug", "the worker process died", "report this, with the case")
+
+    def _give_up(self, worker: _Worker, kind: str, why: str, closes: str) -> None:
+        """Ask nothing more. Where it is not even known whether the system answers, that question is refused, too."""
+        worker.stop()
+        unseen = worker.answered is None and worker.system not in TELL_THEMSELVES
+        for name in [REACHED] * unseen + worker.questions:
+            self._refused(worker, name, kind, why, closes)
+        worker.questions.clear()
+
+    def _done(self, worker: _Worker, name: str) -> None:
+        worker.questions.remove(name)
+        worker.asking = ""
+        self.landed(name, worker.instance)
+
+    def _refused(self, worker: _Worker, name: str, kind: str, why: str, closes: str) -> None:
+        recording = worker.open.pop(name, None) or self.step.record(name, worker.place(name))
+        recording.close(datetime.now(UTC).isoformat(), kind, why, closes)
+        self.landed(name, worker.place(name))
+
+    def _record_reached(self, worker: _Worker, answered: bool, why: str, identity: dict, offset: float | None) -> None:
+        if worker.answered == answered or worker.system in TELL_THEMSELVES:
+            return  # a second connection after a question that hung; or none to a system at all
+        worker.answered = answered
+        recording = self.step.record(REACHED, worker.place(REACHED))
+        at = datetime.now(UTC) + timedelta(seconds=offset or 0)
+        row = {
+            "system": worker.system,
+            "answered": answered,
+            "why": why,
+            "clock_offset_s": offset,
+            "at": at.isoformat(),
+        }
+        known = {name: identity.get(name) for name in ("version", "role", "superuser")}
+        recording.write([row | known | {"took_ms": (time.monotonic() - worker.began) * 1000}])
+        recording.close(at.isoformat())
+        self.landed(REACHED, worker.place(REACHED))

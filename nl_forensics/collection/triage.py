@@ -1,0 +1,191 @@
+"""What to ask when nobody has said anything: the systems that can be reached, the namespaces that there are, and since when.
+
+`nl-forensics now` first asks a few questions about the last hours. From their answers follow the window and the scope of all others.
+"""
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import pandas as pd
+
+from nl_forensics import sources
+from nl_forensics.errors import ForensicsError, ParameterError
+from nl_forensics.evidence.case import Case
+from nl_forensics.facts.kubernetes.revisions import symptoms
+from nl_forensics.inputs.incident import Incident, Window
+from nl_forensics.inputs.parameters import Parameters, read_yaml, shipped
+from nl_forensics.inputs.platform import Platform
+from nl_forensics.sources import UTC as UTC_DTYPE
+from nl_forensics.sources.kubernetes.kinds import is_inside
+
+FIRST = ("prom_alerts", "k8s_events", "k8s_pods", "k8s_containers", "k8s_replica_sets", "k8s_namespaces")
+FIRST_WITHIN_S = 4  # then the window is proposed from what has come
+WITHIN_S = 20  # from the start to the last answer: somebody waits for it
+SHORTEST_S = 8  # for what is left after a first look on a machine that is busy
+QUESTION_S = 5  # of which half is left for what the API server remembers, if etcd hangs
+FURTHEST = timedelta(hours=6)  # what began before is chronic, and not what somebody was called for
+USUAL = timedelta(minutes=30)  # where nothing tells since when
+SHORTEST = timedelta(minutes=10)
+LEAD = timedelta(minutes=5)  # of the time before, to compare with: no_new_error_appears needs as much
+FRESH = timedelta(minutes=15)  # a warning that was repeated since then is still going on
+SUSPECT = pd.Timedelta(minutes=30)  # as in no_rollout_precedes_a_symptom
+EVERYWHERE = "*"
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+class Proposal(NamedTuple):
+    """Where the window begins, and why there."""
+
+    start: datetime
+    because: str
+
+
+def duration(text: str) -> timedelta:
+    """`90s`, `30m`, `2h`, `1d`. Raises ParameterError for anything else, and for none at all."""
+    found = re.fullmatch(r"(\d{1,6})([smhd])", text)
+    if not found or not int(found[1]):
+        raise ParameterError(f"--since {text}: write 90s, 30m, 2h or 1d")
+    return timedelta(**{UNITS[found[2]]: int(found[1])})
+
+
+def opening(namespaces: tuple[str, ...] = ()) -> Parameters:
+    """The question of the first look: the last hours, in these namespaces or in all.
+
+    Raises ParameterError when no system can be asked: one line that says what to set.
+    """
+    platform = Platform.model_validate(read_yaml(shipped("platforms/neurallog.yaml"))).with_addresses()
+    if all(declared == "absent" for _, declared in platform.systems):
+        others = [name for names in platform.left_out.values() for name in names if name != "KUBECONFIG"]
+        raise ParameterError(
+            "there is nothing to ask: set KUBECONFIG to the path of a kubeconfig, or put one at ~/.kube/config"
+            f" (and for more answers: {', '.join(others)})"
+        )
+    end = datetime.now(UTC).replace(microsecond=0)
+    incident = Incident(
+        id=f"now-{end:%Y%m%dT%H%MZ}",
+        start=(end - FURTHEST).isoformat(),
+        end=end.isoformat(),
+        namespaces=namespaces or (*platform.namespaces, EVERYWHERE),
+    )
+    return Parameters(incident=incident, platform=platform).with_budget(deadline_s=WITHIN_S, question_s=QUESTION_S)
+
+
+def question(case: Case, namespaces: tuple[str, ...] = (), since: timedelta | None = None) -> tuple[Parameters, str]:
+    """The parameters to go on with after the first look, and why these.
+
+    Raises ParameterError when a namespace was named that this cluster does not have: it would look healthy.
+    """
+    asked = case.parameters
+    scope, platform = _scope(case, namespaces)
+    end = asked.incident.end
+    start, because = Proposal(end - since, "as asked for") if since else propose(case, scope)
+    left_s = WITHIN_S - (datetime.now(UTC) - end).total_seconds()
+    baseline = Window(start=(start - (end - start)).isoformat(), end=start.isoformat())
+    incident = Incident(
+        id=asked.incident.id,
+        title=because,
+        start=start.isoformat(),
+        end=end.isoformat(),
+        namespaces=namespaces,
+        baseline=baseline if platform.systems.instances("prometheus") else None,
+    )
+    chosen = asked.model_copy(update={"incident": incident, "platform": platform})
+    return chosen.with_budget(deadline_s=max(SHORTEST_S, left_s)), because
+
+
+def _scope(case: Case, namespaces: tuple[str, ...]) -> tuple[tuple[str, ...], Platform]:
+    """What is looked into: what was named, else the platform's namespaces where there is one of them, else all."""
+    platform = case.parameters.platform
+    there = check_namespaces(case, namespaces)
+    if namespaces:
+        return namespaces, platform
+    seen = {*there, *_rows(case, "k8s_pods").namespace}
+    if any(is_inside(name, platform.namespaces) for name in seen):
+        return platform.namespaces, platform
+    return (), platform.model_copy(update={"namespaces": ()})
+
+
+def check_namespaces(case: Case, namespaces: tuple[str, ...]) -> list[str]:
+    """The namespaces that there are, as far as they were seen: a first look may end before that.
+
+    Raises ParameterError when one was named that this cluster does not have: it would look healthy.
+    """
+    there = sorted(set(_rows(case, "k8s_namespaces").name))
+    if unknown := [name for name in namespaces if there and not any(is_inside(one, (name,)) for one in there)]:
+        raise ParameterError(f"this cluster has no namespace {unknown[0]}; it has {', '.join(there)}")
+    return there
+
+
+def propose(case: Case, scope: Iterable[str]) -> Proposal:
+    """Since when something is wrong: what goes on now counts first, then what has ended, in the last hours.
+
+    The window begins a little earlier, and before a rollout that may have caused it.
+    """
+    end = pd.Timestamp(case.incident.end)
+    found = pd.concat([_alerts(case), _of_pods(case), _warnings(case, end)], ignore_index=True)
+    found = found.loc[[not name or is_inside(name, scope) for name in found.namespace]]
+    recent = found[(found["at"] >= end - FURTHEST) & (found["at"] <= end)].sort_values("at")
+    for rows in (recent[recent.lasts & ~recent.is_warning], recent[recent.lasts], recent):
+        if len(rows):
+            first = rows.iloc[0]
+            return _before(case, first["at"], end, f"{first.words}, since {first['at']:%H:%M} UTC at the earliest")
+    chronic = found.words[found.lasts]
+    because = f"{chronic.iloc[0]}, but for longer than 6 h" if len(chronic) else "nothing seen tells since when"
+    unseen = [name for name in FIRST if case.instances(name) and not _was_seen(case, name)]
+    because += f" (not seen: {', '.join(unseen)})" if unseen else ""
+    return Proposal(case.incident.end - USUAL, f"the last 30 minutes: {because}")
+
+
+def _was_seen(case: Case, name: str) -> bool:
+    return any(answer.file for answer in case.answers.get(name, {}).values())
+
+
+def _before(case: Case, first: pd.Timestamp, end: pd.Timestamp, because: str) -> Proposal:
+    rollouts = _rows(case, "k8s_replica_sets")
+    rollouts = rollouts[(rollouts.revision > 1) & rollouts.created_at.between(first - SUSPECT, first)]
+    if len(rollouts):
+        last = rollouts.sort_values("created_at").iloc[-1]
+        first = last.created_at
+        because += f"; {last.namespace}/{last.workload} was rolled out at {first:%H:%M}"
+    start = min(first - LEAD, end - SHORTEST).floor("s")
+    return Proposal(start.to_pydatetime(), because)
+
+
+def _alerts(case: Case) -> pd.DataFrame:
+    """What fires. A severity of `none` is a watchdog, which always does."""
+    rows = _rows(case, "prom_alerts")
+    rows = rows[(rows.state == "firing") & (rows.severity != "none")]
+    return _symptoms(rows, "alert " + rows.alert + " fires", rows.active_at, True)
+
+
+def _of_pods(case: Case) -> pd.DataFrame:
+    """Crashes, and pods that are not ready or find no node. Of a crash that is over, its own time is known."""
+    rows = symptoms(_rows(case, "k8s_containers"), _rows(case, "k8s_pods"))
+    lasts = rows.over_at.isna()
+    at = rows.symptom_at.where(lasts, rows.last_at)
+    return _symptoms(rows, rows.namespace + "/" + rows.workload + " " + rows.symptom, at, lasts)
+
+
+def _warnings(case: Case, end: pd.Timestamp) -> pd.DataFrame:
+    rows = _rows(case, "k8s_events")
+    rows = rows[rows.type == "Warning"]
+    words = rows.kind + " " + (rows.namespace + "/" + rows.name).str.lstrip("/") + ": " + rows.reason
+    return _symptoms(rows, words, rows.first_at, rows["at"] >= end - FRESH).assign(is_warning=True)
+
+
+def _symptoms(rows: pd.DataFrame, words, at, lasts) -> pd.DataFrame:
+    namespace = rows.namespace if "namespace" in rows else ""
+    columns = ["at", "namespace", "words", "lasts", "is_warning"]
+    found = rows.assign(at=at, namespace=namespace, words=words, lasts=lasts, is_warning=False)[columns]
+    return found.astype({"at": UTC_DTYPE, "namespace": "str", "words": "str", "lasts": "bool", "is_warning": "bool"})
+
+
+def _rows(case: Case, name: str) -> pd.DataFrame:
+    """What a source saw; no rows where it saw nothing yet, was refused, or can't be read."""
+    try:
+        return case.whole_rows(name)
+    except ForensicsError:
+        nothing = sources.load()[name].table([])
+        return nothing.assign(instance=pd.Series(dtype="str"), asked_at=pd.Series(dtype=UTC_DTYPE))

@@ -1,0 +1,1 @@
+"""What follows from findings: the timeline, the postmortem, the causes of slowness."""

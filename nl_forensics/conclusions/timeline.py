@@ -1,0 +1,261 @@
+"""Everything that happened around an incident, in one order and by one clock: ours.
+
+What the systems recorded is put beside what people did, what our rules found, and when we looked.
+"""
+
+import json
+from collections.abc import Iterator
+from enum import StrEnum
+
+import pandas as pd
+
+from nl_forensics import sources
+from nl_forensics.evidence.case import Case
+from nl_forensics.facts.entities import (
+    CONFIG,
+    JUST_BEFORE,
+    ROLLOUT,
+    rows_seen,
+    thing,
+    was_seen_only,
+    workload_of,
+    workloads,
+)
+from nl_forensics.facts.kubernetes.field_managers import CONTROLLERS
+from nl_forensics.facts.kubernetes.revisions import WORKLOAD, revisions, what_changed
+from nl_forensics.facts.kubernetes.terminations import kept, with_last_end
+from nl_forensics.finding import Findings
+from nl_forensics.sources import ASKED_THROUGH, UTC
+from nl_forensics.sources.prometheus.series import step_of
+from nl_forensics.units import in_seconds
+
+COLUMNS = {
+    "at": UTC,
+    "until": UTC,
+    "kind": "str",
+    "thing": "str",
+    "words": "str",
+    "source": "str",
+    "instance": "str",
+    "error_s": "float64",
+}
+OF_A_ROLLOUT = pd.Timedelta(seconds=5)  # between the write to a workload and its new revision
+TOGETHER = pd.Timedelta(seconds=30)  # writes of one program that follow one another so soon are one change
+
+SOURCES = (
+    "k8s_replica_sets",
+    "k8s_controller_revisions",
+    "k8s_changes",
+    "k8s_containers",
+    "k8s_nodes",
+    "k8s_events",
+    "prom_alert_history",
+    "pg_server",
+    "redis_server",
+)  # without our findings, which have others
+
+
+class Kind(StrEnum):
+    """What kind of thing happened."""
+
+    CHANGED = "changed"
+    FOUND = "problem"
+    ENDED = "ended or lost"
+    WARNED = "warning"
+    ALERTED = "alert"
+    STARTED = "started"
+    SAID = "note"
+    ASKED = "asked"
+
+
+def timeline(case: Case, findings: Findings) -> pd.DataFrame:
+    """One row per thing that happened from half an hour before the incident on, in order.
+
+    at, until   by our clock, UTC; until is null for what was one moment, or is not known to be over
+    kind        one of `Kind`
+    thing       what it happened to: `namespace/workload`, a node, `postgres main`
+    source      the table that tells it; "" where people or we ourselves do
+    error_s     by how much `at` can be wrong, seconds: the clock of the system against ours, and how finely it tells time
+
+    Empty where nothing was recorded: what that means, the gaps of SOURCES tell.
+    """
+    made = revisions(rows_seen(case, "k8s_replica_sets"), rows_seen(case, "k8s_controller_revisions"))
+    made = made[made.before_revision.notna()]
+    told = [*_rollouts(made), *_writes(case, made), *_ends(case), *_nodes(case), *_warnings(case), *_alerts(case)]
+    told += [*_starts(case), *_found(case, findings), *_said(case), *_asked(case)]
+    rows = pd.DataFrame(told, columns=list(COLUMNS)).astype(COLUMNS)
+    rows = _by_our_clock(case, rows)
+    near = rows[(rows["at"] >= case.incident.start - JUST_BEFORE) | (rows["until"] >= case.incident.start)]
+    return near.sort_values(["at", "kind", "thing"], kind="stable", ignore_index=True)
+
+
+def _row(at, kind: Kind, about: str, words: str, source: str = "", instance: str = "", until=pd.NaT) -> dict:
+    return {
+        "at": at,
+        "until": until,
+        "kind": str(kind),
+        "thing": about,
+        "words": words,
+        "source": source,
+        "instance": instance,
+    }
+
+
+def _rollouts(made: pd.DataFrame) -> Iterator[dict]:
+    """Every new revision of a workload."""
+    for row in made.itertuples():
+        words = f"revision {row.revision} was rolled out, {what_changed(row)}"
+        source = "k8s_replica_sets" if row.workload_kind == "Deployment" else "k8s_controller_revisions"
+        yield _row(row.created_at, Kind.CHANGED, f"{row.namespace}/{row.workload}", words, source, row.instance)
+
+
+def _writes(case: Case, made: pd.DataFrame) -> Iterator[dict]:
+    """What people and pipelines wrote, those of one program that follow one another as one; a rollout is told with its revision."""
+    rows = rows_seen(case, "k8s_changes")
+    rows = rows[rows["at"].notna() & ~rows.manager.str.match(CONTROLLERS)].sort_values("at")
+    rows = rows[~_is_rollout(rows, made)]
+    series = rows.groupby(["instance", "manager"])["at"].transform(lambda at: (at.diff() > TOGETHER).cumsum())
+    for (instance, manager, _), part in rows.groupby(["instance", "manager", series], sort=False):
+        names = (part.kind + " " + part.namespace + "/" + part.name).str.replace(" /", " ")
+        verb = "made" if part.is_creation.all() else "wrote"
+        if names.nunique() == 1:
+            one = part.iloc[-1]
+            words = f"{manager} {verb} {names.iloc[0]} ({one.fields})"
+            yield _row(one["at"], Kind.CHANGED, names.iloc[0].partition(" ")[2], words, "k8s_changes", instance)
+        else:
+            words = f"{manager} {verb} {names.nunique()} objects, the last of them {names.iloc[-1]}"
+            last = part["at"].max() if part["at"].max() > part["at"].min() else pd.NaT
+            yield _row(part["at"].min(), Kind.CHANGED, f"with {manager}", words, "k8s_changes", instance, last)
+
+
+def _is_rollout(writes: pd.DataFrame, made: pd.DataFrame) -> pd.Series:
+    """Which writes went to a workload whose new revision was made in that moment."""
+    made = made[[*WORKLOAD, "created_at"]]
+    pairs = writes.reset_index().merge(
+        made, left_on=["instance", "namespace", "name"], right_on=["instance", "namespace", "workload"]
+    )
+    same = pairs.kind.str.rstrip("s") == pairs.workload_kind.str.lower()
+    near = (pairs.created_at - pairs["at"]).abs() <= OF_A_ROLLOUT
+    return pd.Series(writes.index.isin(pairs[same & near]["index"]), writes.index)
+
+
+def _ends(case: Case) -> Iterator[dict]:
+    """The last end of each container; of a loop, the others are not kept."""
+    rows = with_last_end(kept(rows_seen(case, "k8s_containers")))
+    for row in rows[rows.ended_at.notna() & (rows.end_reason != "Completed")].itertuples():
+        words = f"{row.container}: {row.ended}" + (f" (restarts: {row.restarts})" if row.restarts else "")
+        about = f"{row.namespace}/{row.workload or row.pod}"
+        yield _row(row.ended_at, Kind.ENDED, about, words, "k8s_containers", row.instance)
+
+
+def _nodes(case: Case) -> Iterator[dict]:
+    """When a node was lost, or came back; of a new one, when it was ready first."""
+    rows = rows_seen(case, "k8s_nodes").dropna(subset=["ready_at"])
+    for row in rows.assign(ready=rows.ready.fillna(False)).itertuples():  # null: the node says nothing any more
+        kind, words = (Kind.STARTED, "is ready") if row.ready else (Kind.ENDED, f"is not ready: {row.ready_reason}")
+        yield _row(row.ready_at, kind, row.name, f"the node {words}", "k8s_nodes", row.instance)
+
+
+def _warnings(case: Case) -> Iterator[dict]:
+    """Kubernetes' warnings by workload and reason, those that follow one another as one, from the first time to the last."""
+    rows = rows_seen(case, "k8s_events")
+    rows, known = rows[rows.type == "Warning"], workloads(case)
+    objects = zip(rows.kind, rows.namespace, rows.name, strict=True)
+    things = [name if kind == "Node" else workload_of(known, namespace, name) for kind, namespace, name in objects]
+    rows = rows.assign(thing=things).sort_values("first_at", kind="stable")
+    key = ["instance", "thing", "reason"]
+    quiet = rows.first_at - rows.groupby(key)["at"].cummax().groupby([rows[name] for name in key]).shift()
+    series = (quiet > TOGETHER).groupby([rows[name] for name in key]).cumsum()
+    for (instance, name, reason, _), part in rows.groupby([*key, series], sort=False):
+        newest, times = part.loc[part["at"].idxmax()], part.repeats.sum()
+        words = f"{reason}{f', {times} times' if times > 1 else ''}: {newest.message}"
+        last = newest["at"] if newest["at"] > part.first_at.min() else pd.NaT
+        yield _row(part.first_at.min(), Kind.WARNED, name, words, "k8s_events", instance, last)
+
+
+def _alerts(case: Case) -> Iterator[dict]:
+    """Every stretch in which an alert fired. What fired in the baseline, too, and still does when the window begins, is nothing that
+    happened; nor is an alert of severity `none`, such as a watchdog that always fires.
+    """
+    rows = rows_seen(case, "prom_alert_history")
+    rows = rows[(rows.state == "firing") & (rows.severity != "none")]
+    key = ["instance", "alert", "labels"]
+    before = pd.MultiIndex.from_frame(rows[rows.window == "baseline"][key])
+    now = rows[rows.window == "incident"]
+    already = now["at"] < case.incident.start + pd.Timedelta(seconds=_step_s(case))
+    usual = already & pd.MultiIndex.from_frame(now[key]).isin(before)
+    for row in now.assign(already=already)[~usual].itertuples():
+        labels = ", ".join(f"{name}={value}" for name, value in sorted(json.loads(row.labels).items()))
+        words = "was firing when the window began" if row.already else "fired"
+        words += f" ({labels})" if labels else ""
+        yield _row(row.at, Kind.ALERTED, f"alert {row.alert}", words, "prom_alert_history", row.instance, row.until)
+
+
+def _starts(case: Case) -> Iterator[dict]:
+    for source in ("pg_server", "redis_server"):
+        for row in rows_seen(case, source).dropna(subset=["started_at"]).itertuples():
+            about = f"{sources.load()[source].system} {row.instance}"
+            yield _row(row.started_at, Kind.STARTED, about, f"started, {row.version}", source, row.instance)
+
+
+def _found(case: Case, findings: Findings) -> Iterator[dict]:
+    """Every dated problem of the incident, when it began at the earliest; a change that is blamed stands there as what it is."""
+    for finding in findings.problems:
+        if finding.at is not None and finding.evidence and finding.check not in (ROLLOUT, CONFIG):
+            source, instance = finding.evidence[0].source, finding.rows.instance.iloc[0]
+            seen = "was so when asked: " if was_seen_only(finding) else ""
+            yield _row(finding.at, Kind.FOUND, thing(case, finding), seen + finding.because, source, instance)
+
+
+def _said(case: Case) -> Iterator[dict]:
+    for note in case.notes():
+        yield _row(pd.Timestamp(note["at"]), Kind.SAID, note["by"], note["text"])
+
+
+def _asked(case: Case) -> Iterator[dict]:
+    """Each round in which systems were asked: what was done after it, it does not show."""
+    for step in case.rounds:
+        events = [event for event in step.events() if event["event"] != "note"]
+        if any(event["event"] == "answered" for event in events):
+            moments, name = [pd.Timestamp(event["at"]) for event in events], f"round {step.folder.name}"
+            yield _row(min(moments), Kind.ASKED, "nl_forensics", f"{name} was collected", until=max(moments))
+
+
+def _by_our_clock(case: Case, rows: pd.DataFrame) -> pd.DataFrame:
+    """Moved by what a clock is surely wrong, and how wrong they may be still."""
+    systems = {name: one.system for name, one in sources.load().items()}
+    ahead = {name: case.clocks_ahead_s(name) for name in set(rows.source) - {""}}
+    moved = [ahead.get(source, {}).get(instance, 0.0) for source, instance in rows[["source", "instance"]].to_numpy()]
+    apart, fineness = _clocks_apart_s(case), _fineness_s(case)
+    told = [
+        f"{words} (its clock is {_apart(by)})" if by else words for words, by in zip(rows.words, moved, strict=True)
+    ]
+    errors = []
+    for (source, instance), by in zip(rows[["source", "instance"]].to_numpy(), moved, strict=True):
+        system = systems.get(source, "")
+        offset, error = apart.get(f"{ASKED_THROUGH.get(system, system)}-{instance}", (0.0, 0.0))
+        errors.append(error + (0.0 if by else abs(offset)) + fineness.get(system, 0.0))
+    delay = pd.to_timedelta(moved, unit="s")
+    return rows.assign(at=rows["at"] - delay, until=rows["until"] - delay, words=told, error_s=errors)
+
+
+def _apart(ahead_s: float) -> str:
+    return f"{in_seconds(abs(ahead_s))} {'ahead' if ahead_s > 0 else 'behind'}"
+
+
+def _clocks_apart_s(case: Case) -> dict[str, tuple[float, float]]:
+    """{`postgres-main`: (its clock minus ours, by how much that can be wrong)}, seconds, as measured when it was last reached."""
+    reached = (event for step in case.rounds for event in step.events() if event["event"] == "reached")
+    return {
+        f"{event['system']}-{event['instance']}": (event["clock_offset_s"] or 0.0, event["clock_error_s"] or 0.0)
+        for event in reached
+    }
+
+
+def _fineness_s(case: Case) -> dict[str, float]:
+    """How finely a system tells time: Kubernetes in whole seconds, a series by its steps."""
+    return {"kubernetes": 1.0, "prometheus": _step_s(case)}
+
+
+def _step_s(case: Case) -> float:
+    return float(step_of(case.incident.seconds, case.parameters.platform.budget.prometheus_points))

@@ -1,0 +1,1 @@
+"""How an answer reaches its reader: report, notebook, terminal, and what the guide asks for."""

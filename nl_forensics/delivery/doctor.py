@@ -1,0 +1,252 @@
+"""What can be reached, what is permitted, and what a missing permission costs: everything is asked once, and nothing is kept."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from nl_forensics.checks import load as load_checks
+from nl_forensics.checks import run_checks
+from nl_forensics.collection.collect import REACHED, collect
+from nl_forensics.errors import ForensicsError
+from nl_forensics.evidence.case import Case
+from nl_forensics.finding import Findings, Severity
+from nl_forensics.inputs.parameters import Parameters
+from nl_forensics.sanitize import printable
+from nl_forensics.sources import ASKED_THROUGH, Permission, Source
+from nl_forensics.sources import load as load_sources
+
+ACCESS = "k8s_access"
+MOST_NAMED = 10  # checks in a line of text
+MOST_LINES = 12
+READINGS_S = 0.5
+SEVERITIES = list(Severity)
+TELLING = ("NotServed", "BadAnswer")  # it has no such thing, or we can't read it: but it did not refuse
+
+
+class Missing(NamedTuple):
+    """Permissions that the identity lacks, and what can't be judged without any of them, worst first.
+
+    of            `kubernetes-main`
+    permissions   in the words of the system: `list events`, `pg_monitor`, `+slowlog|get`
+    namespaces    of Kubernetes, in which they are lacking; none: wherever they are needed
+    adds          what an optional one would add; "" for the others
+    checks        names; sources: what is not seen, wholly or in part
+    """
+
+    of: str
+    permissions: tuple[str, ...]
+    namespaces: tuple[str, ...]
+    adds: str
+    checks: tuple[str, ...]
+    sources: tuple[str, ...]
+
+    @property
+    def matters(self) -> bool:
+        """Whether the verdict suffers, and not only housekeeping."""
+        return any(load_checks()[name].severity != Severity.NOTE for name in self.checks)
+
+    def __str__(self):
+        where = f" in {', '.join(self.namespaces)}" if self.namespaces else ""
+        adds = f" (optional, adds {self.adds})" if self.adds else ""
+        costs = f"{_counted(len(self.checks), 'check')}: {_some(self.checks)}" if self.checks else "no check"
+        return f"{self.of} lacks {', '.join(self.permissions)}{where}{adds} → costs {costs}"
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What a trial showed.
+
+    reached   {`kubernetes-main`: how far we came}
+    missing   permissions, those that cost most first
+    beyond    {`kubernetes-main`: rights that nobody needs who only looks}
+    findings  of the trial; coverage: of each question of it
+    """
+
+    reached: dict[str, str]
+    missing: list[Missing]
+    beyond: dict[str, list[str]]
+    findings: Findings
+    coverage: pd.DataFrame
+
+    @property
+    def exit_code(self) -> int:
+        return 3 if self.findings.blind_spots or any(one.matters for one in self.missing) else 0
+
+    def as_json(self) -> dict:
+        return {
+            "reached": self.reached,
+            "missing": [one._asdict() for one in self.missing],
+            "more_than_needed": self.beyond,
+            "unknown": self.findings.gaps().to_dict("records"),
+            "coverage": self.coverage.to_dict("records"),
+        }
+
+    def lines(self) -> Iterator[str]:
+        """For people: who was reached, then each cause of blindness with what it costs."""
+        yield from (f"{system}: {said}" for system, said in self.reached.items())
+        yield from map(str, self.missing[:MOST_LINES])
+        if more := sum(len(one.permissions) for one in self.missing[MOST_LINES:]):
+            yield f"and {_counted(more, 'permission')} more, which cost less (--json)"
+        told = {name for one in self.missing for name in one.checks}
+        for gap in Findings(one for one in self.findings.unknowns if one.check not in told).gaps().to_dict("records"):
+            costs = f"{_counted(gap['checks'], 'check')}: {_some(gap['unanswered'].split(', '))}"
+            yield f"{gap['not seen']} ({gap['what would close it']}) → costs {costs}"
+        for system, rights in self.beyond.items():
+            yield f"note: this identity may do more on {system} than it needs: {', '.join(rights)}"
+        unknown = {one.check for one in self.findings.unknowns}
+        yield f"{_counted(len(unknown), 'check')} would stay unknown" if unknown else "every check could be answered"
+
+
+def diagnose(asked: Parameters) -> Diagnosis:
+    """Collect into a folder that is removed again."""
+    asked = asked.with_budget(readings_s=READINGS_S)
+    trial = Path(tempfile.mkdtemp(prefix="nl-forensics-doctor-"))
+    try:
+        case = collect(trial / "case", asked)
+        missing = sorted(_merged([*_refused_by_kubernetes(case), *_refused(case)]), key=_worst_first)
+        return Diagnosis(_reached(case, missing), missing, _beyond(case), run_checks(case), case.coverage())
+    finally:
+        shutil.rmtree(trial)
+
+
+def _reached(case: Case, missing: list[Missing]) -> dict[str, str]:
+    tried = case.answers.get(REACHED, {})
+    said = {name: answer.why for name, answer in tried.items()}
+    if any(answer.file for answer in tried.values()):
+        rows = case.table(REACHED)
+        said |= dict(zip(rows.instance, rows.why, strict=True))
+    return {name: printable(why) or f"asked{_rights(case, name, missing)}" for name, why in sorted(said.items())}
+
+
+def _rights(case: Case, name: str, missing: list[Missing]) -> str:
+    """That no permission is missing is said only where all of them are known."""
+    if lacking := sum(len(one.permissions) for one in missing if one.of == name):
+        return f", lacks {_counted(lacking, 'permission')}"
+    system, _, instance = name.partition("-")
+    if system == "kubernetes":
+        rights = case.answers.get(ACCESS, {}).get(instance)
+        known = bool(rights and rights.is_whole)
+    else:
+        ours = [s.name for s in load_sources().values() if ASKED_THROUGH.get(s.system, s.system) == system]
+        asked = [name for name in ours if case.instances(name)]
+        answers = [case.answers.get(name, {}).get(instance) for name in asked]
+        known = all(answer and (not answer.error or answer.error in TELLING) for answer in answers)
+    return ", no permission is missing" if known else "; whether a permission is missing is not known"
+
+
+def _refused_by_kubernetes(case: Case) -> Iterator[Missing]:
+    """By its own word, whatever became of the questions."""
+    for row in _access(case):
+        if row.needed and not row.allowed:
+            pair = (row.verb, row.resource)
+            names = {one.name for one in load_sources().values() if pair in one.needs.of_kubernetes()}
+            yield _missing(case, f"kubernetes-{row.instance}", f"{row.verb} {row.resource}", names, row.namespace)
+
+
+def _refused(case: Case) -> Iterator[Missing]:
+    """By the other systems, and by a Kubernetes that does not tell us our rights: what an answer says it would have taken."""
+    knows = {f"kubernetes-{row.instance}" for row in _access(case)}
+    lacking: dict[tuple[str, str], set[str]] = {}
+    for name, source in load_sources().items():
+        system = ASKED_THROUGH.get(source.system, source.system)
+        for gap in case.gaps(name):
+            of, permission = f"{system}-{gap.instance}", _permission(source.needs, system, gap.closes)
+            if permission and of not in knows:
+                lacking.setdefault((of, permission), set()).add(name)
+        for instance in _holed(case, source) if system != "kubernetes" else ():
+            lacking.setdefault((f"{system}-{instance}", getattr(source.needs, system)), set()).add(name)
+    for (of, permission), names in lacking.items():
+        yield _missing(case, of, permission, names)
+
+
+def _holed(case: Case, source: Source) -> set[str]:
+    """Instances that withheld values of a table, where that is what a null means."""
+    recorded = any(answer.file for answer in case.answers.get(source.name, {}).values())
+    if not recorded or source.hole or not source.needs.closes(source.system):
+        return set()
+    try:
+        rows = case.table(source.name)
+    except ForensicsError:  # what can't be read is told by the checks that need it
+        return set()
+    return {*rows[source.holes(rows)].instance}
+
+
+def _permission(needs: Permission, system: str, closes: str) -> str:
+    """The permission that would close a gap; "" where it is no matter of permission."""
+    wanted = [f"{verb} {resource}" for verb, resource in needs.of_kubernetes()]
+    if system != "kubernetes":
+        wanted = [getattr(needs, system, "")]
+    sentences = {Permission(**{system: one}).closes(system): one for one in wanted if one}
+    return sentences.get(closes, "")
+
+
+def _missing(case: Case, of: str, permission: str, names: set[str], namespace: str = "") -> Missing:
+    adds = next(filter(None, (load_sources()[name].needs.adds for name in names)), "")
+    namespaces = (namespace,) if namespace else ()
+    return Missing(of, (permission,), namespaces, adds, _checks_on(case, names), tuple(sorted(names)))
+
+
+def _checks_on(case: Case, names: set[str]) -> tuple[str, ...]:
+    """Those that need one of these tables, worst first; not those about a system that the platform does not have.
+
+    Whether a system answers is known even of one that refuses everything.
+    """
+    names = names - {REACHED}
+    found = [one for one in load_checks().values() if names & {*one.needs} and all(map(case.instances, one.needs))]
+    return tuple(one.name for one in sorted(found, key=lambda one: (_rank(one.name), one.name)))
+
+
+def _merged(found: list[Missing]) -> list[Missing]:
+    """One for all namespaces of a permission, and one for all permissions that cost the same."""
+    places: dict[tuple, list[Missing]] = {}
+    for one in found:
+        places.setdefault((one.of, one.permissions), []).append(one)
+    alike: dict[tuple, list[Missing]] = {}
+    for same in places.values():
+        anywhere = any(not one.namespaces for one in same)
+        namespaces = () if anywhere else tuple(sorted(name for one in same for name in one.namespaces))
+        one = same[0]._replace(namespaces=namespaces)
+        alike.setdefault((one.of, one.namespaces, one.adds, one.checks), []).append(one)
+    return [
+        same[0]._replace(
+            permissions=tuple(one.permissions[0] for one in same),
+            sources=tuple(sorted({name for one in same for name in one.sources})),
+        )
+        for same in alike.values()
+    ]
+
+
+def _beyond(case: Case) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for row in _access(case):
+        if not row.needed and row.allowed:
+            where = f" in {row.namespace}" if row.namespace else ""
+            found.setdefault(f"kubernetes-{row.instance}", []).append(f"{row.verb} {row.resource}{where}")
+    return found
+
+
+def _access(case: Case) -> list:
+    answers = case.answers.get(ACCESS, {}).values()
+    return list(case.table(ACCESS).itertuples()) if any(answer.file for answer in answers) else []
+
+
+def _rank(check: str) -> int:
+    return SEVERITIES.index(Severity(load_checks()[check].severity))
+
+
+def _worst_first(one: Missing) -> tuple:
+    return min(map(_rank, one.checks), default=len(SEVERITIES)), -len(one.checks), one.of, one.permissions
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f", and {more} more (--json)" if more > 0 else "")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

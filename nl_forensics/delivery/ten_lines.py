@@ -1,0 +1,182 @@
+"""The findings in ten lines for a chat: what is broken, since when, what changed just before, what was not seen, and what to do next."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pandas as pd
+
+from nl_forensics import sources
+from nl_forensics.evidence.case import Case
+from nl_forensics.facts.entities import (
+    CONFIG,
+    JUST_BEFORE,
+    ROLLOUT,
+    Symptom,
+    by_thing,
+    first_symptom,
+    rows_seen,
+    thing,
+    was_seen_only,
+)
+from nl_forensics.facts.kubernetes.field_managers import CONTROLLERS
+from nl_forensics.finding import NO_WAY_OUT, Finding, Findings, Severity, When
+from nl_forensics.sanitize import printable
+
+COLUMNS = 110
+WIDTH = 10  # of the word before each line
+MOST_THINGS, MOST_CHANGES, MOST_GAPS = 3, 2, 2
+BY_HAND = "nothing_was_changed_by_hand"
+
+
+class Change(NamedTuple):
+    """Something that was changed. `at`: when, UTC."""
+
+    at: pd.Timestamp
+    namespace: str
+    name: str
+    words: str
+
+
+def ten_lines(case: Case, findings: Findings, folder: str, notebooks: dict[str, str]) -> list[str]:
+    """At most ten lines of at most 110 columns, plain text.
+
+    folder      the case as the next command names it
+    notebooks   {section: name of its notebook}, to name that of the worst thing
+    """
+    things = _things(case, findings)
+    first = first_symptom(case, findings)
+    counted = f"{case.incident.end:%Y-%m-%d %H:%M} UTC, window from {case.incident.start:%H:%M}: {findings.counts()}."
+    lines = [("now", counted), *_broken(things, findings), *_since(case, first, findings)]
+    lines += [("changed", words) for words in _changed(case, findings, first)]
+    lines += _unseen(case, findings)
+    notebook = notebooks.get(_worst(things[0][1]).section, "") if things else ""
+    lines.append(("next", f"nl-forensics report {folder}" + (f" (or lab, {notebook})" if notebook else "")))
+    return [_line(label, words) for label, words in lines]
+
+
+def _line(label: str, words: str, most: int = COLUMNS) -> str:
+    """Logs and events are hostile text: nothing but printable letters, on one line. The command at the end is never cut."""
+    line = f"{label:{WIDTH}}{' '.join(printable(words).split())}"
+    return line if len(line) <= most or label == "next" else f"{line[: most - 1].rstrip()}…"
+
+
+def _things(case: Case, findings: Findings) -> list[tuple[str, list[Finding]]]:
+    """The problems by what they are about, the worst first."""
+    return sorted(by_thing(case, findings).items(), key=lambda one: _rank(one[1]))
+
+
+def _broken(things: list[tuple[str, list[Finding]]], findings: Findings) -> Iterator[tuple[str, str]]:
+    """The worst things, each told by its worst finding; a change that preceded it has a line of its own."""
+    if not things:
+        yield "verdict", findings.verdict()
+    told = things if len(things) <= MOST_THINGS else things[: MOST_THINGS - 1]
+    for place, found in told:
+        worst = _worst(found)
+        label = f"{place} ({worst.severity}): "
+        more = f" (+{len(found) - 1} findings)" if len(found) > 1 else ""
+        yield "broken", label + _cut(worst.because, COLUMNS - WIDTH - len(label) - len(more)) + more
+    if rest := [place for place, _ in things[len(told) :]]:
+        yield "broken", f"and {_more(len(rest), 'thing')}: {', '.join(rest)}"
+
+
+def _worst(found: list[Finding]) -> Finding:
+    return next((finding for finding in found if finding.check not in (ROLLOUT, CONFIG)), found[0])
+
+
+def _rank(found: list[Finding]) -> tuple[int, bool]:
+    """The worst first; of equals, what is still going on."""
+    severity = min(list(Severity).index(Severity(finding.severity)) for finding in found)
+    return severity, all(finding.when != When.ONGOING for finding in found)
+
+
+def _cut(words: str, most: int) -> str:
+    words = " ".join(words.split())
+    return words if len(words) <= most else f"{words[: max(20, most) - 1].rstrip()}…"
+
+
+def _since(case: Case, first: Symptom | None, findings: Findings) -> Iterator[tuple[str, str]]:
+    if first and was_seen_only(first.finding):
+        yield "since", f"not known; seen at {first.at:%Y-%m-%d %H:%M:%S} UTC: {thing(case, first.finding)}"
+    elif first:
+        yield "since", f"{first.at:%Y-%m-%d %H:%M:%S} UTC at the earliest: {thing(case, first.finding)}"
+    elif findings.problems:
+        yield "since", "not known: no finding is dated"
+
+
+def _changed(case: Case, findings: Findings, first: Symptom | None) -> Iterator[str]:
+    """What was changed in the half hour before the first symptom; without a symptom, since half an hour before the window."""
+    if not case.instances("k8s_changes"):
+        yield "not seen: Kubernetes was not asked"
+        return
+    start, end = case.incident.start, case.incident.end
+    period = (first.at - JUST_BEFORE, first.at) if first else (pd.Timestamp(start) - JUST_BEFORE, pd.Timestamp(end))
+    blamed = _blamed(findings)
+    told = {(one.namespace, one.name) for one in blamed}
+    changes = [*blamed, *(one for one in _others(case, period) if (one.namespace, one.name) not in told)]
+    if changes:
+        more = len(changes) - MOST_CHANGES
+        yield from (f"{one.at:%H:%M:%S} UTC {one.words}" for one in changes[: MOST_CHANGES - 1])
+        if len(changes) >= MOST_CHANGES:
+            one = changes[MOST_CHANGES - 1]
+            yield _cut(f"{one.at:%H:%M:%S} UTC {one.words}", 85) + (f" (+{more} changes)" if more > 0 else "")
+        return
+    blind = next((f.because for f in findings.unknowns if f.check in (ROLLOUT, CONFIG, BY_HAND)), "")
+    yield f"nothing seen from {period[0]:%H:%M} to {period[1]:%H:%M} UTC" + (f"; {blind}" if blind else "")
+
+
+def _blamed(findings: Findings) -> list[Change]:
+    """Changes that a finding names as the first suspect."""
+    found = []
+    for finding in findings.problems:
+        row = finding.rows.iloc[0] if len(finding.rows) else {}
+        if finding.check == ROLLOUT:
+            words = f"{row['namespace']}/{row['workload']} was rolled out: {row['changed']}"
+            found.append(Change(row["created_at"], row["namespace"], row["workload"], words))
+        elif finding.check == CONFIG:
+            words = f"config map {row['namespace']}/{row['name']} was changed by {row['changed_by']}"
+            found.append(Change(row["changed_at"], row["namespace"], row["name"], words))
+    return found
+
+
+def _others(case: Case, period: tuple) -> list[Change]:
+    """What people and pipelines wrote in that time, newest first: the controllers of Kubernetes write all the time."""
+    rows = rows_seen(case, "k8s_changes")
+    rows = rows[rows["at"].between(*period) & ~rows.is_creation & ~rows.manager.str.match(CONTROLLERS)]
+    rows = rows.sort_values("at", ascending=False).drop_duplicates(["kind", "namespace", "name"])
+    return [
+        Change(
+            row.at, row.namespace, row.name, f"{row.kind} {row.namespace}/{row.name} with {row.manager}: {row.fields}"
+        )
+        for row in rows.itertuples()
+    ]
+
+
+def _unseen(case: Case, findings: Findings) -> Iterator[tuple[str, str]]:
+    """What hides most answers, then the systems that were not asked at all."""
+    left_out = case.parameters.platform.left_out
+    variables = [name for names in left_out.values() for name in names]
+    to_set = f"set {', '.join(variables)}"
+    causes = Findings(findings.blind_spots).gaps().to_dict("records")
+    gaps = [gap for gap in causes if gap["what would close it"] != to_set]
+    shown = gaps[: MOST_GAPS - bool(left_out)]
+    for gap in shown:
+        rest = len(gaps) - len(shown) if gap is shown[-1] else 0
+        more = f"; {_more(rest, 'cause')}" if rest else ""
+        closes = gap["what would close it"]
+        way_out = "" if closes == NO_WAY_OUT else f" → {_cut(closes, 40)}"
+        tail = f"{way_out} ({gap['checks']} {'check' if gap['checks'] == 1 else 'checks'}{more})"
+        yield "not seen", _cut(_without_instance(case, gap["not seen"]), COLUMNS - WIDTH - len(tail)) + tail
+    if left_out:
+        yield "not asked", f"{', '.join(left_out)}: set {', '.join(variables[:1])}{', …' if variables[1:] else ''}"
+
+
+def _without_instance(case: Case, unseen: str) -> str:
+    """`k8s_events of main: …` is `k8s_events: …` where there is no other."""
+    source, _, rest = unseen.partition(" of ")
+    instance, _, said = rest.partition(": ")
+    alone = source in sources.load() and case.instances(source) == [instance]
+    return f"{source}: {said}" if alone else unseen
+
+
+def _more(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' if number > 1 else ''} more"

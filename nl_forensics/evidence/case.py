@@ -1,0 +1,232 @@
+"""What was answered: a folder of sealed rounds, from which every table, chart and finding is computed."""
+
+import gzip
+import hashlib
+import json
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from nl_forensics import sources
+from nl_forensics.errors import CaseError, ForensicsError
+from nl_forensics.evidence import custody
+from nl_forensics.evidence.rounds import LOCK, Answer, Gap, OpenRound, Round, actor, open_round, round_numbers
+from nl_forensics.inputs.parameters import Parameters, home
+from nl_forensics.redact import Vault
+from nl_forensics.sources.systems import TELL_THEMSELVES
+
+DEMO = Path(__file__).parents[1] / "demo"
+SURELY_WRONG_S = 2  # a clock that is apart from ours by less may be one that was measured over a slow way
+
+
+class Case:
+    """An investigated incident: its question, and everything that was answered.
+
+    Raises CaseError when the folder holds no case.
+    """
+
+    def __init__(self, folder: Path | str, upto: int | None = None):
+        self.folder = Path(folder)
+        self._upto = upto
+        self._tables: dict[str, pd.DataFrame] = {}
+        self._whole_rows: dict[str, pd.DataFrame] = {}
+        if not self.rounds:
+            raise CaseError(f"{self.folder} holds no case: run `nl-forensics collect PARAMETERS` first")
+
+    @cached_property
+    def rounds(self) -> list[Round]:
+        """Every round, oldest first."""
+        found, after, numbers = [], "", round_numbers(self.folder)
+        if numbers != list(range(1, len(numbers) + 1)):
+            missing = min(set(range(1, numbers[-1])) - set(numbers))
+            raise CaseError(f"{self.folder / str(missing)} is missing: a round of the case was removed")
+        for number in numbers[: self._upto]:
+            found.append(Round(self.folder / str(number), after))
+            after = custody.seal_of(self.folder / str(number))
+        return found
+
+    def before(self) -> "Case | None":
+        """The same case as it stood before its newest round that asked anything; None when there is no earlier one."""
+        asking = [number for number, step in enumerate(self.rounds) if any(step.answers())]
+        return Case(self.folder, asking[-1]) if len(asking) > 1 else None
+
+    @cached_property
+    def parameters(self) -> Parameters:
+        """The question as it was resolved when the newest round was opened, platform and limits with it."""
+        return self.rounds[-1].parameters
+
+    @property
+    def incident(self):
+        return self.parameters.incident
+
+    @cached_property
+    def answers(self) -> dict[str, dict[str, Answer]]:
+        """{source: {instance: answer}}, of the newest round that asked; a round inherits what it didn't ask."""
+        newest: dict[str, dict[str, Answer]] = {}
+        for step in self.rounds:
+            for (source, instance), answer in step.best_answers().items():
+                newest.setdefault(source, {})[instance] = answer
+        return newest
+
+    def instances(self, source: str) -> list[str]:
+        """Whom a source is to be asked of; nobody when the platform declares that system absent."""
+        platform, one = self.parameters.platform, sources.load()[source]
+        systems, system = platform.systems, one.system
+        if not one.applies(platform):
+            return []
+        if system == "any_system":
+            asked = (name for name in type(systems).model_fields if name not in TELL_THEMSELVES)
+            return [f"{name}-{instance}" for name in asked for instance in systems.instances(name)]
+        return list(systems.instances(sources.ASKED_THROUGH.get(system, system)))
+
+    def has_landed(self, source: str) -> bool:
+        """Whether everybody whom a source is asked of has answered, or refused to."""
+        return self.answers.get(source, {}).keys() >= set(self.instances(source))
+
+    def gaps(self, source: str) -> list[Gap]:
+        """What the table of a source doesn't show; one entry per cause."""
+        answers = self.answers.get(source, {})
+        not_asked = [
+            Gap(source, instance, "was not asked yet", "collect again")
+            for instance in self.instances(source)
+            if instance not in answers
+        ]
+        left_out = self._left_out() if sources.load()[source].system == "any_system" else []
+        return [gap for answer in answers.values() for gap in answer.gaps] + not_asked + left_out
+
+    def _left_out(self) -> list[Gap]:
+        """The systems that were not asked, since nobody said where they are: one gap, however many."""
+        left_out = self.parameters.platform.left_out
+        variables = ", ".join(name for names in left_out.values() for name in names)
+        why = "was not asked, as its address is not set"
+        return [Gap("systems_reached", ", ".join(left_out), why, f"set {variables}")] if left_out else []
+
+    def asked_at(self, source: str) -> pd.Timestamp:
+        """When a source was last asked, UTC, by the server's clock."""
+        return max(pd.Timestamp(answer.asked_at) for answer in self.answers[source].values())
+
+    def asked_at_by_us(self, source: str) -> pd.Timestamp:
+        """When a source was last asked, UTC, by our clock, in which the incident is told."""
+        ahead_s = self.clocks_ahead_s(source)
+        return max(
+            pd.Timestamp(answer.asked_at) - pd.Timedelta(seconds=ahead_s.get(instance, 0))
+            for instance, answer in self.answers[source].items()
+        )
+
+    def clocks_ahead_s(self, source: str) -> dict[str, float]:
+        """The server's clock minus ours, by instance, for those whom a source is asked of; none that is right, or not known."""
+        system = sources.load()[source].system
+        if system == "any_system":
+            return self._wrong_clocks
+        place = sources.ASKED_THROUGH.get(system, system) + "-"
+        return {name.removeprefix(place): ahead for name, ahead in self._wrong_clocks.items() if name.startswith(place)}
+
+    @cached_property
+    def _wrong_clocks(self) -> dict[str, float]:
+        """By instance, its system before it: `postgres-main`."""
+        try:
+            reached = self.table("systems_reached")
+        except ForensicsError:
+            return {}
+        return reached[reached.clock_offset_s.abs() > SURELY_WRONG_S].set_index("instance").clock_offset_s.to_dict()
+
+    def records(self, answer: Answer) -> list[dict]:
+        """The recorded answer as it was given. Raises CaseError when it was altered."""
+        path = self.folder / answer.file
+        altered = not path.is_file() or path.is_symlink()
+        if altered or hashlib.sha256(content := path.read_bytes()).hexdigest() != answer.sha256:
+            raise CaseError(
+                f"{answer.file} was altered or removed after it was recorded: run `nl-forensics verify {self.folder}`"
+            )
+        return [json.loads(line) for line in gzip.decompress(content).split(b"\n") if line]
+
+    def table(self, name: str) -> pd.DataFrame:
+        """The rows of one source over all its instances, with `instance` and `asked_at` (UTC, the server's clock).
+
+        Raises CaseError when nothing was recorded or a file was altered, BadAnswer when it can't be read.
+        """
+        if name not in self._tables:
+            self._tables[name] = self._table(sources.load()[name])
+        return self._tables[name].copy(deep=False)
+
+    def whole_rows(self, name: str) -> pd.DataFrame:
+        """The rows of a table that lack no value which a check may compare."""
+        if name not in self._whole_rows:
+            table = self.table(name)
+            holes = sources.load()[name].holes(table)
+            self._whole_rows[name] = table[~holes] if holes.any() else table
+        return self._whole_rows[name].copy(deep=False)
+
+    def _table(self, source: sources.Source) -> pd.DataFrame:
+        recorded = [answer for answer in self.answers.get(source.name, {}).values() if answer.file]
+        if not recorded:
+            raise CaseError(f"{source.name} was not recorded")
+        frames = []
+        for answer in recorded:  # each filled in place: copies of tables cost a fifth of all judging
+            rows = source.table(self.records(answer))
+            rows["instance"], rows["asked_at"] = answer.instance, pd.Timestamp(answer.asked_at).as_unit("us")
+            frames.append(rows)
+        return pd.concat(frames, ignore_index=True)
+
+    def coverage(self) -> pd.DataFrame:
+        """One row per question: rows recorded, and what was not seen."""
+        rows = []
+        for name, instances in self.answers.items():
+            for answer in instances.values():
+                gaps = "; ".join(gap.unseen for gap in answer.gaps)
+                closes = "; ".join(dict.fromkeys(gap.closes for gap in answer.gaps if gap.closes))
+                rows.append([name, answer.instance, answer.rows, gaps, closes])
+        return pd.DataFrame(rows, columns=["source", "instance", "rows", "not seen", "what would close it"])
+
+    def notes(self) -> list[dict]:
+        """What people wrote into the case, oldest first."""
+        return [event for step in self.rounds for event in step.events() if event["event"] == "note"]
+
+    def verify(self) -> list[str]:
+        """Everything that is wrong with the case, one line each; empty when it is whole."""
+        faults, after = _strangers(self.folder), ""
+        for step in self.rounds:
+            faults += custody.verify(step.folder, after)
+            after = custody.seal_of(step.folder)
+        return faults
+
+    def note(self, text: str) -> None:
+        """Add a time-stamped human note: to the open round, or as a sealed round of its own."""
+        with_round(
+            self.folder,
+            self.parameters,
+            lambda step: step.chain.append("note", by=actor(), text=step.redactor.text(text)),
+        )
+
+    def reveal(self, pseudonym: str) -> str:
+        """What a pseudonym stands for, from the vault outside the case; that it was asked is noted in custody."""
+        original = Vault(home() / "vault.jsonl").reveal(pseudonym)
+        if original is None:
+            raise CaseError(f"{pseudonym} is not in the vault of this machine ({home()}): ask who collected the case")
+        with_round(
+            self.folder, self.parameters, lambda step: step.chain.append("revealed", by=actor(), pseudonym=pseudonym)
+        )
+        return original
+
+
+def with_round(folder: Path, parameters: Parameters, write: Callable[[OpenRound], None]) -> None:
+    """Write into the open round of a case, or into a new one that is sealed at once."""
+    step = open_round(folder, parameters)
+    try:
+        write(step)
+        if not step.resumed:
+            step.finish()
+    finally:
+        step.close()
+
+
+def _strangers(folder: Path) -> list[str]:
+    """Whatever lies beside the rounds."""
+    rounds = {str(number) for number in round_numbers(folder)}
+    return [
+        f"{path.name}: was added beside the rounds"
+        for path in sorted(folder.iterdir())
+        if path.name not in rounds and not (path.name == LOCK and path.is_file() and not path.stat().st_size)
+    ]

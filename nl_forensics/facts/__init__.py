@@ -1,0 +1,1 @@
+"""Pure functions over tables that rules, charts and conclusions share. They judge nothing."""

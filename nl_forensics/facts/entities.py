@@ -1,0 +1,101 @@
+"""What findings are about: ten findings about one workload are one thing that is broken."""
+
+from typing import NamedTuple
+
+import pandas as pd
+
+from nl_forensics import sources
+from nl_forensics.errors import ForensicsError
+from nl_forensics.evidence.case import Case
+from nl_forensics.finding import Finding, Findings, Severity, When
+from nl_forensics.sources import ASKED_THROUGH
+
+JUST_BEFORE = pd.Timedelta(minutes=30)  # a cause lies in the half hour before, as in no_rollout_precedes_a_symptom
+A_MOMENT = pd.Timedelta(seconds=1)  # what began when it was asked for is dated by the question alone
+ROLLOUT, CONFIG = "no_rollout_precedes_a_symptom", "no_config_change_precedes_a_symptom"  # find a change, and name it
+
+
+class Symptom(NamedTuple):
+    """A problem, and when it began at the earliest, by our clock."""
+
+    finding: Finding
+    at: pd.Timestamp
+
+
+def rows_seen(case: Case, name: str) -> pd.DataFrame:
+    """What a source saw; no rows where it was refused or not asked."""
+    try:
+        return case.table(name)
+    except ForensicsError:
+        return sources.load()[name].nothing.assign(instance="", asked_at=pd.Series(dtype=sources.UTC))
+
+
+def workloads(case: Case) -> dict[tuple[str, str], str]:
+    """{(namespace, pod or replica set): its workload}, of those that have one."""
+    pods, sets = rows_seen(case, "k8s_pods"), rows_seen(case, "k8s_replica_sets")
+    known = dict(zip(zip(sets.namespace, sets.name, strict=True), sets.workload, strict=True))
+    known |= zip(zip(pods.namespace, pods.pod, strict=True), pods.workload, strict=True)
+    return {key: workload for key, workload in known.items() if workload}
+
+
+def workload_of(known: dict[tuple[str, str], str], namespace: str, name: str) -> str:
+    """`namespace/workload` of a pod or a replica set; of any other object `namespace/name`.
+
+    A pod that is gone has left its name, which begins with that of its replica set.
+    """
+    of_its_set = known.get((namespace, name.rpartition("-")[0]), name)
+    name = known.get((namespace, name), of_its_set)
+    return f"{namespace}/{name}" if namespace else name
+
+
+def thing(case: Case, finding: Finding) -> str:
+    """What a finding is about: `namespace/workload`, or `namespace/service` by what Prometheus knows of it; else its subject."""
+    row = finding.rows.iloc[0] if len(finding.rows) else pd.Series(dtype="object")
+    namespace, name = str(row.get("namespace", "")), str(row.get("workload") or row.get("pod") or row.get("name") or "")
+    system = sources.load()[finding.evidence[0].source].system if finding.evidence else "kubernetes"
+    if system == "prometheus" and namespace and (service := row.get("service")):
+        return f"{namespace}/{service}"
+    if system != "kubernetes":
+        return finding.subject if system == "any_system" else f"{ASKED_THROUGH.get(system, system)} {finding.subject}"
+    return workload_of(workloads(case), namespace, name) if name else finding.subject
+
+
+def by_thing(case: Case, findings: Findings) -> dict[str, list[Finding]]:
+    """The problems by what they are about, in the order of the findings."""
+    things: dict[str, list[Finding]] = {}
+    for finding in findings.problems:
+        things.setdefault(thing(case, finding), []).append(finding)
+    return things
+
+
+def by_our_clock(case: Case, finding: Finding, at: pd.Timestamp) -> pd.Timestamp:
+    """A moment that its system told, by the clock in which the incident is told."""
+    ahead_s = case.clocks_ahead_s(finding.evidence[0].source).get(finding.rows.instance.iloc[0], 0.0)
+    return at - pd.Timedelta(seconds=ahead_s)
+
+
+def symptoms_in_order(case: Case, findings: Findings) -> list[Symptom]:
+    """Every problem that is dated, the first one first; of the same moment, a change that is blamed last."""
+    dated = [Symptom(one, by_our_clock(case, one, one.at)) for one in findings.problems if one.at is not None]
+    return sorted(dated, key=lambda one: (one.at, one.finding.check in (ROLLOUT, CONFIG)))
+
+
+def first_symptom(case: Case, findings: Findings) -> Symptom | None:
+    """What began first inside the window, of what is still going on if there is such; where all of it began before, what began last."""
+    dated = symptoms_in_order(case, findings)
+    inside = [one for one in dated if one.at >= case.incident.start]
+    going_on = [one for one in inside if one.finding.when == When.ONGOING]
+    return next(iter(going_on or inside or dated[::-1]), None)
+
+
+def first_sign(case: Case, findings: Findings) -> Symptom | None:
+    """What began first inside the window, be it over or not, of what is high or critical if there is such; a blamed change is no sign."""
+    dated = [one for one in symptoms_in_order(case, findings) if one.finding.check not in (ROLLOUT, CONFIG)]
+    inside = [one for one in dated if one.at >= case.incident.start] or dated[-1:]
+    severe = [one for one in inside if one.finding.severity in (Severity.CRITICAL, Severity.HIGH)]
+    return next(iter(severe or inside), None)
+
+
+def was_seen_only(finding: Finding) -> bool:
+    """Whether its date is that of the question: when it began is not known."""
+    return finding.at is not None and finding.at >= finding.rows.asked_at.max() - A_MOMENT

@@ -1,5 +1,0 @@
-"""What every worker needs, read once: by the process that all of them are forked from."""
-
-from nl_forensics import sources, worker  # noqa: F401
-
-sources.load()
