@@ -24,7 +24,7 @@ from tests.stack.neurallog.neurallog import neurallog
 from tests.stack.process import HOST
 from tests.stack.stack import stack
 
-TOP = Path(__file__).parents[1]
+TOP = Path(__file__).parents[2]
 READER = "forensics"
 HANGING = {
     "NL_POSTGRES_DSN": "postgresql://u:p@{where}/neurallog",

@@ -8,9 +8,9 @@ import pytest
 from nl_forensics import sources
 from nl_forensics.charts import tables
 from nl_forensics.evidence.case import DEMO, Case
+from tests.charts.test_charts import case_of
+from tests.delivery.test_notebooks import code_of
 from tests.record.specimens import FOLDER
-from tests.test_charts import case_of
-from tests.test_notebooks import code_of
 from tests.write_golden import STORIES
 from tests.write_notebooks import NOTEBOOKS
 

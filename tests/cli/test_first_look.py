@@ -16,7 +16,7 @@ from nl_forensics.inputs.parameters import Parameters, read_yaml, shipped
 from nl_forensics.inputs.platform import Platform
 from nl_forensics.sources import Proof
 from tests.asking import platform
-from tests.test_kubernetes_checks import container, event, pod, rows
+from tests.checks.test_kubernetes_checks import container, event, pod, rows
 
 END = datetime.now(UTC).replace(microsecond=0)
 SYSTEMS = read_yaml(shipped("platforms/neurallog.yaml"))["systems"]

@@ -14,14 +14,14 @@ from nl_forensics.evidence.case import Case
 from nl_forensics.evidence.rounds import open_round
 from nl_forensics.finding import Status
 from tests.asking import ask, incident, link, offenders, platform, specimen_tables, specimens, told_rows
+from tests.charts.test_charts import case_of
+from tests.checks.test_specimens import WAYS
 from tests.record.latency import took
 from tests.record.prometheus import past, since
 from tests.record.services import ACCEPTED, GATEWAY, LOG_SERVER, REQUESTS, STORED, growing
+from tests.sources.test_prometheus import steps
 from tests.stack import history, prometheus
 from tests.stack.history import QUICK
-from tests.test_charts import case_of
-from tests.test_prometheus import steps
-from tests.test_specimens import WAYS
 
 OWN = [one for one in sources.load().values() if one.about.startswith("metrics.")]
 RULES = [one for one in checks.load().values() if {source.name for source in OWN} & set(one.needs)]

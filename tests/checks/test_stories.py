@@ -17,9 +17,9 @@ from nl_forensics.conclusions.timeline import COLUMNS, timeline
 from nl_forensics.evidence.case import DEMO, Case
 from nl_forensics.facts.entities import JUST_BEFORE
 from nl_forensics.finding import Findings, Status
+from tests.delivery.test_summary import NOTEBOOK_NAMES, of, told
 from tests.record import stories
 from tests.record.specimens import FOLDER as SPECIMENS
-from tests.test_summary import NOTEBOOK_NAMES, of, told
 from tests.write_golden import GOLDEN, STORIES, as_text, case_of, names
 
 CAUSES = yaml.safe_load((STORIES / "causes.yaml").read_text())

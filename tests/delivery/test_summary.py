@@ -12,8 +12,8 @@ from nl_forensics.inputs.incident import Incident
 from nl_forensics.inputs.parameters import Parameters
 from nl_forensics.sources import Partial, Proof
 from tests.asking import platform
+from tests.cli.test_first_look import SYSTEMS
 from tests.record import specimens
-from tests.test_first_look import SYSTEMS
 from tests.write_golden import STORIES
 
 NOTEBOOK_NAMES = {section: path.name for section, path in notebooks().items()}

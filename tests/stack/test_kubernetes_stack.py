@@ -21,7 +21,7 @@ from tests.stack.kubernetes.api_faults import EXPIRED, Answer, Cut, misbehaving
 from tests.stack.kubernetes.cluster import cluster, user_name
 from tests.stack.process import MissingServer
 
-TOP = Path(__file__).parents[1]
+TOP = Path(__file__).parents[2]
 READ_PODS = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]}]
 
 
@@ -380,7 +380,7 @@ KILLED = """
 import json, signal
 from tests.stack.kubernetes.api_faults import EXPIRED, Answer, Cut, misbehaving
 from tests.stack.kubernetes.cluster import cluster
-from tests.test_kubernetes_stack import containers_of, pod
+from tests.stack.test_kubernetes_stack import containers_of, pod
 with cluster(nodes=1, real_node=True) as c:
     c.apply(pod("left"))
     c.wait("Pod", "left", "default", until=lambda pod: pod["status"]["phase"] == "Running")

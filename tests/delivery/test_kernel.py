@@ -21,7 +21,7 @@ CODE = (
 # A script as one writes it: nothing in it waits for `__name__ == "__main__"`.
 SCRIPT = """
 import sys
-from tests.test_kernel import said_by
+from tests.delivery.test_kernel import said_by
 said_by("import os, time; open(" + repr(sys.argv[1]) + ", 'w').write(str(os.getpid())); time.sleep(60)")
 """
 
@@ -78,7 +78,7 @@ def test_pandas_shows_tables_as_in_a_kernel_that_started_by_itself():
 
 AFTER_A_COLLECTION = """
 from nl_forensics import processes
-from tests.test_kernel import said_by
+from tests.delivery.test_kernel import said_by
 processes.start(processes.context.Process(target=print), "nl_forensics.collection.preload")
 print(said_by("import pandas as pd; print(pd.get_option('display.max_columns'))"))
 """
@@ -92,7 +92,7 @@ def test_so_it_does_where_a_collection_forked_the_first_process():
 INTERRUPTED = """
 import signal
 from multiprocessing import resource_tracker
-from tests.test_kernel import said_by
+from tests.delivery.test_kernel import said_by
 resource_tracker.ensure_running()
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
 code = "import time\\ntry:\\n    time.sleep(60)\\nexcept KeyboardInterrupt:\\n    print('interrupted')"

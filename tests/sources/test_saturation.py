@@ -12,14 +12,14 @@ from nl_forensics.charts import CHARTS
 from nl_forensics.errors import ParameterError
 from nl_forensics.inputs.parameters import resolve
 from tests.asking import ask, empty_table, incident, link, offenders, platform, specimens, told_rows
+from tests.charts.test_charts import case_of
+from tests.charts.test_charts import series as of_chart
 from tests.record.past import APPS, CONTAINER_SERIES, CONTAINERS, of_container
 from tests.record.prometheus import KUBELET, past, since
 from tests.record.saturation import CPU, POOL, REQUESTS, STATEMENTS, of_cpu
 from tests.record.services import LOG_SERVER, growing, restarted
+from tests.sources.test_prometheus import steps
 from tests.stack import history, prometheus
-from tests.test_charts import case_of
-from tests.test_charts import series as of_chart
-from tests.test_prometheus import steps
 
 OWN = [
     name for name, one in checks.load().items() if one.offenders.__module__ == "nl_forensics.checks.services.saturation"

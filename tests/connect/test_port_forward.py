@@ -25,6 +25,7 @@ from nl_forensics.connect.local_port import LocalPort, is_ours
 from nl_forensics.errors import BadAnswer, NotAllowed, NotConfigured, NotReachable
 from nl_forensics.inputs.platform import Budget, Cluster, Endpoint, KubernetesEndpoint, PortForward, PostgresEndpoint
 from nl_forensics.permissions import kubernetes as cluster_permissions
+from tests.collection.test_collect import outages, timed_collect, workers
 from tests.investigation import QUICK, SYSTEMS, UNHURRIED, Investigation
 from tests.stack import pgbouncer, postgres, prometheus, redis
 from tests.stack.kubernetes import images, real_node, services
@@ -32,7 +33,6 @@ from tests.stack.kubernetes.api import is_true
 from tests.stack.kubernetes.certificates import Authority
 from tests.stack.kubernetes.cluster import cluster
 from tests.stack.process import HOST
-from tests.test_collect import outages, timed_collect, workers
 
 MONITORING = "10"  # section of the guide
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-TOP = Path(__file__).parent.parent
+TOP = Path(__file__).parents[2]
 README = (TOP / "README.md").read_text()
 SESSIONS = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
 

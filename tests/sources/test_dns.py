@@ -9,9 +9,9 @@ from nl_forensics.errors import BadAnswer, NotConfigured, NotReachable
 from nl_forensics.inputs.platform import Budget, DnsEndpoint
 from nl_forensics.message_format import Wording
 from tests.asking import ask, offenders
+from tests.checks.test_kubernetes_checks import rows
 from tests.stack.kubernetes import dns
 from tests.stack.process import HOST, free_port
-from tests.test_kubernetes_checks import rows
 
 CHECK = "names_lead_where_kubernetes_says"
 OURS = {"namespace": "neurallog-system", "name": "auth-service", "type": "ClusterIP"}

@@ -13,8 +13,8 @@ from nl_forensics.conclusions.timeline import SOURCES, Kind, timeline
 from nl_forensics.delivery.report import report
 from nl_forensics.evidence.case import DEMO, Case
 from nl_forensics.finding import Findings
-from tests.test_charts import case_of
-from tests.test_tables import answers_of
+from tests.charts.test_charts import case_of
+from tests.charts.test_tables import answers_of
 from tests.write_golden import STORIES
 
 BILLING, SESSION = "neurallog-system/billing-service", "postgres main: billing-service (app@neurallog)"

@@ -8,8 +8,8 @@ import pytest
 from nl_forensics import checks
 from nl_forensics.conclusions.causes import CAUSES, NOT_SEEN, REFUTED, SLOW, SUPPORTED, causes, of_service
 from nl_forensics.finding import Finding, Status
+from tests.charts.test_charts import case_of
 from tests.record.specimens import FOLDER
-from tests.test_charts import case_of
 
 
 def problem(partial=False, **row):

@@ -18,7 +18,7 @@ from tests.stack import exporters, faults, guard, history, pgbouncer, postgres, 
 from tests.stack.load import load
 from tests.stack.stack import stack
 
-TOP = Path(__file__).parents[1]
+TOP = Path(__file__).parents[2]
 
 
 def assert_gone(server):

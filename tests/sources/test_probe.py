@@ -21,10 +21,10 @@ from nl_forensics.message_format import Wording
 from nl_forensics.sources.kubernetes.certificates import record_of
 from nl_forensics.sources.x509 import fits
 from tests.asking import ask, offenders
+from tests.checks.test_kubernetes_checks import rows
 from tests.investigation import Investigation
 from tests.stack import faults as wire
 from tests.stack.tls import Authority, self_signed, serving, short_key
-from tests.test_kubernetes_checks import rows
 from tests.write_golden import case_of
 
 HOP_S = 0.5

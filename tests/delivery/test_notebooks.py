@@ -19,7 +19,7 @@ from nl_forensics.evidence.case import DEMO, Case
 from nl_forensics.inputs import parameters as parameter_files
 from nl_forensics.inputs.incident import Incident, Window
 from nl_forensics.inputs.parameters import Narrative, Parameters
-from tests.test_charts import case_of
+from tests.charts.test_charts import case_of
 from tests.write_notebooks import CELL_KEYS, DEMO_PARAMETERS, KERNEL, NOTEBOOKS, TOP
 
 VARIABLES = list(Parameters.model_fields)

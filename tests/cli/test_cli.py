@@ -17,11 +17,11 @@ from nl_forensics.checks import run_checks
 from nl_forensics.cli import judging
 from nl_forensics.delivery.report import notebooks
 from nl_forensics.evidence.case import DEMO, Case
+from tests.charts.test_charts import case_of
+from tests.charts.test_tables import lines_of
 from tests.investigation import Investigation, ago
 from tests.stack import faults, postgres
 from tests.stack.process import HOST
-from tests.test_charts import case_of
-from tests.test_tables import lines_of
 
 CREDENTIALS = "check the user and the password in the environment variable of this endpoint"
 

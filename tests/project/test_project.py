@@ -14,19 +14,20 @@ from nl_forensics import checks, sources
 from nl_forensics.message_format import Wording
 from tests.conftest import LONGEST, ON_A_CLUSTER
 
-TOP = Path(__file__).parent.parent
+TOP = Path(__file__).parents[2]
 PROJECT = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
+TEST_FILES = sorted((TOP / "tests").rglob("test_*.py"))
 SOURCES, CHECKS = sources.load(), checks.load()
 
 
 def test_the_order_of_the_tests_names_files_that_there_are():
-    assert {name for name in ON_A_CLUSTER + LONGEST if not (TOP / f"tests/{name}.py").is_file()} == set()
+    assert set(ON_A_CLUSTER + LONGEST) - {path.stem for path in TEST_FILES} == set()
 
 
 def test_only_one_worker_starts_clusters():
     """Whatever starts one by `with cluster(…)` is named among those that share a worker."""
     starts = re.compile(r"^from tests\.stack\.kubernetes\.cluster import cluster|crowd\.crowd\(", re.MULTILINE)
-    found = {path.stem for path in (TOP / "tests").glob("test_*.py") if starts.search(path.read_text())}
+    found = {path.stem for path in TEST_FILES if starts.search(path.read_text())}
     assert found == set(ON_A_CLUSTER)
 
 
