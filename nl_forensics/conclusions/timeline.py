@@ -73,7 +73,7 @@ def timeline(case: Case, findings: Findings) -> pd.DataFrame:
 
     at, until   by our clock, UTC; until is null for what was one moment, or is not known to be over
     kind        one of `Kind`
-    thing       what it happened to: `namespace/workload`, a node, `postgres main`
+    thing       what it happened to: `namespace/workload`, a node, `postgres/main`
     source      the table that tells it; "" where people or we ourselves do
     error_s     by how much `at` can be wrong, seconds: the clock of the system against ours, and how finely it tells time
 
@@ -194,7 +194,7 @@ def _alerts(case: Case) -> Iterator[dict]:
 def _starts(case: Case) -> Iterator[dict]:
     for source in ("pg_server", "redis_server"):
         for row in rows_seen(case, source).dropna(subset=["started_at"]).itertuples():
-            about = f"{sources.load()[source].system} {row.instance}"
+            about = f"{sources.load()[source].system}/{row.instance}"
             yield _row(row.started_at, Kind.STARTED, about, f"started, {row.version}", source, row.instance)
 
 

@@ -56,8 +56,14 @@ def thing(case: Case, finding: Finding) -> str:
     if system == "prometheus" and namespace and (service := row.get("service")):
         return f"{namespace}/{service}"
     if system != "kubernetes":
-        return finding.subject if system == "any_system" else f"{ASKED_THROUGH.get(system, system)} {finding.subject}"
+        return finding.subject if system == "any_system" else _of_system(ASKED_THROUGH.get(system, system), finding)
     return workload_of(workloads(case), namespace, name) if name else finding.subject
+
+
+def _of_system(system: str, finding: Finding) -> str:
+    """The subject, with the system in front where it does not begin with it: `postgres/main` does."""
+    named = finding.subject.startswith((f"{system}/", f"{system}, "))
+    return finding.subject if named else f"{system} {finding.subject}"
 
 
 def by_thing(case: Case, findings: Findings) -> dict[str, list[Finding]]:

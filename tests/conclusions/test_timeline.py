@@ -17,7 +17,7 @@ from tests.charts.test_charts import case_of
 from tests.charts.test_tables import answers_of
 from tests.write_golden import STORIES
 
-BILLING, SESSION = "neurallog-system/billing-service", "postgres main: billing-service (app@neurallog)"
+BILLING, SESSION = "neurallog-system/billing-service", "postgres/main, billing-service (app@neurallog)"
 SECTIONS = {
     "clock_skew": ("05",),
     "healthy": (),
@@ -114,7 +114,7 @@ def fired(name, window, at) -> dict:
 def test_a_clock_that_is_wrong_is_set_right_and_said_to_be():
     case, findings = story("clock_skew")
     rows = timeline(case, findings)
-    slow = rows[rows["thing"].str.startswith("redis main")]
+    slow = rows[rows["thing"].str.match("redis.main")]
     assert len(slow)
     assert (slow["at"] > case.incident.start).all(), "its own clock is 10 min behind"
     assert slow["words"].str.endswith("(its clock is 10 min behind)").all()
@@ -181,7 +181,7 @@ def test_ten_findings_about_one_workload_are_one_thing():
     rows = postmortem.broken(case, findings).rows.set_index("thing")
     assert rows["problems"].sum() == len(findings.problems)
     assert rows.loc[BILLING, "problems"] > 5
-    assert rows.index[-1] == "postgres main: Lock", "without a time it stands last"
+    assert rows.index[-1] == "postgres/main, Lock", "without a time it stands last"
     assert rows.loc[BILLING, "now"] == "still going on"
 
 

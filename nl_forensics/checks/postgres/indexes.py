@@ -12,7 +12,7 @@ DAY_S = 86_400
 @check(
     section="05",
     severity="medium",
-    subject="{instance}: {database}.{schema}.{index}",
+    subject="postgres/{instance}, {database}.{schema}.{index}",
     because="is invalid: no query uses it, and every write to {schema}.{table} still pays for it ({size_bytes:bytes})",
     guide=("C072",),
 )
@@ -28,7 +28,7 @@ def every_index_is_valid(pg_indexes):
 @check(
     section="05",
     severity="note",
-    subject="{instance}: {database}.{schema}.{index}",
+    subject="postgres/{instance}, {database}.{schema}.{index}",
     because="{size_bytes:bytes}, was not used for {idle_s:seconds} (limit {min_days:g} d); every write to {schema}.{table}"
     " pays for it (before you drop it: is it used on a replica?)",
     guide=("C072",),
@@ -50,7 +50,7 @@ def every_index_is_used(pg_index_use, *, min_days=30):
 @check(
     section="05",
     severity="note",
-    subject="{instance}: {database}.{schema}.{index}",
+    subject="postgres/{instance}, {database}.{schema}.{index}",
     because="({keys}) does nothing that {covered_by} ({covering_keys}) doesn't do; {size_bytes:bytes}",
     guide=("C072",),
 )
@@ -82,7 +82,7 @@ def _is_covered(pair: dict) -> bool:
 @check(
     section="05",
     severity="note",
-    subject="{instance}: {database}.{schema}.{table} ({columns})",
+    subject="postgres/{instance}, {database}.{schema}.{table} ({columns})",
     because="refers to {referenced_table} ({constraint}) without an index: every DELETE there reads all"
     " {estimated_rows:number} rows here, and keeps its locks meanwhile",
     guide=("C072",),
@@ -100,7 +100,7 @@ def every_foreign_key_has_an_index(pg_foreign_keys, *, min_rows=10_000):
 @check(
     section="05",
     severity="medium",
-    subject="{instance}: {database}.{schema}.{index}",
+    subject="postgres/{instance}, {database}.{schema}.{index}",
     because="{bloat_bytes:bytes} of its {index_bytes:bytes} are not used ({bloat_ratio:percent}, {method}; limit"
     " {max_ratio:percent} and {min_bytes:bytes})",
     guide=("C071", "C072"),

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from nl_forensics.checks.postgres.words import short, who
+from nl_forensics.checks.postgres.labels import session_of, short
 from nl_forensics.checks.rows import graded, seconds_since, worst_first
 from nl_forensics.checks.rule import check
 
@@ -13,7 +13,7 @@ HARMLESS_WAITS = ("Client", "Activity", "Timeout", "Extension")
 @check(
     section="05",
     severity="critical",
-    subject="{instance}: {who}",
+    subject="postgres/{instance}, {session}",
     because="pid {root_pid}, {root_state} since {root_state_change:%H:%M:%S} UTC, keeps {waiters} waiting for a lock"
     "{relations}, the longest for {wait_s:seconds} (limit {min_wait_s:seconds}); its last statement: {statement}",
     at="blocking_since",
@@ -35,7 +35,7 @@ def no_session_blocks_others(pg_blocking, *, min_wait_s=1, max_wait_s=30, critic
         rows.root_state == "prepared transaction"
     )
     critical = stuck | (rows.wait_s >= critical_wait_s) | (rows.waiting >= critical_waiting)
-    rows = rows.assign(who=who(rows, "root_"), statement=short(rows.root_query))
+    rows = rows.assign(session=session_of(rows, "root_"), statement=short(rows.root_query))
     rows["waiters"] = [f"{waiting} session{'s' if waiting > 1 else ''}" for waiting in rows.waiting]
     enough = rows.wait_s >= min_wait_s
     rows = graded(rows, critical=enough & critical, high=rows.wait_s >= max_wait_s, medium=enough)
@@ -56,7 +56,7 @@ def _root(chain: pd.DataFrame) -> dict:
 @check(
     section="05",
     severity="high",
-    subject="{instance}",
+    subject="postgres/{instance}",
     because="{locks:number} of about {most_locks:number} places in the lock table are taken ({used_ratio:percent}, limit "
     '{max_ratio:percent}): when it is full, statements fail with "out of shared memory"',
     guide=("C068",),
@@ -75,7 +75,7 @@ def lock_table_has_room(pg_lock_table, *, max_ratio=0.2, critical_ratio=0.8):
 @check(
     section="05",
     severity="medium",
-    subject="{instance}: {database}",
+    subject="postgres/{instance}, {database}",
     because="deadlocks: {deadlocks_delta:number} in {seconds:seconds} ({per_minute:.1f} a minute, limit {max_per_minute}), {deadlocks} "
     "since {since}",
     guide=("C068",),
@@ -96,7 +96,7 @@ def no_deadlock_happens(pg_databases, *, max_per_minute=5):
 @check(
     section="05",
     severity="medium",
-    subject="{instance}: {wait_event_type}",
+    subject="postgres/{instance}, {wait_event_type}",
     because="{share_ratio:percent} of what active sessions did was waiting for {wait_event_type} (limit {max_ratio:percent}), mostly "
     "{wait_event}: {waiting:.1f} sessions on average over {looks} looks",
     guide=("C066", "C068"),

@@ -10,7 +10,7 @@ KEY = ["instance", "database", "role"]
 @check(
     section="05",
     severity="high",
-    subject="{instance}: {role}@{database}",
+    subject="pgbouncer/{instance}, {role}@{database}",
     because="clients waiting for a connection to PostgreSQL: {waiting_clients}, the first for {longest_wait_s:seconds} in this try "
     "(limit {max_s:seconds}); connections in use: {active_servers}, free: {idle_servers}; clients waited at {waited} of {looks} looks",
     guide=("C067", "C069"),
@@ -33,7 +33,7 @@ def no_client_waits_for_a_pool(pgbouncer_pools, *, max_s=1, critical_s=60):
 @check(
     section="05",
     severity="high",
-    subject="{instance}",
+    subject="pgbouncer/{instance}",
     because="{clients} of {most_clients} client connections are taken ({used_ratio:percent}, limit {max_ratio:percent}): the next beyond "
     "are refused",
     guide=("C067",),

@@ -8,7 +8,7 @@ LOOPBACK = r"^(127\.|::1$)"
 @check(
     section="05",
     severity="note",
-    subject="{instance}",
+    subject="postgres/{instance}",
     because="{superusers} roles that can log in are superusers (limit {most}): {names}",
 )
 def few_roles_are_superusers(pg_roles, *, most=2):
@@ -26,7 +26,7 @@ def few_roles_are_superusers(pg_roles, *, most=2):
 @check(
     section="05",
     severity="note",
-    subject="{instance}: {database}.{schema}",
+    subject="postgres/{instance}, {database}.{schema}",
     because="every role may create tables and functions in it: those are found before others of the same name (REVOKE CREATE ON SCHEMA "
     "{schema} FROM PUBLIC)",
 )
@@ -42,7 +42,7 @@ def no_schema_is_open_to_everyone(pg_open_schemas):
 @check(
     section="05",
     severity="note",
-    subject="{instance}",
+    subject="postgres/{instance}",
     because="{sessions} sessions over the network are not encrypted (limit {most}), most by {largest}; client addresses: {addresses}",
 )
 def sessions_over_the_network_are_encrypted(pg_activity, *, most=10):
@@ -65,7 +65,7 @@ def sessions_over_the_network_are_encrypted(pg_activity, *, most=10):
 @check(
     section="05",
     severity="note",
-    subject="{instance}: {database}.{function}",
+    subject="postgres/{instance}, {database}.{function}",
     because="runs with the rights of {owner} and with the caller's search_path, so the caller can make it run other functions",
 )
 def definer_functions_fix_their_search_path(pg_definer_functions):

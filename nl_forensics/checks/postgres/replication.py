@@ -12,7 +12,7 @@ GIB = 1024**3
 @check(
     section="05",
     severity="medium",
-    subject="{instance}: {replica}",
+    subject="postgres/{instance}, {replica}",
     because="is {behind_bytes:bytes} behind (limit {max_bytes:bytes}), {replay_lag_s:seconds} from commit to visible there"
     " (limit {max_s:seconds}); it is {state}",
 )
@@ -34,7 +34,7 @@ def replicas_keep_up(
 @check(
     section="05",
     severity="high",
-    subject="{instance}",
+    subject="postgres/{instance}",
     because="is a standby that receives nothing from its primary ({status}); last heard from: {heard}",
 )
 def every_standby_receives(pg_recovery):
@@ -52,7 +52,7 @@ def every_standby_receives(pg_recovery):
 @check(
     section="05",
     severity="medium",
-    subject="{instance}",
+    subject="postgres/{instance}",
     because="is a standby that does not replay: {unreplayed_bytes:bytes} of the WAL that it received wait (limit"
     " {max_bytes:bytes}), and replay is {paused}",
 )
@@ -73,7 +73,7 @@ def every_standby_replays(pg_recovery, *, max_bytes=50 * MIB, severe_bytes=100 *
 @check(
     section="05",
     severity="high",
-    subject="{instance}: {slot}",
+    subject="postgres/{instance}, {slot}",
     because="{fault}; it keeps {retained_bytes:bytes} of WAL (limit {max_bytes:bytes})",
     at="inactive_since_at",
 )
@@ -98,7 +98,7 @@ def every_slot_is_read(pg_slots, *, max_bytes=5 * GIB, severe_bytes=20 * GIB, gr
 @check(
     section="05",
     severity="note",
-    subject="{instance}",
+    subject="postgres/{instance}",
     because="max_slot_wal_keep_size has no limit: {slot}, or any other slot, can fill the disk",
 )
 def slots_can_not_fill_the_disk(pg_slots):

@@ -20,7 +20,7 @@ LAST_RELEASES = {
 @check(
     section="05",
     severity="high",
-    subject="{instance}",
+    subject="postgres/{instance}",
     because="a trivial question took {answer_ms:.0f} ms there and back (limit {max_ms:.0f} ms)",
     guide=("C020",),
 )
@@ -35,7 +35,7 @@ def postgres_answers_quickly(pg_server, *, max_ms=500):
 @check(
     section="05",
     severity="note",
-    subject="{instance}",
+    subject="postgres/{instance}",
     because="PostgreSQL {version} gets no corrections any more: the last of version {major_version} came out on {ended_at:%Y-%m-%d}",
 )
 def postgres_version_is_supported(pg_server):
@@ -53,7 +53,7 @@ def postgres_version_is_supported(pg_server):
 @check(
     section="05",
     severity="high",
-    subject="{instance}",
+    subject="postgres/{instance}",
     because="PostgreSQL {version} was started at {started_at:%Y-%m-%d %H:%M:%S} UTC, {up_s:seconds} before it was asked",
     at="started_at",
     guide=("C020",),
@@ -71,7 +71,7 @@ def postgres_is_not_restarted(pg_server, *, recent_days=7):
 @check(
     section="05",
     severity="critical",
-    subject="{instance}",
+    subject="postgres/{instance}",
     because="PostgreSQL started all its processes anew at {processes_started_at:%Y-%m-%d %H:%M:%S} UTC, while its main process runs since "
     "{started_at:%Y-%m-%d %H:%M:%S}: a process of it crashed or was killed, or its start recovered from a crash",
     at="processes_started_at",
@@ -90,7 +90,7 @@ def postgres_does_not_crash(pg_server, *, max_start_s=10):
 @check(
     section="05",
     severity="critical",
-    subject="{instance}: {place}",
+    subject="postgres/{instance}, {place}",
     because="pages read from disk that did not match their checksum: {failures}, the last at "
     "{last_failure_at:%Y-%m-%d %H:%M:%S} UTC: data are damaged",
     at="last_failure_at",
@@ -109,7 +109,7 @@ def no_page_is_damaged(pg_checksums):
 @check(
     section="05",
     severity="medium",
-    subject="{instance}: {database}",
+    subject="postgres/{instance}, {database}",
     because="{hit_ratio:percent} of the blocks asked for in {seconds:seconds} were in PostgreSQL's memory (limit {min_ratio:percent}): "
     "{read_blocks_delta:number} of {all_blocks:number} were not",
     guide=("C038",),
@@ -131,7 +131,7 @@ def blocks_come_from_memory(pg_databases, *, min_ratio=0.98, low_ratio=0.95, min
 @check(
     section="05",
     severity="medium",
-    subject="{instance}: {database}",
+    subject="postgres/{instance}, {database}",
     because="{rollback_ratio:percent} of {transactions:number} transactions in {seconds:seconds} were rolled back "
     "(limit {max_ratio:percent})",
 )
@@ -151,7 +151,7 @@ def few_transactions_roll_back(pg_databases, *, note_ratio=0.02, max_ratio=0.1, 
 @check(
     section="05",
     severity="medium",
-    subject="{instance}: {database}",
+    subject="postgres/{instance}, {database}",
     because="wrote {shown_bytes:bytes} of temporary files {span}: {per_s:bytes} a second (limit {max_bytes_per_s:bytes})",
     guide=("C070",),
 )

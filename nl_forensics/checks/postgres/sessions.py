@@ -2,13 +2,13 @@
 
 import pandas as pd
 
-from nl_forensics.checks.postgres.words import (
+from nl_forensics.checks.postgres.labels import (
     MAINTENANCE,
     MAINTENANCE_PROGRAMS,
     clients,
+    session_of,
     short,
     usable_connections,
-    who,
 )
 from nl_forensics.checks.rows import graded, seconds_since, worst_first
 from nl_forensics.checks.rule import check
@@ -17,7 +17,7 @@ from nl_forensics.checks.rule import check
 @check(
     section="05",
     severity="high",
-    subject="{instance}",
+    subject="postgres/{instance}",
     because="{sessions} of {usable:number} connections for applications are taken ({used_ratio:percent}, limit "
     "{max_ratio:percent}), {idle} of them idle; most by {largest}: {largest_sessions}",
     guide=("C066", "C067"),
@@ -28,12 +28,12 @@ def connections_leave_room(pg_activity, pg_settings, *, max_ratio=0.75, critical
     Usable are max_connections without those reserved for superusers and, since PostgreSQL 16, for certain roles. At the end the server
     refuses everybody. 75 and 90 %: Crunchy Data's pgMonitor and pgEdge's health check. Idle ones are closed by smaller pools or a pooler.
     """
-    sessions = clients(pg_activity).assign(who=who)
+    sessions = clients(pg_activity).assign(session=session_of)
     rows = sessions.groupby("instance", as_index=False).agg(
         sessions=("pid", "size"),
         idle=("state", lambda state: (state == "idle").sum()),
-        largest=("who", lambda names: names.value_counts().index[0]),
-        largest_sessions=("who", lambda names: names.value_counts().iloc[0]),
+        largest=("session", lambda names: names.value_counts().index[0]),
+        largest_sessions=("session", lambda names: names.value_counts().iloc[0]),
         asked_at=("asked_at", "max"),
     )
     rows["usable"] = rows.instance.map(usable_connections(pg_settings))
@@ -45,7 +45,7 @@ def connections_leave_room(pg_activity, pg_settings, *, max_ratio=0.75, critical
 @check(
     section="05",
     severity="high",
-    subject="{instance}: {kind} {name}",
+    subject="postgres/{instance}, {kind} {name}",
     because="{sessions} of {most_sessions} sessions that its CONNECTION LIMIT allows are open ({used_ratio:percent}, limit "
     "{max_ratio:percent})",
     guide=("C067",),
@@ -65,7 +65,7 @@ def connection_limits_leave_room(pg_connection_limits, *, max_ratio=0.75, critic
 @check(
     section="05",
     severity="medium",
-    subject="{instance}: {who}",
+    subject="postgres/{instance}, {session}",
     because="has {sessions} of {usable:number} connections for applications ({used_ratio:percent}, limit {max_ratio:percent}), "
     "{idle} of them idle, the longest for {idle_s:seconds}; client addresses: {addresses}",
     guide=("C066", "C069"),
@@ -76,9 +76,9 @@ def no_application_takes_most_connections(pg_activity, pg_settings, *, max_ratio
     One that leaks connections, or whose pool is multiplied by its replicas, shuts the others out. 50 %: a choice of ours.
     """
     sessions = clients(pg_activity).assign(
-        who=who, idle_for=lambda rows: seconds_since(rows.state_change, rows).where(rows.state == "idle")
+        session=session_of, idle_for=lambda rows: seconds_since(rows.state_change, rows).where(rows.state == "idle")
     )
-    rows = sessions.groupby(["instance", "who"], as_index=False).agg(
+    rows = sessions.groupby(["instance", "session"], as_index=False).agg(
         sessions=("pid", "size"),
         addresses=("client", "nunique"),
         idle=("idle_for", "count"),
@@ -93,7 +93,7 @@ def no_application_takes_most_connections(pg_activity, pg_settings, *, max_ratio
 @check(
     section="05",
     severity="high",
-    subject="{instance}: {who}",
+    subject="postgres/{instance}, {session}",
     because="pid {pid} is {state} since {state_change:%H:%M:%S} UTC ({idle_s:seconds}, limit {max_s:seconds}); its last "
     "statement: {statement}",
     at="state_change",
@@ -107,7 +107,9 @@ def no_session_idles_in_a_transaction(pg_activity, *, note_s=30, max_s=300, crit
     """
     rows = clients(pg_activity)
     rows = rows[rows.state.str.startswith("idle in transaction", na=False)]
-    rows = rows.assign(who=who, statement=short(rows["query"]), idle_s=seconds_since(rows.state_change, rows))
+    rows = rows.assign(
+        session=session_of, statement=short(rows["query"]), idle_s=seconds_since(rows.state_change, rows)
+    )
     rows = graded(rows, critical=rows.idle_s >= critical_s, high=rows.idle_s >= max_s, note=rows.idle_s >= note_s)
     return worst_first(rows, "idle_s")
 
@@ -115,7 +117,7 @@ def no_session_idles_in_a_transaction(pg_activity, *, note_s=30, max_s=300, crit
 @check(
     section="05",
     severity="high",
-    subject="{instance}: {who}",
+    subject="postgres/{instance}, {session}",
     because="pid {pid} runs one statement since {query_start:%H:%M:%S} UTC ({runs_s:seconds}, limit {max_s:seconds}), "
     "{waits}: {statement}",
     at="query_start",
@@ -129,7 +131,7 @@ def no_query_runs_long(pg_activity, *, max_s=60, critical_s=300):
     """
     rows = clients(pg_activity)
     rows = rows[(rows.state == "active") & (rows.wait_event_type != "Lock").fillna(True)]
-    rows = rows.assign(who=who, statement=short(rows["query"]), runs_s=seconds_since(rows.query_start, rows))
+    rows = rows.assign(session=session_of, statement=short(rows["query"]), runs_s=seconds_since(rows.query_start, rows))
     rows["waits"] = ("waiting for " + rows.wait_event_type + " " + rows.wait_event).fillna("not waiting")
     long = rows.runs_s >= max_s
     rows = graded(rows, note=long & _is_maintenance(rows), critical=rows.runs_s >= critical_s, high=long)
@@ -143,7 +145,7 @@ def _is_maintenance(rows: pd.DataFrame) -> pd.Series:
 @check(
     section="05",
     severity="critical",
-    subject="{instance}: {who}",
+    subject="postgres/{instance}, {session}",
     because="pid {pid} is in one transaction since {xact_start:%Y-%m-%d %H:%M:%S} UTC ({open_s:seconds}, limit {max_s:seconds}), "
     "now {state}: {statement}",
     at="xact_start",
@@ -156,6 +158,6 @@ def no_transaction_stays_open(pg_activity, *, max_s=3600):
     builds of indexes are notes.
     """
     rows = clients(pg_activity)
-    rows = rows.assign(who=who, statement=short(rows["query"]), open_s=seconds_since(rows.xact_start, rows))
+    rows = rows.assign(session=session_of, statement=short(rows["query"]), open_s=seconds_since(rows.xact_start, rows))
     long = rows.open_s >= max_s
     return worst_first(graded(rows, note=long & _is_maintenance(rows), critical=long), "open_s")

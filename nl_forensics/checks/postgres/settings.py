@@ -30,7 +30,7 @@ MEANS = {
 @check(
     section="05",
     severity="critical",
-    subject="{instance}: {name}",
+    subject="postgres/{instance}, {name}",
     because="is {setting}: {means}",
 )
 def no_setting_endangers_data(pg_settings):
@@ -47,7 +47,7 @@ def no_setting_endangers_data(pg_settings):
 @check(
     section="05",
     severity="medium",
-    subject="{instance}: {name}",
+    subject="postgres/{instance}, {name}",
     because="was changed in the configuration and still has its old value ({setting}): it takes effect at the next restart",
     guide=("C067",),
 )
@@ -62,7 +62,7 @@ def no_setting_waits_for_a_restart(pg_settings):
 @check(
     section="05",
     severity="note",
-    subject="{name}",
+    subject="postgres, setting {name}",
     because="is {values}: these are one primary and its replicas, so the same is expected",
 )
 def replicas_are_set_like_their_primary(pg_settings, pg_server):
@@ -84,7 +84,7 @@ def replicas_are_set_like_their_primary(pg_settings, pg_server):
 @check(
     section="05",
     severity="note",
-    subject="{instance}: {name}",
+    subject="postgres/{instance}, {name}",
     because="is not limited for {role}: {means}",
     guide=("C067", "C068"),
 )

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from nl_forensics.checks.postgres.words import MAINTENANCE, short
+from nl_forensics.checks.postgres.labels import MAINTENANCE, short
 from nl_forensics.checks.rows import graded, worst_first
 from nl_forensics.checks.rule import check
 
@@ -23,7 +23,7 @@ def _named(rows: pd.DataFrame) -> pd.DataFrame:
 @check(
     section="05",
     severity="high",
-    subject="{instance}: statement {query_id} in {database}",
+    subject="postgres/{instance}, statement {query_id} in {database}",
     because="takes {share_ratio:percent} of the time of all statements {span} (limit {max_ratio:percent}; calls: {shown_calls:number}, "
     "of {shown_mean_ms:.1f} ms on average): {statement}",
     guide=("C028", "C036", "C070"),
@@ -51,7 +51,7 @@ def no_statement_takes_most_of_the_time(pg_statements, *, max_ratio=0.3, min_bus
 @check(
     section="05",
     severity="high",
-    subject="{instance}: statement {query_id} in {database}",
+    subject="postgres/{instance}, statement {query_id} in {database}",
     because="takes {shown_mean_ms:number} ms on average {span} (limit {max_ms:number} ms; calls: {shown_calls:number}): {statement}",
     guide=("C028", "C036", "C070"),
 )
@@ -78,7 +78,7 @@ def no_statement_is_slow(pg_statements, *, note_ms=20, note_calls=100, max_ms=10
 @check(
     section="05",
     severity="high",
-    subject="{instance}: statement {query_id} in {database}",
+    subject="postgres/{instance}, statement {query_id} in {database}",
     because="took {mean_now_ms:.1f} ms on average over {seconds:seconds} ({calls_delta:number} calls), and {mean_before_ms:.2f} ms "
     "over the {calls_before:number} calls before, {since}: {ratio:.1f} times as long (limit {max_ratio})",
     guide=("C070",),
@@ -103,7 +103,7 @@ def no_statement_became_slower(pg_statements, *, max_ratio=2, min_calls_before=1
 @check(
     section="05",
     severity="medium",
-    subject="{instance}: statement {query_id} in {database}",
+    subject="postgres/{instance}, statement {query_id} in {database}",
     because="wrote {temp_bytes_delta:bytes} of temporary files in {seconds:seconds} ({bytes_per_s:bytes} a second, limit "
     "{max_bytes_per_s:bytes}; calls: {calls_delta:number}): {statement}",
     guide=("C070",),

@@ -9,7 +9,7 @@ MIB = 1024**2
 @check(
     section="05",
     severity="medium",
-    subject="{instance}: {database}.{schema}.{table}",
+    subject="postgres/{instance}, {database}.{schema}.{table}",
     because="was read whole {sequential_scans_delta:number} times in {seconds:.1f} s ({sequential_rows_delta:number} rows; limit"
     " {max_scans_per_s:g} scans per second), and through an index only {index_scans_delta:number} times; it has about"
     " {estimated_rows:number} rows",
@@ -32,7 +32,7 @@ def large_tables_are_read_by_index(pg_tables, *, min_rows=10_000, min_index_rati
 @check(
     section="05",
     severity="note",
-    subject="{instance}: {database}.{schema}.{table}",
+    subject="postgres/{instance}, {database}.{schema}.{table}",
     because="its indexes take {indexes_bytes:bytes}, the rows themselves only {table_bytes:bytes}",
     guide=("C071",),
 )
@@ -49,7 +49,7 @@ def no_table_is_mostly_index(pg_relation_sizes, *, max_ratio=2.0, min_bytes=100 
 @check(
     section="05",
     severity="medium",
-    subject="{instance}: {database}.{schema}.{table}",
+    subject="postgres/{instance}, {database}.{schema}.{table}",
     because="{bloat_bytes:bytes} of its {heap_bytes:bytes} are not used ({bloat_ratio:percent}, {method}; limit"
     " {max_ratio:percent} and {min_bytes:bytes})",
     guide=("C071", "C073"),
@@ -68,7 +68,7 @@ def no_table_is_bloated(pg_table_bloat, *, max_ratio=0.4, severe_ratio=0.9, min_
 @check(
     section="05",
     severity="note",
-    subject="{instance}: {database}.{schema}.{sequence}",
+    subject="postgres/{instance}, {database}.{schema}.{sequence}",
     because="has used {used_ratio:percent} of its numbers: it is at {last_value:number} of {final_value:number}{fills}; limit"
     " {max_ratio:percent}",
 )

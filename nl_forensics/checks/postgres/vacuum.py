@@ -12,7 +12,7 @@ LAST_XID = 2**31
 @check(
     section="05",
     severity="high",
-    subject="{instance}",
+    subject="postgres/{instance}",
     because="autovacuum does nothing: {off} is off",
     guide=("C073",),
 )
@@ -29,7 +29,7 @@ def autovacuum_is_on(pg_autovacuum):
 @check(
     section="05",
     severity="medium",
-    subject="{instance}",
+    subject="postgres/{instance}",
     because="all {max_workers} autovacuum workers are busy, and {tables} more tables wait, the worst of them"
     " {database}.{schema}.{table} with {dead_rows:number} dead rows",
     guide=("C073",),
@@ -54,7 +54,7 @@ def _is_due(queue: pd.DataFrame) -> pd.Series:
 @check(
     section="05",
     severity="medium",
-    subject="{instance}: {database}.{schema}.{table}",
+    subject="postgres/{instance}, {database}.{schema}.{table}",
     because="{dead_rows:number} dead rows ({dead_ratio:percent} of all), autovacuum should have come at"
     " {vacuum_at_dead_rows:number}; last vacuum: {vacuumed}",
     guide=("C073",),
@@ -84,7 +84,7 @@ def _ago(at: pd.Series, rows: pd.DataFrame) -> pd.Series:
 @check(
     section="05",
     severity="note",
-    subject="{instance}: {database}.{schema}.{table}",
+    subject="postgres/{instance}, {database}.{schema}.{table}",
     because="was taken out of autovacuum (autovacuum_enabled=off), and has {dead_rows:number} dead rows; autovacuum would come at"
     " {vacuum_at_dead_rows:number}",
     guide=("C073",),
@@ -102,7 +102,7 @@ def no_table_opts_out_of_autovacuum(pg_vacuum_queue):
 @check(
     section="05",
     severity="medium",
-    subject="{instance}: {database}.{schema}.{table}",
+    subject="postgres/{instance}, {database}.{schema}.{table}",
     because="{rows_changed_since_analyze:number} rows changed since its statistics were made (last analyze: {analyzed}), autovacuum should"
     " have come at {analyze_at_changed_rows:number}: the planner may choose bad plans",
     guide=("C073",),
@@ -135,7 +135,7 @@ def _wraparound(t: pd.DataFrame) -> pd.DataFrame:
 @check(
     section="05",
     severity="high",
-    subject="{instance}: {database}",
+    subject="postgres/{instance}, {database}",
     because="has used {used_ratio:percent} of its transaction ids (limit {max_ratio:percent}): xid age {xid_age:number}, multixact age"
     " {multixact_age:number}, writes stop at 2,147,483,648",
     guide=("C073",),
@@ -154,7 +154,7 @@ def no_database_nears_wraparound(pg_wraparound, *, max_ratio=0.5, severe_ratio=0
 @check(
     section="05",
     severity="medium",
-    subject="{instance}: {database}.{schema}.{table}",
+    subject="postgres/{instance}, {database}.{schema}.{table}",
     because="its oldest {counter} id is {age:number} old, {freeze_ratio:percent} of the age at which autovacuum freezes a table"
     " ({freeze_age:number}; limit {max_ratio:percent})",
 )
@@ -172,7 +172,7 @@ def old_rows_are_frozen_in_time(pg_wraparound_tables, *, max_ratio=1.1, severe_r
 @check(
     section="05",
     severity="note",
-    subject="{instance}: {kind} {name}",
+    subject="postgres/{instance}, {kind} {name}",
     because="keeps vacuum from removing rows that died in the last {xid_age:number} transactions{lasting}{whose}",
     at="held_since_at",
     guide=("C073",),
@@ -195,7 +195,7 @@ def nothing_holds_vacuum_back(pg_xmin_holders, *, max_s=3600, max_xids=10_000):
 @check(
     section="05",
     severity="critical",
-    subject="{instance}: {gid}",
+    subject="postgres/{instance}, {gid}",
     because="was prepared in {database} by {role} at {prepared_at:%Y-%m-%d %H:%M} UTC and neither committed nor rolled back (limit"
     " {max_s:seconds}): it keeps its locks, even through a restart, and holds vacuum back",
     at="prepared_at",

@@ -12,7 +12,7 @@ GIB = 1024**3
 @check(
     section="05",
     severity="high",
-    subject="{instance}",
+    subject="postgres/{instance}",
     because="{fault}; last archived: {archived_when}; {ready_files} finished WAL files wait on the disk (limit {max_files})",
     at="last_failed_at",
     guide=("C010", "C011"),
@@ -40,7 +40,7 @@ def wal_is_archived(pg_archiver, *, max_files=100, severe_files=500, max_s=300):
 @check(
     section="05",
     severity="note",
-    subject="{instance}",
+    subject="postgres/{instance}",
     because="{because}; a checkpoint is requested early when WAL grows by max_wal_size ({max_wal_bytes:bytes})",
 )
 def checkpoints_come_by_the_clock(pg_checkpoints, *, max_ratio=0.5, min_checkpoints=10, max_requested=1):
@@ -63,7 +63,7 @@ def checkpoints_come_by_the_clock(pg_checkpoints, *, max_ratio=0.5, min_checkpoi
 @check(
     section="05",
     severity="medium",
-    subject="{instance}",
+    subject="postgres/{instance}",
     because="pg_wal holds {directory_bytes:bytes} in {files:number} files; max_wal_size and wal_keep_size together allow"
     " {allowed_bytes:bytes} (limit {max_times:g} times that, or {max_bytes:bytes})",
 )
@@ -83,7 +83,7 @@ def wal_directory_is_small(pg_wal, *, max_times=2.0, severe_times=5.0, max_bytes
 @check(
     section="05",
     severity="medium",
-    subject="{instance}",
+    subject="postgres/{instance}",
     because="{bytes_per_s:bytes} of WAL per second, over {seconds:.1f} s (limit {max_bytes_per_s:bytes})",
 )
 def wal_grows_at_a_bearable_rate(pg_wal, *, max_bytes_per_s=50 * MIB, severe_bytes_per_s=200 * MIB):

@@ -18,7 +18,7 @@ def clients(pg_activity: pd.DataFrame) -> pd.DataFrame:
     return pg_activity[pg_activity.backend_type == "client backend"]
 
 
-def who(rows: pd.DataFrame, prefix: str = "") -> pd.Series:
+def session_of(rows: pd.DataFrame, prefix: str = "") -> pd.Series:
     """`api-gateway (app@neurallog)`: who one has to call."""
     application = rows[f"{prefix}application"].replace("", "no application_name")
     role, database = (rows[f"{prefix}{name}"].astype("str").fillna("?") for name in ("role", "database"))
