@@ -1,12 +1,13 @@
-"""What PgBouncer says about its pools."""
+"""PgBouncer: pools, clients and settings."""
 
 import pandas as pd
 
 from nl_forensics.sources import UTC, Permission, Proof, as_rows, source
+from nl_forensics.sources.column import Column
 
 SHOWS = Permission(pgbouncer="stats_users")
 CONSOLE = "pgbouncer"  # the database of the console itself, which is no pool
-# Values are asked by name only: some settings hold statements and paths of keys.
+# Values are read by name only: some settings hold statements and paths of keys.
 SETTINGS = (
     *("max_client_conn", "default_pool_size", "min_pool_size", "reserve_pool_size", "reserve_pool_timeout"),
     *("max_db_connections", "max_user_connections", "pool_mode", "query_wait_timeout", "query_timeout"),
@@ -33,13 +34,17 @@ def _pools(records: list[dict]) -> pd.DataFrame:
 @source(
     parse=_pools,
     columns={
-        "reading": "Int64",
-        "read_at": UTC,
-        "database": "str",
-        "role": "str",
-        **dict.fromkeys(POOLS.values(), "Int64"),
-        "longest_wait_s": "float64",
-        "pool_mode": "str",
+        "reading": Column("Int64", "number of the sample, from 0"),
+        "read_at": Column(UTC, "time of the sample"),
+        "database": Column("str", "database of the pool"),
+        "role": Column("str", "role of the pool"),
+        "active_clients": Column("Int64", "clients linked to a server connection, or idle"),
+        "waiting_clients": Column("Int64", "clients with a query that waits for a server connection"),
+        "active_servers": Column("Int64", "server connections (to PostgreSQL) in use by a client"),
+        "idle_servers": Column("Int64", "free server connections"),
+        "used_servers": Column("Int64", "server connections to be tested before their next use"),
+        "longest_wait_s": Column("float64", "wait of the client that has waited longest; 0 if none waits"),
+        "pool_mode": Column("str", "`session`, `transaction` or `statement`"),
     },
     covers="now",
     readings=5,
@@ -47,37 +52,40 @@ def _pools(records: list[dict]) -> pd.DataFrame:
     guide=("C067", "C069"),
 )
 def pgbouncer_pools(pgbouncer):
-    """Pools, looked at five times; one row per look, database and role.
-
-    reading          number of the look, from 0
-    active_clients   clients that have a connection to PostgreSQL, or wait for nothing
-    waiting_clients  clients that sent a query and wait for a connection to PostgreSQL
-    active_servers   connections to PostgreSQL in use by a client; idle_servers: free; used_servers: to be tested before their next use
-    longest_wait_s   how long the first of the waiting clients has waited, seconds
-    pool_mode        `session`, `transaction` or `statement`
-    """
+    """Pools in five samples; one row per sample, database and role."""
     for row in pgbouncer.show("POOLS"):
         if row["database"] != CONSOLE:
             yield row | {"role": row["user"]}
     yield Proof("SHOW POOLS was answered")
 
 
-@source(columns={"kind": "str", "items": "Int64"}, covers="now", needs=SHOWS, guide=("C067",))
+@source(
+    columns={
+        "kind": Column("str", "`used_clients`, `free_servers`, …"),
+        "items": Column("Int64", "number of them, our own session included"),
+    },
+    covers="now",
+    needs=SHOWS,
+    guide=("C067",),
+)
 def pgbouncer_lists(pgbouncer):
-    """How many of each kind of thing it has (`used_clients`, `free_servers`, …), our own session included; one row per kind."""
+    """Numbers of clients, server connections, pools and databases; one row per kind."""
     for row in pgbouncer.show("LISTS"):
         yield {"kind": row["list"], "items": row["items"]}
 
 
 @source(
-    columns={"name": "str", "setting": "str", "default": "str"},
-    nullable=("default",),
+    columns={
+        "name": Column("str", "name of the setting"),
+        "setting": Column("str", "running value"),
+        "default": Column("str", "default value", unknown="this version of PgBouncer does not show it"),
+    },
     covers="now",
     needs=SHOWS,
     guide=("C067",),
 )
 def pgbouncer_settings(pgbouncer):
-    """Settings of sizes and timeouts, as it runs with them; one row each. Pools may have sizes of their own."""
+    """Sizes and timeouts of PgBouncer; one row each. Single pools may override them."""
     for row in pgbouncer.show("CONFIG"):
         if row["key"] in SETTINGS:
             yield {"name": row["key"], "setting": row["value"], "default": row.get("default")}

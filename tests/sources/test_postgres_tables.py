@@ -121,7 +121,7 @@ def test_an_exclusive_lock_holds_nothing_up(server, name):
         assert (datetime.now(UTC) - began).total_seconds() < BUDGET.readings_s + 3
     assert not answered.holes.any()
     if name == "pg_relation_sizes":
-        assert {gap.unseen.split(":")[0] for gap in answered.gaps} >= {"the size of public.payments"}
+        assert {gap.unseen.split(":")[0] for gap in answered.gaps} >= {"size of public.payments"}
         assert answered.of(table="invoices").table_bytes > 0
     elif name != "pg_sequences":
         assert not answered.gaps
@@ -167,7 +167,7 @@ def test_the_cap_of_postgres_18_is_honoured(server):
 
 def test_a_sequence_ends_where_its_column_ends(server):
     hidden = Answered("pg_sequences", server.dsn())
-    assert hidden.table.last_value.isna().all()
+    assert hidden.table.empty, "a null would say that no number was drawn"
     assert [gap.closes for gap in hidden.gaps] == [
         "GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO the role (it shows numbers only)"
     ]
@@ -334,7 +334,7 @@ def test_slots_that_are_idle_for_a_reason():
     # pg_basebackup makes a temporary one; it goes with the connection.
     assert not judged("every_slot_is_read", rows("pg_slots", forgotten | {"is_temporary": True}))
     # It was made without reserving WAL, and keeps none.
-    assert not judged("every_slot_is_read", rows("pg_slots", forgotten | {"retained_bytes": None}))
+    assert not judged("every_slot_is_read", rows("pg_slots", forgotten | {"wal_status": None, "retained_bytes": 0}))
     lost = forgotten | {"wal_status": "lost", "retained_bytes": None, "invalidation_reason": "wal_removed"}
     read = forgotten | {"is_active": True}
     large = read | {"retained_bytes": 6 * 1024**3}

@@ -1,20 +1,24 @@
-"""Who is connected, and what they are doing right now."""
+"""Sessions, their waits, and the connection limits of roles and databases."""
 
 from nl_forensics.redact import normalise_sql
 from nl_forensics.sources import UTC, Partial, Permission, Proof, source
+from nl_forensics.sources.column import Column
 
 MONITOR = Permission(postgres="pg_monitor")
 HIDDEN = "<insufficient privilege>"  # what PostgreSQL shows in place of a statement that we may not see
+HIDDEN_WITHOUT_STATS = "shown only to members of pg_read_all_stats"
 
-ACTIVITY = """
+# A client that is still logging in has no state before PostgreSQL 18, which calls it `starting`. Without this, a null could also be one.
+STATE = "CASE WHEN a.backend_type = 'client backend' THEN coalesce(a.state, 'starting') ELSE a.state END AS state"
+ACTIVITY = f"""
 SELECT a.pid, a.datname AS database, a.usename AS role, a.application_name AS application,
-       host(a.client_addr) AS client, s.ssl AS encrypted, a.backend_type, a.state, a.wait_event_type, a.wait_event,
+       host(a.client_addr) AS client, s.ssl AS encrypted, a.backend_type, {STATE}, a.wait_event_type, a.wait_event,
        a.backend_start, a.xact_start, a.query_start, a.state_change, a.query
   FROM pg_stat_activity a LEFT JOIN pg_stat_ssl s USING (pid)
  WHERE a.pid <> pg_backend_pid()
  ORDER BY a.xact_start NULLS LAST, a.pid
 """
-# Every waiting session here holds a place in the queue for a processor or for something named by the wait event.
+# Every session here is running, ready to run, or blocked on what the wait event names.
 WAITS = """
 SELECT wait_event_type, wait_event, count(*) AS sessions
   FROM pg_stat_activity
@@ -36,95 +40,106 @@ SELECT 'database', d.datname, d.datconnlimit, s.numbackends
 
 @source(
     columns={
-        "pid": "Int64",
-        "database": "str",
-        "role": "str",
-        "application": "str",
-        "client": "str",
-        "encrypted": "boolean",
-        "backend_type": "str",
-        "state": "str",
-        "wait_event_type": "str",
-        "wait_event": "str",
-        "backend_start": UTC,
-        "xact_start": UTC,
-        "query_start": UTC,
-        "state_change": UTC,
-        "query": "str",
+        "pid": Column("Int64", "process id of the backend"),
+        "database": Column(
+            "str", "database of the session", absent="connected to no database: a background process or a WAL sender"
+        ),
+        "role": Column("str", "role that logged in", absent="no role: a background process"),
+        "application": Column(
+            "str", "application_name as the client set it; empty if not set; a pooler's own behind a pooler"
+        ),
+        "client": Column(
+            "str",
+            "IP address of the client; the pooler's behind a pooler",
+            absent="a Unix socket, or a background process",
+        ),
+        "encrypted": Column(
+            "boolean", "the connection uses TLS", unknown=f"a background process, or {HIDDEN_WITHOUT_STATS}"
+        ),
+        "backend_type": Column(
+            "str", "`client backend` for a connection, `walsender` for a replica, else a process of PostgreSQL itself"
+        ),
+        "state": Column(
+            "str",
+            "`active`, `idle`, `idle in transaction`, …, `starting` while logging in, `disabled` where track_activities is off",
+            unknown=f"a background process without a state, or {HIDDEN_WITHOUT_STATS}",
+        ),
+        "wait_event_type": Column(
+            "str", "class of the current wait: `Lock`, `LWLock`, `IO`, `Client`, …", absent="not waiting"
+        ),
+        "wait_event": Column("str", "name of the current wait", absent="not waiting"),
+        "backend_start": Column(UTC, "start of the process"),
+        "xact_start": Column(UTC, "start of the current transaction", absent="no open transaction"),
+        "query_start": Column(
+            UTC,
+            "start of the statement in `query`, finished or not",
+            unknown=f"no statement yet, or {HIDDEN_WITHOUT_STATS}",
+        ),
+        "state_change": Column(
+            UTC, "start of the current state", unknown=f"no state reported yet, or {HIDDEN_WITHOUT_STATS}"
+        ),
+        "query": Column(
+            "str", "current or last statement, literals replaced by ?; the server cuts it at track_activity_query_size"
+        ),
     },
-    nullable=(
-        "database",
-        "role",
-        "client",
-        "encrypted",
-        "state",
-        "wait_event_type",
-        "wait_event",
-        "xact_start",
-        "query_start",
-        "state_change",
-    ),
     covers="now",
     needs=MONITOR,
     guide=("C020", "C066", "C068", "C069"),
 )
 def pg_activity(postgres):
-    """Every session and background process, as it is now; one row per backend, oldest transaction first, ours left out.
+    """Sessions and background processes at the moment of asking; one row per backend, oldest transaction first, our own session excluded.
 
-    backend_type  `client backend` is a connection; the others are PostgreSQL's own workers
-    client        address; null for a Unix socket and for background workers
-    encrypted     whether the connection uses TLS; null for background workers
-    state         `active`, `idle`, `idle in transaction`, …; null for background workers
-    xact_start    when the transaction began; null outside one
-    query_start   when the statement in `query` began, be it finished or not
-    state_change  since when it is in this state
-    query         the statement with its literals replaced by ?; cut by the server at track_activity_query_size
-
-    One look: what began and ended between two looks is not in it. Behind a pooler, `application` and `client` are the pooler's.
+    One sample: a session that began and ended between two samples is not in it.
     """
-    hidden = 0
+    hidden = untracked = 0
     for row in postgres.rows(ACTIVITY):
         hidden += row["query"] == HIDDEN
+        untracked += row["state"] == "disabled"
         yield row | {"query": normalise_sql(row["query"] or "")}
     yield Proof("pg_stat_activity was read")
     if hidden:
-        yield Partial(f"what {hidden} sessions of other roles are doing", MONITOR.closes("postgres"))
+        yield Partial(f"activity of {hidden} sessions of other roles", MONITOR.closes("postgres"))
+    if untracked:
+        yield Partial(f"activity of {untracked} sessions with track_activities off", "set track_activities = on")
 
 
 @source(
-    columns={"reading": "Int64", "read_at": UTC, "wait_event_type": "str", "wait_event": "str", "sessions": "Int64"},
-    nullable=("wait_event_type", "wait_event"),
+    columns={
+        "reading": Column("Int64", "number of the sample, from 0; a sample without an active session has no row"),
+        "read_at": Column(UTC, "time of the sample"),
+        "wait_event_type": Column(
+            "str", "class of the wait: `Lock`, `LWLock`, `IO`, …", absent="not waiting: running, or ready to run"
+        ),
+        "wait_event": Column("str", "name of the wait", absent="not waiting"),
+        "sessions": Column("Int64", "active client sessions with this wait event in this sample, our own excluded"),
+    },
     covers="now",
     readings=10,
     needs=MONITOR,
     guide=("C066", "C068"),
 )
 def pg_wait_samples(postgres):
-    """What active sessions were waiting for, looked at ten times; one row per look and wait event.
+    """Wait events of active sessions in ten samples; one row per sample and wait event.
 
-    reading          number of the look, from 0; a look at which no session was active has no row
-    wait_event_type  class of the wait (`Lock`, `LWLock`, `IO`, …); null: not waiting, so running or about to
-    sessions         active client sessions with this wait event at this look, ours left out
-
-    Ten looks over a few seconds: a share is rough, and tells of these seconds only.
+    Ten samples over a few seconds: shares are rough, and valid for these seconds only.
     """
     if not next(postgres.rows(SEES_ALL))["sees_all"]:
-        yield Partial("what sessions of other roles wait for", MONITOR.closes("postgres"))
+        yield Partial("wait events of sessions of other roles", MONITOR.closes("postgres"))
     yield from postgres.rows(WAITS)
     yield Proof("pg_stat_activity was read ten times")
 
 
 @source(
-    columns={"kind": "str", "name": "str", "most_sessions": "Int64", "sessions": "Int64"},
+    columns={
+        "kind": Column("str", "`role` or `database`"),
+        "name": Column("str", "name of the role or database"),
+        "most_sessions": Column("Int64", "its CONNECTION LIMIT; superusers are exempt"),
+        "sessions": Column("Int64", "current sessions of the role, or in the database, background workers included"),
+    },
     covers="now",
     guide=("C067",),
 )
 def pg_connection_limits(postgres):
-    """Roles and databases that have a CONNECTION LIMIT of their own; one row each, without superusers and our own role.
-
-    kind           `role` or `database`
-    most_sessions  the limit; superusers are exempt from it
-    sessions       sessions of that role or in that database now, background workers included
-    """
+    """Roles and databases with their own CONNECTION LIMIT; one row each, superusers and our own role excluded."""
     yield from postgres.rows(CONNECTION_LIMITS)
     yield Proof("the limits of every role and database were read")

@@ -1,10 +1,11 @@
-"""Space that tables and indexes hold and don't use."""
+"""Bloat: space that tables and indexes hold and do not use."""
 
 from nl_forensics.errors import NotReachable
 from nl_forensics.sources import Partial, Permission, Proof, source
+from nl_forensics.sources.column import Column
 
-LOOKED_AT_BYTES = 10 * 1024**2  # smaller ones can't waste much
-MOST_BYTES_READ = 128 * 1024**2  # by pgstattuple_approx, per database: a sick disk must not suffer more
+MIN_BYTES = 10 * 1024**2  # smaller ones can't waste much
+MAX_BYTES_READ = 128 * 1024**2  # by pgstattuple_approx, per database: a slow disk must not get slower
 
 EXTENSION = """
 SELECT quote_ident(n.nspname) AS schema
@@ -12,7 +13,7 @@ SELECT quote_ident(n.nspname) AS schema
  WHERE e.extname = 'pgstattuple' AND pg_has_role('pg_stat_scan_tables', 'USAGE')
 """
 
-# pgstattuple_approx reads only the pages that the visibility map doesn't vouch for.
+# pgstattuple_approx reads only the pages that the visibility map does not mark as all-visible.
 TABLES_TO_MEASURE = """
 SELECT c.oid::bigint AS oid, n.nspname AS schema, c.relname AS "table",
        greatest(c.relpages - c.relallvisible, 0) * current_setting('block_size')::bigint AS read_bytes,
@@ -29,7 +30,7 @@ SELECT table_len AS heap_bytes,
   FROM {schema}.pgstattuple_approx(%s::oid::regclass)
 """
 
-# Of a column of variable width only pg_stats knows the average, and shows it to who may read the column. Widths are rounded
+# Of a column of variable width only pg_stats knows the average, and shows it only to roles that may read the column. Widths are rounded
 # up to the alignment, nulls count as values: so the estimate errs on the side of too little bloat.
 WIDTHS = """
 SELECT a.attrelid AS relation,
@@ -51,7 +52,7 @@ SELECT a.attrelid AS relation,
 
 # A row: 4 bytes of pointer, 24 of header, the columns; 8,168 usable bytes of a page.
 TABLE_ESTIMATE = f"""
-WITH widths AS ({WIDTHS.format(floor=LOOKED_AT_BYTES)}), size AS (SELECT current_setting('block_size')::bigint AS page)
+WITH widths AS ({WIDTHS.format(floor=MIN_BYTES)}), size AS (SELECT current_setting('block_size')::bigint AS page)
 SELECT current_database() AS database, n.nspname AS schema, c.relname AS "table", 'estimate' AS method,
        c.relpages * size.page AS heap_bytes, widths.unknown > 0 AS is_unknown,
        greatest(c.relpages - ceil(c.reltuples * (28 + ceil(widths.bytes / 8.0) * 8) / ((size.page - 24) * fill.ratio)), 0)::bigint
@@ -70,7 +71,7 @@ SELECT current_database() AS database, n.nspname AS schema, c.relname AS "table"
 # An entry: 4 bytes of pointer, 8 of header, the columns; 8,152 usable bytes of a page. Equal keys may be stored once
 # (deduplication), which this doesn't count: again too little bloat.
 INDEX_ESTIMATE = f"""
-WITH widths AS ({WIDTHS.format(floor=LOOKED_AT_BYTES)}), size AS (SELECT current_setting('block_size')::bigint AS page)
+WITH widths AS ({WIDTHS.format(floor=MIN_BYTES)}), size AS (SELECT current_setting('block_size')::bigint AS page)
 SELECT current_database() AS database, n.nspname AS schema, t.relname AS "table", c.relname AS index, 'estimate' AS method,
        c.relpages * size.page AS index_bytes, widths.unknown > 0 AS is_unknown,
        greatest(c.relpages - 1 - ceil(c.reltuples * (12 + ceil(widths.bytes / 8.0) * 8) / ((size.page - 40) * fill.ratio)), 0)::bigint
@@ -91,55 +92,49 @@ SELECT current_database() AS database, n.nspname AS schema, t.relname AS "table"
 CLOSES_TABLES = (
     "CREATE EXTENSION pgstattuple in the database (pg_monitor may use it), or GRANT SELECT ON its tables TO the role"
 )
-CLOSES_INDEXES = "GRANT SELECT ON the tables TO the role: then pg_stats shows how wide their columns are"
+CLOSES_INDEXES = "GRANT SELECT ON the tables TO the role (pg_stats then shows the widths of their columns)"
 
 
 @source(
     columns={
-        "database": "str",
-        "schema": "str",
-        "table": "str",
-        "method": "str",
-        "heap_bytes": "Int64",
-        "bloat_bytes": "Int64",
+        "database": Column("str", "database of the table"),
+        "schema": Column("str", "schema of the table"),
+        "table": Column("str", "name of the table"),
+        "method": Column("str", "`measured` by pgstattuple_approx where that extension is installed, else `estimate`"),
+        "heap_bytes": Column("Int64", "the table without indexes and TOAST"),
+        "bloat_bytes": Column("Int64", "unused space beyond the free space that the fillfactor reserves"),
     },
     covers="now",
     needs=Permission(postgres="pg_monitor"),
     guide=("C071",),
 )
 def pg_table_bloat(database):
-    """Unused space in the tables that are larger than 10 MiB; one row per table.
+    """Unused space in tables larger than 10 MiB; one row per table.
 
-    method       `measured` by pgstattuple_approx, where this extension is installed; else an `estimate` from rows and column widths
-    heap_bytes   the table without indexes and TOAST
-    bloat_bytes  held and not used, beyond the free space that its fillfactor asks for
-
-    New rows reuse this space; it goes back to the disk only when the table is rewritten. An estimate errs on the side of too little,
-    and rests on the last vacuum or analyze, as does whether a table is large.
+    New rows reuse this space; only a rewrite of the table returns it to the disk. An estimate uses row counts and column widths of the last
+    vacuum or analyze, and errs on the low side.
     """
     extension = list(database.rows(EXTENSION))
     if extension:
         yield from _measured(database, extension[0]["schema"])
     else:
         yield from _known(database, TABLE_ESTIMATE, "tables", CLOSES_TABLES)
-    yield Proof("tables larger than 10 MiB were looked for")
+    yield Proof("tables larger than 10 MiB were searched for")
 
 
 def _measured(database, schema: str):
-    left = MOST_BYTES_READ
-    for table in list(database.rows(TABLES_TO_MEASURE, [LOOKED_AT_BYTES])):
+    left = MAX_BYTES_READ
+    for table in list(database.rows(TABLES_TO_MEASURE, [MIN_BYTES])):
         name = f"{table['schema']}.{table['table']}"
         if table["read_bytes"] > left:
-            large = (
-                f"the bloat of {name}: to measure it, {table['read_bytes'] / 1024**2:,.0f} MiB would have to be read"
-            )
-            yield Partial(large, f"VACUUM {name}, which makes it quick to measure, then collect again")
+            large = f"bloat of {name}: measuring it means reading {table['read_bytes'] / 1024**2:,.0f} MiB"
+            yield Partial(large, f"VACUUM {name} (makes it quick to measure), then collect again")
             continue
         left -= table["read_bytes"]
         try:
             size = next(database.rows(MEASURE.format(schema=schema), [table["fill_ratio"], table["oid"]]))
         except NotReachable as error:
-            yield Partial(f"the bloat of {name}: {error}", "see the lock tree, collect again")
+            yield Partial(f"bloat of {name}: {error}", "check pg_blocking, then collect again")
             continue
         yield {
             "database": database.database,
@@ -150,7 +145,7 @@ def _measured(database, schema: str):
 
 
 def _known(database, estimate: str, what: str, closes: str):
-    """The estimates, and a gap where we may not know how wide the columns are."""
+    """The estimates, and a gap where we may not read the widths of columns."""
     unknown = 0
     for row in database.rows(estimate):
         if row.pop("is_unknown"):
@@ -159,32 +154,28 @@ def _known(database, estimate: str, what: str, closes: str):
             yield row
     if unknown:
         yield Partial(
-            f"the bloat of {what} whose columns' widths we may not see: {unknown} in {database.database}", closes
+            f"bloat of {unknown} {what} in {database.database}: no right to read the widths of their columns", closes
         )
 
 
 @source(
     columns={
-        "database": "str",
-        "schema": "str",
-        "table": "str",
-        "index": "str",
-        "method": "str",
-        "index_bytes": "Int64",
-        "bloat_bytes": "Int64",
+        "database": Column("str", "database of the index"),
+        "schema": Column("str", "schema of the index and its table"),
+        "table": Column("str", "table of the index"),
+        "index": Column("str", "name of the index"),
+        "method": Column("str", "`estimate`: from the number of entries and the widths of the columns"),
+        "index_bytes": Column("Int64", "size of the whole index"),
+        "bloat_bytes": Column("Int64", "unused space beyond the free space that the fillfactor reserves"),
     },
     covers="now",
     needs=Permission(postgres="SELECT ON ALL TABLES IN SCHEMA public", adds="bloat of indexes on text columns"),
     guide=("C071", "C072"),
 )
 def pg_index_bloat(database):
-    """Unused space in the B-tree indexes that are larger than 10 MiB; one row per index, by estimate.
+    """Unused space in B-tree indexes larger than 10 MiB, estimated; one row per index.
 
-    method       `estimate`: from the number of entries and the widths of the columns
-    index_bytes  the whole index
-    bloat_bytes  held and not used, beyond the free space that its fillfactor asks for
-
-    An estimate errs on the side of too little. Only REINDEX gives the space back.
+    An estimate errs on the low side. Only REINDEX returns the space to the disk.
     """
     yield from _known(database, INDEX_ESTIMATE, "indexes", CLOSES_INDEXES)
-    yield Proof("indexes larger than 10 MiB were looked for")
+    yield Proof("indexes larger than 10 MiB were searched for")

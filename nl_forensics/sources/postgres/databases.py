@@ -1,25 +1,27 @@
-"""What each database counted, and what the server tells of itself."""
+"""Counters of each database, and facts about the server."""
 
 import time
 
 import pandas as pd
 
 from nl_forensics.sources import UTC, Partial, Permission, Proof, deltas, source
-from nl_forensics.sources.postgres.activity import MONITOR
+from nl_forensics.sources.column import Column
+from nl_forensics.sources.postgres.activity import HIDDEN_WITHOUT_STATS, MONITOR
 
-COUNTERS = (
-    "commits",
-    "rollbacks",
-    "read_blocks",
-    "hit_blocks",
-    "temp_files",
-    "temp_bytes",
-    "deadlocks",
-    "conflicts",
-    "sessions_abandoned",
-    "sessions_fatal",
-    "sessions_killed",
-)
+RESET = "the statistics were reset between the two readings, or it is new"
+COUNTERS = {
+    "commits": "committed transactions, our own included",
+    "rollbacks": "rolled-back transactions, our own included",
+    "read_blocks": "blocks not found in shared_buffers: read from the disk or the operating system's cache",
+    "hit_blocks": "blocks found in shared_buffers",
+    "temp_files": "temporary files written by sorts and hashes that exceeded work_mem",
+    "temp_bytes": "size of these temporary files",
+    "deadlocks": "deadlocks; each ended one transaction with an error",
+    "conflicts": "queries on a replica that replay cancelled",
+    "sessions_abandoned": "sessions that ended because the client vanished",
+    "sessions_fatal": "sessions that ended with a fatal error",
+    "sessions_killed": "sessions that an operator terminated",
+}
 SINCE_14 = ("sessions_abandoned", "sessions_fatal", "sessions_killed")
 DATABASES = """
 SELECT datname AS database, numbackends AS backends, xact_commit AS commits, xact_rollback AS rollbacks,
@@ -43,90 +45,82 @@ SELECT current_database() AS database, e.extname AS extension, e.extversion AS v
 """
 
 
+def _counters() -> dict[str, Column]:
+    """Each counter, and its growth between the two readings."""
+    missing = dict.fromkeys(SINCE_14, "not counted before PostgreSQL 14")
+    columns = {name: Column("Int64", meaning, unknown=missing.get(name, "")) for name, meaning in COUNTERS.items()}
+    grown = {
+        f"{name}_delta": Column("float64", f"growth of `{name}` over `seconds`", unknown=RESET) for name in COUNTERS
+    }
+    return columns | grown
+
+
 def _growth(records: list[dict]) -> pd.DataFrame:
-    return deltas(records, ("database",), COUNTERS)
+    return deltas(records, ("database",), tuple(COUNTERS))
 
 
 @source(
     parse=_growth,
     columns={
-        "database": "str",
-        "backends": "Int64",
-        **dict.fromkeys(COUNTERS, "Int64"),
-        "counted_since": UTC,
-        "seconds": "float64",
-        **{f"{counter}_delta": "float64" for counter in COUNTERS},
+        "database": Column("str", "name of the database"),
+        "backends": Column("Int64", "current sessions in it"),
+        **_counters(),
+        "counted_since": Column(UTC, "last reset of the counters", absent="never reset since the database was created"),
+        "seconds": Column("float64", "seconds between the two readings", unknown=RESET),
     },
-    nullable=("counted_since", *SINCE_14, *(f"{counter}_delta" for counter in SINCE_14)),
     covers="since",
     readings=2,
     guide=("C038", "C066"),
 )
 def pg_databases(postgres):
-    """What each database counted since its statistics began, and between two readings; one row per database.
+    """Counters of each database since its statistics began, and their growth between two readings; one row per database.
 
-    backends            sessions in it now
-    commits, rollbacks  transactions that ended so; ours are among them
-    read_blocks         blocks that were not in PostgreSQL's memory: read from the operating system, whose memory may have had them
-    hit_blocks          blocks that were
-    temp_files          written by sorts and hashes that did not fit into work_mem; temp_bytes: their size
-    deadlocks           each ended one transaction with an error
-    conflicts           queries on a replica that were cancelled for replay
-    sessions_*          ended because the client vanished (abandoned), an error (fatal), or an operator (killed); null before PostgreSQL 14
-    counted_since       null: never reset since the database was made
-    seconds             between the two readings
-    *_delta             what was added between them; null when the statistics were reset in between
-
-    Counters have no past: when within the long time before the first reading something was counted is not told.
+    Cumulative counters carry no timestamps: they do not show when, before the first reading, an event was counted.
     """
     shown = ", ".join(SINCE_14 if postgres.version >= 140000 else (f"NULL::bigint AS {name}" for name in SINCE_14))
     yield from postgres.rows(DATABASES.format(sessions=shown))
 
 
 @source(
-    columns={"database": "str", "failures": "Int64", "last_failure_at": UTC},
-    nullable=("database", "last_failure_at"),
+    columns={
+        "database": Column("str", "name of the database", absent="objects shared by all databases"),
+        "failures": Column("Int64", "pages with a wrong checksum since the statistics began"),
+        "last_failure_at": Column(UTC, "time of the last one", absent="no failure"),
+    },
     covers="since",
 )
 def pg_checksums(postgres):
-    """Pages that were read from disk and did not match their checksum; one row per database, null: objects of all databases.
+    """Pages read from disk with a wrong checksum; one row per database, and one for shared objects.
 
-    failures         since the statistics began
-    last_failure_at  null when there was none
-
-    Only pages that were read are checked. Without data checksums nothing is, and this can't be told at all.
+    Covers only pages that were read. Nothing is counted where data checksums are off.
     """
     if next(postgres.rows("SELECT current_setting('data_checksums') AS state"))["state"] != "on":
-        yield Partial("damaged pages: data checksums are off", "stop the server and run pg_checksums --enable")
+        yield Partial("page corruption: data checksums are off", "stop the server and run pg_checksums --enable")
         return
     yield from postgres.rows(CHECKSUMS)
 
 
 @source(
     columns={
-        "version": "str",
-        "major_version": "Int64",
-        "in_recovery": "boolean",
-        "started_at": UTC,
-        "configured_at": UTC,
-        "processes_started_at": UTC,
-        "system_identifier": "str",
-        "answer_ms": "float64",
+        "version": Column("str", "version, as `17.5`"),
+        "major_version": Column("Int64", "major version"),
+        "in_recovery": Column("boolean", "the server is a replica"),
+        "started_at": Column(UTC, "start of the main process (postmaster)"),
+        "configured_at": Column(UTC, "last reload of the configuration files"),
+        "processes_started_at": Column(
+            UTC,
+            "start of the checkpointer: later than `started_at` after a crash, when PostgreSQL restarts all its processes",
+            unknown=HIDDEN_WITHOUT_STATS,
+        ),
+        "system_identifier": Column("str", "identifies the cluster: the same for a primary and its replicas"),
+        "answer_ms": Column("float64", "round trip of a trivial query"),
     },
     covers="since",
     needs=MONITOR,
     guide=("C020",),
 )
 def pg_server(postgres):
-    """Who the server is, and since when it runs; one row.
-
-    in_recovery           true: a replica
-    started_at            start of the main process
-    configured_at         when the configuration files were last read
-    processes_started_at  start of the checkpointer: later than `started_at` when a crash made PostgreSQL start all its processes anew
-    system_identifier     the same for a primary and its replicas
-    answer_ms             how long a trivial question took, there and back, milliseconds
-    """
+    """Version, role and start times of the server; one row."""
     began = time.monotonic()
     next(postgres.rows("SELECT 1 AS one"))
     took_ms = (time.monotonic() - began) * 1000
@@ -135,15 +129,18 @@ def pg_server(postgres):
 
 
 @source(
-    columns={"database": "str", "extension": "str", "version": "str", "shipped_version": "str"},
-    nullable=("shipped_version",),
+    columns={
+        "database": Column("str", "database in which it is installed"),
+        "extension": Column("str", "name of the extension"),
+        "version": Column("str", "installed version"),
+        "shipped_version": Column(
+            "str", "version of the files on the server", absent="its files are not on the server"
+        ),
+    },
     covers="now",
     needs=Permission(),
 )
 def pg_extensions(database):
-    """Extensions, by database; one row each.
-
-    shipped_version  the version that the installed files would give; null when the files are gone
-    """
+    """Installed extensions of every database; one row each."""
     yield from database.rows(EXTENSIONS)
     yield Proof("pg_extension was read")

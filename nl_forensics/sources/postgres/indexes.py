@@ -1,9 +1,10 @@
-"""Indexes: which are used, valid, needed; and foreign keys that lack one."""
+"""Indexes: their use, validity and purpose; and foreign keys without one."""
 
 from nl_forensics.sources import UTC, Partial, Permission, Proof, source
+from nl_forensics.sources.column import Column
 from nl_forensics.sources.postgres.rights import sees_statistics, without_monitor
 
-LARGE_BYTES = 10 * 1024**2  # a smaller index isn't worth the question whether it is used
+MIN_BYTES = 10 * 1024**2  # dropping a smaller index saves too little
 
 # The functions that print an index (pg_get_indexdef, pg_get_expr) wait behind an exclusive lock on its table, so columns are
 # named from the catalogue, and an expression or a predicate by the hash of its parse tree, without the places in the text.
@@ -69,7 +70,7 @@ SELECT current_database() AS database, n.nspname AS schema, t.relname AS "table"
  ORDER BY c.relpages DESC, c.oid
 """
 
-# A foreign key of a partitioned table is told once, for the whole table. Any order of the columns serves.
+# A foreign key of a partitioned table is listed once, for the whole table. An index serves with its columns in any order.
 FOREIGN_KEYS = """
 WITH rows AS (
     SELECT coalesce(pg_partition_root(oid), oid) AS root, sum(greatest(reltuples, 0))::bigint AS estimated
@@ -101,23 +102,32 @@ SELECT current_database() AS database, n.nspname AS schema, t.relname AS "table"
 
 @source(
     columns={
-        "database": "str",
-        "schema": "str",
-        "table": "str",
-        "index": "str",
-        "method": "str",
-        "keys": "str",
-        "included_columns": "str",
-        "predicate": "str",
-        "enforces": "str",
-        "is_valid": "boolean",
-        "is_being_built": "boolean",
-        "size_bytes": "Int64",
-        "scans": "Int64",
-        "last_scan_at": UTC,
-        "counted_since_at": UTC,
+        "database": Column("str", "database of the index"),
+        "schema": Column("str", "schema of the index and its table"),
+        "table": Column("str", "table of the index"),
+        "index": Column("str", "name of the index"),
+        "method": Column("str", "access method: `btree`, `gin`, …"),
+        "keys": Column(
+            "str",
+            "key columns in order, separated by `; `, with operator class, collation and direction where not the default; "
+            "an expression appears as a hash, equal for equal expressions",
+        ),
+        "included_columns": Column("str", "INCLUDE columns; empty for none"),
+        "predicate": Column("str", "hash of the predicate, equal for equal predicates", absent="not a partial index"),
+        "enforces": Column(
+            "str",
+            "constraint that depends on it: `primary key`, `uniqueness`, `exclusion`, `replica identity`",
+            absent="it enforces nothing",
+        ),
+        "is_valid": Column(
+            "boolean", "queries may use it; an invalid one (failed CREATE INDEX CONCURRENTLY) is only written to"
+        ),
+        "is_being_built": Column("boolean", "an index build is running on its table"),
+        "size_bytes": Column("Int64", "size at the last vacuum or analyze: an estimate"),
+        "scans": Column("Int64", "index scans since `counted_since_at`"),
+        "last_scan_at": Column(UTC, "last index scan", absent="never scanned; PostgreSQL before 16 does not record it"),
+        "counted_since_at": Column(UTC, "last reset of the statistics, else start of the server"),
     },
-    nullable=("predicate", "enforces", "last_scan_at"),
     covers="now",
     needs=Permission(postgres="pg_monitor"),
     guide=("C072",),
@@ -125,82 +135,65 @@ SELECT current_database() AS database, n.nspname AS schema, t.relname AS "table"
 def pg_indexes(database):
     """Indexes of every database; one row per index, largest first.
 
-    keys              its columns in order, separated by `; `, each with operator class, collation and direction where these are
-                      not the default; an expression is told by a hash, equal for equal ones
-    included_columns  columns that it carries along (INCLUDE); empty for none
-    predicate         of a partial index: a hash, equal for equal predicates; else null
-    enforces          the rule that would fall with it: `primary key`, `uniqueness`, `exclusion`, `replica identity`; else null
-    is_valid          queries may use it; one that failed half-way (CREATE INDEX CONCURRENTLY) is only written to
-    is_being_built    an index is being built on the table right now
-    size_bytes        pages at the last vacuum or analyze: an estimate
-    scans             how often it was used since `counted_since_at`; last_scan_at: when last, from PostgreSQL 16 on
-
-    Cannot tell what a replica uses it for: each server counts for itself.
+    Scans on a replica are not included: each server counts its own.
     """
     if not sees_statistics(database):
-        yield without_monitor("which indexes are being built right now")
+        yield without_monitor("index builds in progress")
     yield from database.rows(INDEXES)
     yield Proof("the catalogue of the indexes was read")
 
 
 @source(
     columns={
-        "database": "str",
-        "schema": "str",
-        "table": "str",
-        "index": "str",
-        "size_bytes": "Int64",
-        "scans": "Int64",
-        "last_scan_at": UTC,
-        "counted_since_at": UTC,
-        "is_standby": "boolean",
+        "database": Column("str", "database of the index"),
+        "schema": Column("str", "schema of the index and its table"),
+        "table": Column("str", "table of the index"),
+        "index": Column("str", "name of the index"),
+        "size_bytes": Column("Int64", "size at the last vacuum or analyze: an estimate"),
+        "scans": Column("Int64", "index scans on this server since `counted_since_at`"),
+        "last_scan_at": Column(UTC, "last index scan", absent="never scanned; PostgreSQL before 16 does not record it"),
+        "counted_since_at": Column(UTC, "last reset of the statistics, else start of the server"),
+        "is_standby": Column("boolean", "the server is a standby"),
     },
-    nullable=("last_scan_at",),
     covers="now",
     guide=("C072",),
 )
 def pg_index_use(database):
-    """How often the indexes of 10 MiB and more are used that enforce no rule; one row per index, largest first.
+    """Scans of indexes of 10 MiB and more that enforce no constraint; one row per index, largest first.
 
-    scans         uses since `counted_since_at` (its statistics were reset, or the server started), by this server alone
-    last_scan_at  when last, from PostgreSQL 16 on; null before, and without a use
-
-    Counters that are younger than 30 days have not seen every monthly report; those of a standby, not what its primary does.
+    Counters younger than 30 days may have missed a monthly report; those of a standby do not include its primary.
     """
-    rows = list(database.rows(INDEX_USE, [LARGE_BYTES]))
+    rows = list(database.rows(INDEX_USE, [MIN_BYTES]))
     yield from rows
-    yield Proof("indexes of 10 MiB and more were looked for")
+    yield Proof("indexes of 10 MiB and more were searched for")
     unseen = [row for row in rows if not row["scans"]]
     if unseen and unseen[0]["is_standby"]:
-        yield Partial(f"how the primary uses its indexes: {len(unseen)} in {database.database}", "ask its primary, too")
+        yield Partial(
+            f"use of {len(unseen)} indexes in {database.database} by the primary",
+            "add its primary to the platform file",
+        )
     elif unseen and unseen[0]["is_counting_too_short"]:
         day = f"{unseen[0]['counted_since_at']:%Y-%m-%d}"
-        use = f"the use of indexes before {day}, when counting began: {len(unseen)} in {database.database}"
+        use = f"use of {len(unseen)} indexes in {database.database} before {day}, when counting began"
         yield Partial(use, f"collect again 30 days after {day}")
 
 
 @source(
     columns={
-        "database": "str",
-        "schema": "str",
-        "table": "str",
-        "constraint": "str",
-        "columns": "str",
-        "referenced_table": "str",
-        "estimated_rows": "Int64",
-        "referenced_estimated_rows": "Int64",
-        "index": "str",
+        "database": Column("str", "database of the table"),
+        "schema": Column("str", "schema of the referencing table"),
+        "table": Column("str", "referencing table"),
+        "constraint": Column("str", "name of the constraint"),
+        "columns": Column("str", "referencing columns, separated by `, `"),
+        "referenced_table": Column("str", "referenced table, as `schema.table`"),
+        "estimated_rows": Column("Int64", "rows of the referencing table at its last vacuum or analyze"),
+        "referenced_estimated_rows": Column("Int64", "rows of the referenced table at its last vacuum or analyze"),
+        "index": Column("str", "smallest valid index that begins with these columns", absent="no index serves it"),
     },
-    nullable=("index",),
     covers="now",
     guide=("C072",),
 )
 def pg_foreign_keys(database):
-    """Foreign keys of every database, and the index that serves each; one row per key, largest table first.
-
-    columns         those that refer
-    estimated_rows  of the table that refers, referenced_estimated_rows of the other; as of the last vacuum or analyze
-    index           the smallest whole index that begins with these columns; null: there is none
-    """
+    """Foreign keys of every database with the index that serves each; one row per key, largest table first."""
     yield from database.rows(FOREIGN_KEYS)
     yield Proof("the catalogue of the constraints was read")

@@ -1,16 +1,17 @@
-"""Who waits for whose lock, and how full the lock table is."""
+"""Sessions blocked by locks, their blockers, and the use of the lock table."""
 
 import pandas as pd
 
 from nl_forensics.redact import normalise_sql
 from nl_forensics.sources import UTC, Partial, Proof, source
-from nl_forensics.sources.postgres.activity import HIDDEN, MONITOR
+from nl_forensics.sources.column import Column
+from nl_forensics.sources.postgres.activity import HIDDEN, HIDDEN_WITHOUT_STATS, MONITOR
 
-MOST_WAITING = 200  # pg_blocking_pids stops the lock table for a moment, once per waiting session
+MAX_WAITING = 200  # pg_blocking_pids locks the whole lock table for a moment, once per waiting session
 PREPARED_TRANSACTION = 0  # the pid by which pg_blocking_pids names it
 
 WAITING_COUNT = "SELECT count(*) AS sessions FROM pg_locks WHERE NOT granted"
-# A session that waits for a row waits for the transaction that changed it: its table is told by the tuple lock beside.
+# A session that waits for a row waits for the transaction that changed it: the tuple lock beside it names the table.
 LOCK_TREE = """
 WITH waiting AS MATERIALIZED (
     SELECT l.pid, l.locktype, l.mode, {waitstart} AS waitstart,
@@ -43,7 +44,7 @@ ROOT = ("pid", "database", "role", "application", "client", "state", "xact_start
 def _paths(blocked_by: dict[int, list[int]]) -> list[tuple[int, int, int, int]]:
     """(waiting pid, its blocker, the root of that chain, depth) for each waiting session and each root it waits for.
 
-    A root waits for nobody. Sessions that wait in a circle have no root: the lowest pid of the circle stands for it.
+    A root does not wait itself. Sessions that wait in a circle have no root: the lowest pid of the circle stands for it.
     """
     waiters: dict[int, list[int]] = {}
     for pid, blockers in blocked_by.items():
@@ -56,7 +57,7 @@ def _paths(blocked_by: dict[int, list[int]]) -> list[tuple[int, int, int, int]]:
 
 
 def _below(root: int, waiters: dict[int, list[int]]) -> list[tuple[int, int, int, int]]:
-    """Everybody who waits for one root, directly or not, by the shortest way."""
+    """All sessions that wait for one root, directly or not, by the shortest path."""
     paths, seen, level, depth = [], {root}, [root], 1
     while level:
         found = [(pid, blocker) for blocker in level for pid in waiters.get(blocker, []) if pid not in seen]
@@ -96,77 +97,79 @@ def _lock_tree(records: list[dict]) -> pd.DataFrame:
 @source(
     parse=_lock_tree,
     columns={
-        "pid": "Int64",
-        "database": "str",
-        "role": "str",
-        "application": "str",
-        "locktype": "str",
-        "mode": "str",
-        "relation": "str",
-        "query": "str",
-        "waiting_since": UTC,
-        "blocked_by_pid": "Int64",
-        "depth": "Int64",
-        "root_pid": "Int64",
-        "root_database": "str",
-        "root_role": "str",
-        "root_application": "str",
-        "root_client": "str",
-        "root_state": "str",
-        "root_xact_start": UTC,
-        "root_state_change": UTC,
-        "root_query": "str",
+        "pid": Column("Int64", "process id of the waiter"),
+        "database": Column(
+            "str", "database of the waiter", unknown="it ended meanwhile, or is connected to no database"
+        ),
+        "role": Column("str", "role of the waiter", unknown="it ended meanwhile, or is a background process"),
+        "application": Column("str", "application_name of the waiter; empty if not set"),
+        "locktype": Column(
+            "str", "type of lock: `relation`, `transactionid` (a row that another transaction changed), `tuple`, …"
+        ),
+        "mode": Column("str", "requested lock mode"),
+        "relation": Column(
+            "str", "table of the lock", unknown="the lock is on no table, or on one of another database than ours"
+        ),
+        "query": Column("str", "blocked statement, literals replaced by ?"),
+        "waiting_since": Column(UTC, "start of the wait; PostgreSQL 13: start of the blocked statement"),
+        "blocked_by_pid": Column("Int64", "direct blocker: it holds the lock, or requested it earlier"),
+        "depth": Column("Int64", "distance from the root: 1 if the root is the direct blocker"),
+        "root_pid": Column(
+            "Int64", "root blocker, which does not wait itself; 0: a prepared transaction, which has no session"
+        ),
+        "root_database": Column("str", "database of the root", unknown="a prepared transaction, or it ended meanwhile"),
+        "root_role": Column("str", "role of the root", unknown="a prepared transaction, or it ended meanwhile"),
+        "root_application": Column("str", "application_name of the root; empty if not set"),
+        "root_client": Column(
+            "str", "IP address of the root's client", unknown=f"a Unix socket, or {HIDDEN_WITHOUT_STATS}"
+        ),
+        "root_state": Column(
+            "str",
+            "state of the root; in `idle in transaction` only its application can end the wait",
+            unknown=HIDDEN_WITHOUT_STATS,
+        ),
+        "root_xact_start": Column(
+            UTC, "start of the root's transaction", unknown=f"a prepared transaction, or {HIDDEN_WITHOUT_STATS}"
+        ),
+        "root_state_change": Column(
+            UTC, "start of the root's current state", unknown=f"a prepared transaction, or {HIDDEN_WITHOUT_STATS}"
+        ),
+        "root_query": Column(
+            "str", "current or last statement of the root, which need not be the one that took the lock"
+        ),
     },
-    nullable=(
-        "database",
-        "role",
-        "relation",
-        "root_database",
-        "root_role",
-        "root_client",
-        "root_state",
-        "root_xact_start",
-        "root_state_change",
-    ),
     covers="now",
     needs=MONITOR,
     guide=("C068",),
 )
 def pg_blocking(postgres):
-    """The lock tree; one row per waiting session and root of its chain, those who wait longest first.
+    """The lock tree; one row per waiter and root blocker of its chain, longest wait first.
 
-    pid, query         who waits, and the statement that can't go on (literals replaced by ?)
-    locktype, mode     what is waited for: `transactionid` is a row that another transaction has changed
-    relation           schema and table; null when the lock is on no table, or on one of another database than ours
-    waiting_since      start of the wait; on PostgreSQL 13, which does not tell, start of the waiting statement
-    blocked_by_pid     who stands directly before it: holds the lock, or asked for it earlier
-    depth              1: waits for the root itself; 2: for one that waits for the root; …
-    root_pid           who waits for nobody and holds up the whole chain; 0: a prepared transaction, which has no session
-    root_state         what the root does: `idle in transaction` means that only its application can end the wait
-    root_state_change  since when the root does that
-    root_query         the root's current or last statement, which need not be the one that took the lock
-
-    One look at one moment: waits of a few milliseconds are ordinary. Waits inside the application or for a free connection
-    are not locks.
+    One sample: waits of a few milliseconds are ordinary. Waits inside an application, or for a connection of a pool, are not locks.
     """
     waiting, hidden = next(postgres.rows(WAITING_COUNT))["sessions"], 0
     waitstart = "waitstart" if postgres.version >= 140000 else "NULL::timestamptz"
-    for row in postgres.rows(LOCK_TREE.format(waitstart=waitstart), [MOST_WAITING]):
+    for row in postgres.rows(LOCK_TREE.format(waitstart=waitstart), [MAX_WAITING]):
         hidden += row["query"] == HIDDEN
         if row["pid"] != PREPARED_TRANSACTION:
             yield row | {"query": normalise_sql(row["query"] or "")}
     yield Proof(f"pg_locks was read: {waiting} sessions wait for a lock")
-    if waiting > MOST_WAITING:
-        yield Partial(f"{waiting - MOST_WAITING} more of {waiting} waiting sessions", "end the root of the chain first")
+    if waiting > MAX_WAITING:
+        yield Partial(f"{waiting - MAX_WAITING} of {waiting} waiting sessions", "end the root blocker first")
     if hidden:
-        yield Partial(f"what {hidden} sessions in the lock tree are doing", MONITOR.closes("postgres"))
+        yield Partial(f"activity of {hidden} sessions in the lock tree", MONITOR.closes("postgres"))
 
 
-@source(columns={"locks": "Int64", "most_locks": "Int64"}, covers="now", guide=("C068",))
+@source(
+    columns={
+        "locks": Column(
+            "Int64", "locks in the shared lock table, held or requested; fast-path and predicate locks are elsewhere"
+        ),
+        "most_locks": Column("Int64", "max_locks_per_transaction × (max_connections + max_prepared_transactions)"),
+    },
+    covers="now",
+    guide=("C068",),
+)
 def pg_lock_table(postgres):
-    """How full the shared lock table is; one row.
-
-    locks       locks held or waited for in it; those on the fast path and predicate locks live elsewhere
-    most_locks  max_locks_per_transaction × (max_connections + max_prepared_transactions)
-    """
+    """Use of the shared lock table; one row."""
     yield from postgres.rows(LOCK_TABLE)

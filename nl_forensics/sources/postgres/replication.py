@@ -1,9 +1,12 @@
-"""Replication: replicas as the primary sees them, a standby as it sees itself, and the slots that keep WAL for them."""
+"""Replication: replicas as the primary sees them, a standby as it sees itself, and the slots that retain WAL for them."""
 
-from nl_forensics.sources import UTC, Permission, Proof, source
+import pandas as pd
+
+from nl_forensics.sources import UTC, Permission, Proof, as_rows, source
+from nl_forensics.sources.column import Column
 from nl_forensics.sources.postgres.rights import sees_statistics, without_monitor
 
-# How far WAL has come on this server: a standby may feed replicas of its own.
+# The WAL position of this server: a standby may feed replicas of its own.
 POSITION = "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END"
 
 REPLICATION = f"""
@@ -22,6 +25,7 @@ RECOVERY = """
 SELECT pg_is_in_recovery() AS is_standby,
        CASE WHEN pg_has_role('pg_read_all_settings', 'USAGE') THEN current_setting('primary_conninfo') <> '' END AS has_primary,
        (SELECT status FROM pg_stat_wal_receiver) AS receiver_status,
+       pg_has_role('pg_read_all_stats', 'USAGE') AS is_receiver_visible,
        (SELECT pg_wal_lsn_diff(latest_end_lsn, pg_last_wal_replay_lsn())::bigint FROM pg_stat_wal_receiver) AS behind_bytes,
        (SELECT last_msg_receipt_time FROM pg_stat_wal_receiver) AS heard_at,
        pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())::bigint AS unreplayed_bytes,
@@ -46,114 +50,134 @@ SELECT slot_name AS slot, slot_type AS kind, plugin, database, temporary AS is_t
 
 @source(
     columns={
-        "pid": "Int64",
-        "replica": "str",
-        "client": "str",
-        "role": "str",
-        "slot": "str",
-        "state": "str",
-        "sync_state": "str",
-        "connected_at": UTC,
-        "unsent_bytes": "Int64",
-        "behind_bytes": "Int64",
-        "flush_lag_s": "float64",
-        "replay_lag_s": "float64",
-        "replied_at": UTC,
+        "pid": Column("Int64", "process id of the WAL sender"),
+        "replica": Column("str", "application_name of the replica"),
+        "client": Column("str", "IP address of the replica", absent="a Unix socket"),
+        "role": Column("str", "role that the replica logged in with"),
+        "slot": Column("str", "its replication slot", absent="it uses no slot"),
+        "state": Column("str", "`streaming`; `catchup` until it has caught up; `backup` for a base backup"),
+        "sync_state": Column("str", "`async`, `sync`, `quorum` or `potential`: whether commits wait for it"),
+        "connected_at": Column(UTC, "start of the connection"),
+        "unsent_bytes": Column(
+            "Int64", "WAL that this server has not sent yet", unknown="not reported, as during a base backup"
+        ),
+        "behind_bytes": Column(
+            "Int64",
+            "WAL that the replica has not replayed yet; for a receiver that never replays, not received yet",
+            unknown="the replica has not reported its position",
+        ),
+        "flush_lag_s": Column("float64", "lag from commit here to flushed there", absent="no recent commit to measure"),
+        "replay_lag_s": Column(
+            "float64",
+            "lag from commit here to visible there",
+            absent="no recent commit, or it never replays",
+        ),
+        "replied_at": Column(UTC, "send time of its last status message", absent="it has sent none yet"),
     },
-    nullable=("client", "slot", "unsent_bytes", "behind_bytes", "flush_lag_s", "replay_lag_s", "replied_at"),
     covers="now",
     needs=Permission(postgres="pg_monitor"),
 )
 def pg_replication(postgres):
-    """Who takes WAL from this server; one row per connection, the furthest behind first.
+    """Replicas and other receivers of WAL of this server; one row per connection, the furthest behind first.
 
-    replica       the name that it gave itself (application_name)
-    state         `streaming`; `catchup` while it reads up; `backup` is a base backup
-    sync_state    `async`, `sync`, `quorum` or `potential`: whether a commit waits for it
-    unsent_bytes  WAL that this server hasn't sent yet; null during a base backup
-    behind_bytes  WAL that the replica hasn't replayed yet, or not received where it never replays
-    replay_lag_s  from commit here to visible there, for the last transactions; null on an idle system
-
-    A replica that is gone has no row: see its slot. Empty is normal on a server without replicas.
+    A disconnected replica has no row: see its slot. Empty is normal on a server without replicas.
     """
     if not sees_statistics(postgres):
-        yield without_monitor("who replicates, and how far behind")
+        yield without_monitor("connected replicas and their lag")
         return
     yield from postgres.rows(REPLICATION)
     yield Proof("pg_stat_replication was read")
 
 
+def _recovery(records: list[dict]) -> pd.DataFrame:
+    """A null status is `none` to a role that would see a receiver, and unknown to any other."""
+    rows = as_rows(records)
+    visible = rows.get("is_receiver_visible", pd.Series(True, index=rows.index))
+    return rows.assign(receiver_status=rows.receiver_status.mask(rows.receiver_status.isna() & visible, "none"))
+
+
+def _slots(records: list[dict]) -> pd.DataFrame:
+    """A slot that has reserved no WAL yet, or has lost it, retains none; of any other slot a null is unknown."""
+    rows = as_rows(records)
+    nothing = rows.retained_bytes.isna() & (rows.wal_status.isna() | (rows.wal_status == "lost"))
+    return rows.assign(retained_bytes=rows.retained_bytes.mask(nothing, 0))
+
+
 @source(
+    parse=_recovery,
     columns={
-        "is_standby": "boolean",
-        "has_primary": "boolean",
-        "receiver_status": "str",
-        "behind_bytes": "Int64",
-        "heard_at": UTC,
-        "unreplayed_bytes": "Int64",
-        "replayed_upto_at": UTC,
-        "is_paused": "boolean",
+        "is_standby": Column("boolean", "the server is a standby"),
+        "has_primary": Column(
+            "boolean", "primary_conninfo is set", unknown="shown only to members of pg_read_all_settings"
+        ),
+        "receiver_status": Column(
+            "str",
+            "state of the WAL receiver: `streaming`, `starting`, …; `none` if there is no such process",
+            unknown="shown only to members of pg_read_all_stats",
+        ),
+        "behind_bytes": Column(
+            "Int64",
+            "WAL of the primary that is not replayed here, as of `heard_at`",
+            unknown="no WAL receiver, or not shown to our role",
+        ),
+        "heard_at": Column(UTC, "last message from the primary", unknown="no WAL receiver, or not shown to our role"),
+        "unreplayed_bytes": Column(
+            "Int64", "WAL received and not replayed", absent="no WAL was received by streaming since the start"
+        ),
+        "replayed_upto_at": Column(
+            UTC,
+            "commit time of the last replayed transaction; old on an idle primary, too",
+            absent="none replayed since the start",
+        ),
+        "is_paused": Column("boolean", "replay is paused (pg_wal_replay_pause)"),
     },
-    nullable=("has_primary", "receiver_status", "behind_bytes", "heard_at", "unreplayed_bytes", "replayed_upto_at"),
     covers="now",
     needs=Permission(postgres="pg_monitor"),
 )
 def pg_recovery(postgres):
-    """Whether this server is a standby, and how it keeps up; one row.
-
-    has_primary       a primary to stream from is configured (primary_conninfo)
-    receiver_status   of the process that receives WAL: `streaming`, `starting`, …; null: there is no such process
-    behind_bytes      WAL that the primary has and this standby hasn't replayed, as of `heard_at`
-    unreplayed_bytes  WAL that was received and not replayed
-    replayed_upto_at  commit time of the last replayed transaction; old on an idle primary, too
-    is_paused         replay was paused by hand (pg_wal_replay_pause)
-    """
+    """Whether this server is a standby, and its WAL receiver and replay; one row."""
     yield from postgres.rows(RECOVERY)
     if not sees_statistics(postgres):
-        yield without_monitor("what the WAL receiver does")
+        yield without_monitor("state of the WAL receiver")
 
 
 @source(
+    parse=_slots,
     columns={
-        "slot": "str",
-        "kind": "str",
-        "plugin": "str",
-        "database": "str",
-        "is_temporary": "boolean",
-        "is_active": "boolean",
-        "is_synced": "boolean",
-        "wal_status": "str",
-        "inactive_since_at": UTC,
-        "invalidation_reason": "str",
-        "retained_bytes": "Int64",
-        "unconfirmed_bytes": "Int64",
-        "safe_bytes": "Int64",
-        "keep_limit_bytes": "Int64",
+        "slot": Column("str", "name of the slot"),
+        "kind": Column("str", "`physical` or `logical`"),
+        "plugin": Column("str", "output plugin of a logical slot", absent="a physical slot"),
+        "database": Column("str", "database of a logical slot", absent="a physical slot"),
+        "is_temporary": Column("boolean", "it ends with its session"),
+        "is_active": Column("boolean", "a replica or subscriber is reading it"),
+        "is_synced": Column("boolean", "copy of a slot of the primary on a standby: never active here"),
+        "wal_status": Column(
+            "str",
+            "`reserved`, `extended`, `unreserved` (about to lose WAL) or `lost`",
+            absent="it has reserved no WAL yet",
+        ),
+        "inactive_since_at": Column(
+            UTC, "when it became inactive", unknown="it is active, or PostgreSQL is older than 17"
+        ),
+        "invalidation_reason": Column(
+            "str", "why it was invalidated", unknown="it was not, or PostgreSQL is older than 17"
+        ),
+        "retained_bytes": Column(
+            "Int64", "WAL that cannot be removed because of it", unknown="WAL position of this server not known"
+        ),
+        "unconfirmed_bytes": Column(
+            "Int64", "WAL that the reader of a logical slot has not confirmed", absent="a physical slot"
+        ),
+        "safe_bytes": Column(
+            "Int64", "WAL that may still be written before the slot loses WAL", absent="no limit is set, or it is lost"
+        ),
+        "keep_limit_bytes": Column(
+            "Int64", "max_slot_wal_keep_size", absent="no limit: an unread slot can fill the disk"
+        ),
     },
-    nullable=(
-        "plugin",
-        "database",
-        "wal_status",
-        "inactive_since_at",
-        "invalidation_reason",
-        "retained_bytes",
-        "unconfirmed_bytes",
-        "safe_bytes",
-        "keep_limit_bytes",
-    ),
     covers="now",
 )
 def pg_slots(postgres):
-    """Replication slots: what keeps WAL for replicas and subscribers; one row per slot, the one that keeps most first.
-
-    kind               `physical` or `logical`
-    is_synced          a copy of a slot of the primary, kept on a standby: never active here
-    wal_status         `reserved`, `extended`, `unreserved` (about to lose WAL) or `lost`; null: it has reserved nothing yet
-    inactive_since_at  UTC, from PostgreSQL 17 on; else null
-    retained_bytes     WAL that can't be removed because of it; null: none
-    unconfirmed_bytes  of a logical slot: WAL that its reader hasn't confirmed
-    safe_bytes         WAL that may still be written before it is lost; null without a limit
-    keep_limit_bytes   max_slot_wal_keep_size; null: no limit, so that a forgotten slot fills the disk
-    """
+    """Replication slots and the WAL that they retain; one row per slot, the one that retains most first."""
     yield from postgres.rows(SLOTS)
     yield Proof("pg_replication_slots was read")

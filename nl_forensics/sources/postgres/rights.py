@@ -1,4 +1,4 @@
-"""What the asking role may see: a view that hides rows from it looks just like a healthy, empty one."""
+"""What our role may see: a view that hides rows from it is as empty as a healthy one."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,7 @@ def may_run(postgres, function: str) -> bool:
 def of_the_primary_alone(postgres, unseen: str) -> Iterator[Partial]:
     """The gap on a standby, which doesn't know what its primary counts or holds. Nothing on a primary."""
     if next(postgres.rows("SELECT pg_is_in_recovery() AS is_standby"))["is_standby"]:
-        yield Partial(unseen, "ask the primary of this standby instead")
+        yield Partial(unseen, "add its primary to the platform file")
 
 
 def without_monitor(unseen: str) -> Partial:

@@ -1,9 +1,10 @@
-"""Numbers that run out."""
+"""Sequences, and how far they are used up."""
 
 from nl_forensics.sources import Partial, Permission, Proof, source
+from nl_forensics.sources.column import Column
 
-# The owner is the column that the sequence belongs to (serial, identity), else one whose default draws from it. The column may
-# be narrower than the sequence: then it is the column that runs out.
+# The owner is the column that the sequence belongs to (serial, identity), else one with a default that draws from it. The column may
+# be narrower than the sequence: then it is the column that runs out. A standby holds no data of unlogged sequences.
 SEQUENCES = """
 SELECT current_database() AS database, n.nspname AS schema, c.relname AS sequence,
        owner.name AS owner, owner.type AS owner_type,
@@ -12,8 +13,7 @@ SELECT current_database() AS database, n.nspname AS schema, c.relname AS sequenc
        CASE WHEN s.seqincrement > 0 THEN least(s.seqmax, owner.highest) ELSE greatest(s.seqmin, owner.lowest) END
            AS final_value,
        has_sequence_privilege(c.oid, 'SELECT, USAGE') AS is_readable,
-       CASE WHEN has_sequence_privilege(c.oid, 'SELECT, USAGE') AND (c.relpersistence = 'p' OR NOT pg_is_in_recovery())
-            THEN pg_sequence_last_value(c.oid) END AS last_value
+       CASE WHEN has_sequence_privilege(c.oid, 'SELECT, USAGE') THEN pg_sequence_last_value(c.oid) END AS last_value
   FROM pg_sequence s
   JOIN pg_class c ON c.oid = s.seqrelid
   JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -34,44 +34,41 @@ SELECT current_database() AS database, n.nspname AS schema, c.relname AS sequenc
         JOIN pg_namespace table_schema ON table_schema.oid = t.relnamespace
        ORDER BY owned.rank, highest NULLS LAST
        LIMIT 1) owner ON true
- WHERE c.relpersistence <> 't'
+ WHERE c.relpersistence <> 't' AND (c.relpersistence = 'p' OR NOT pg_is_in_recovery())
  ORDER BY n.nspname, c.relname
 """
 
 
 @source(
     columns={
-        "database": "str",
-        "schema": "str",
-        "sequence": "str",
-        "owner": "str",
-        "owner_type": "str",
-        "is_descending": "boolean",
-        "is_cyclic": "boolean",
-        "first_value": "Int64",
-        "final_value": "Int64",
-        "last_value": "float64",
+        "database": Column("str", "database of the sequence"),
+        "schema": Column("str", "schema of the sequence"),
+        "sequence": Column("str", "name of the sequence"),
+        "owner": Column("str", "column that it numbers, as `schema.table.column`", absent="it belongs to no column"),
+        "owner_type": Column(
+            "str",
+            "type of that column; an `integer` ends at 2,147,483,647",
+            absent="it belongs to no column",
+        ),
+        "is_descending": Column("boolean", "it counts downwards"),
+        "is_cyclic": Column("boolean", "it starts again at its end"),
+        "first_value": Column("Int64", "first number"),
+        "final_value": Column("Int64", "last number that both the sequence and its column can hold"),
+        "last_value": Column("float64", "last number drawn", absent="none drawn yet"),
     },
-    nullable=("owner", "owner_type", "last_value"),
     covers="now",
-    needs=Permission(postgres="SELECT ON ALL SEQUENCES IN SCHEMA public", adds="how far each sequence is used up"),
+    needs=Permission(postgres="SELECT ON ALL SEQUENCES IN SCHEMA public", adds="use of sequences"),
 )
 def pg_sequences(database):
-    """Sequences of every database, and the columns that they fill; one row per sequence.
-
-    owner        the column that it numbers: `schema.table.column`; null for one that stands alone
-    owner_type   of that column: an `integer` column ends at 2,147,483,647, however long its sequence goes on
-    first_value  where it began; final_value: the last number that both it and its column can hold
-    last_value   the last number drawn; null when none was, and where we may not read it
-    is_cyclic    it starts again at its end
-    """
+    """Sequences of every database and the columns that they number; one row per sequence that our role may read."""
     hidden = []
     for row in database.rows(SEQUENCES):
-        if not row.pop("is_readable"):
+        if row.pop("is_readable"):
+            yield row
+        else:  # left out: a null `last_value` says that no number was drawn
             hidden.append(row["schema"])
-        yield row
     yield Proof("the catalogue of the sequences was read")
     if hidden:
         schemas = ", ".join(sorted(set(hidden)))
         closes = f"GRANT SELECT ON ALL SEQUENCES IN SCHEMA {schemas} TO the role (it shows numbers only)"
-        yield Partial(f"how far the sequences are used up: {len(hidden)} in {database.database}", closes)
+        yield Partial(f"use of {len(hidden)} sequences in {database.database}", closes)

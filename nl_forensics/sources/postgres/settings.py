@@ -1,10 +1,10 @@
-"""How the server is set up, for whom differently, and who may do what.
+"""Settings, their overrides for roles and databases, and privileges.
 
-Some settings hold secrets (`primary_conninfo`, `ssl_passphrase_command`, anything an application keeps in a parameter of its own), so
-values are asked by name only.
+Some settings hold secrets (`primary_conninfo`, `ssl_passphrase_command`, custom parameters of applications): values are read by name only.
 """
 
 from nl_forensics.sources import UTC, Partial, Permission, Proof, source
+from nl_forensics.sources.column import Column
 
 SETTINGS = (
     *("max_connections", "superuser_reserved_connections", "reserved_connections", "max_prepared_transactions"),
@@ -32,13 +32,13 @@ SETTINGS = (
     *("log_lock_waits", "log_min_duration_statement", "log_temp_files", "log_checkpoints", "log_connections"),
     *("log_autovacuum_min_duration", "deadlock_timeout", "ssl", "server_version", "block_size"),
 )
-# What ends a session that would hold others up. Our own session sets the first three, so it can't show the server's.
+# Timeouts that end a session before it blocks others for long. Our own session sets the first three, so it can't show the server's.
 GUARDS = (
     *("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"),
     *("transaction_timeout", "client_connection_check_interval"),
 )
 
-# A change that waits for a restart is told of any setting, its value only of those that are named.
+# A pending restart is listed for any setting, a value only for those that are named.
 LISTED = """
 SELECT name, CASE WHEN name = ANY(%s) THEN setting END AS setting, unit, source AS origin, pending_restart
   FROM pg_settings WHERE name = ANY(%s) OR pending_restart ORDER BY name
@@ -76,89 +76,98 @@ SELECT current_database() AS database, p.oid::regprocedure::text AS function, pg
 
 
 @source(
-    columns={"name": "str", "setting": "str", "unit": "str", "origin": "str", "pending_restart": "boolean"},
-    nullable=("setting", "unit"),
+    columns={
+        "name": Column("str", "name of the setting"),
+        "setting": Column("str", "running value, in `unit`", unknown="not read: it may hold a secret"),
+        "unit": Column("str", "`8kB`, `ms`, …", absent="a plain number or word"),
+        "origin": Column("str", "source of the value: `default`, `configuration file`, …"),
+        "pending_restart": Column(
+            "boolean", "the configuration file has another value, which takes effect at the next restart"
+        ),
+    },
     covers="now",
     needs=Permission(postgres="pg_monitor"),
     guide=("C066", "C067"),
 )
 def pg_settings(postgres):
-    """Settings that matter in an incident, as the server runs with them; one row each.
+    """Settings that matter in an incident, with their running values; one row each.
 
-    setting          in `unit`s; null for a setting whose value is not asked for, since it may hold a secret
-    unit             `8kB`, `ms`, …; null for a plain number or word
-    origin           where the value comes from: `default`, `configuration file`, …
-    pending_restart  the file says something else, which takes effect at the next restart
-
-    What our own session changes (statement_timeout, work_mem, jit and others) is not in it: `pg_guards` has the timeouts.
+    Excludes what our own session changes (statement_timeout, work_mem, jit and others): `pg_guards` has the timeouts.
     """
     yield from postgres.rows(LISTED, [list(SETTINGS), list(SETTINGS)])
 
 
 @source(
-    columns={"name": "str", "setting": "Int64", "unit": "str", "origin": "str"},
+    columns={
+        "name": Column("str", "name of the timeout"),
+        "setting": Column("Int64", "default of a new session, in `unit`; 0: no limit"),
+        "unit": Column("str", "`ms`"),
+        "origin": Column(
+            "str",
+            "source of the value: `default`, `configuration file`, `database` (the one that we are connected to), …",
+        ),
+    },
     covers="now",
     guide=("C067", "C068"),
 )
 def pg_guards(postgres):
-    """Timeouts that end a session which would hold others up, as a session gets them that asks for nothing; one row each.
+    """Timeouts that end a stuck session, as a new session gets them by default; one row each.
 
-    setting  in `unit`s (milliseconds); 0: no limit
-    origin   `default`, `configuration file`, `database` (set for the one that we are connected to), …
-
-    transaction_timeout exists since PostgreSQL 17, client_connection_check_interval since 14. An application may set its own in
-    its sessions, which is not seen here.
+    transaction_timeout exists since PostgreSQL 17, client_connection_check_interval since 14. Timeouts that an application sets in its own
+    sessions are not included.
     """
     for row in postgres.as_configured(GUARD_DEFAULTS, [list(GUARDS)]):
         asked_as = row.pop("asked_as")
         if row["origin"] in ("user", "database user"):
             closes = f"ALTER ROLE {asked_as} RESET {row['name']}"
-            yield Partial(f"{row['name']} of the server, behind that of our own role", closes)
+            yield Partial(f"{row['name']} of the server: our own role overrides it", closes)
         else:
             yield row
 
 
 @source(
-    columns={"role": "str", "database": "str", "name": "str", "setting": "str"},
-    nullable=("role", "database"),
+    columns={
+        "role": Column("str", "role that it applies to", absent="every role"),
+        "database": Column("str", "database that it applies to", absent="every database"),
+        "name": Column("str", "name of the timeout"),
+        "setting": Column("str", "value as written: `30s`, `5000`, `0`"),
+    },
     covers="now",
     guide=("C067",),
 )
 def pg_guard_overrides(postgres):
-    """The same timeouts where they are set for a role or a database (ALTER ROLE … SET, ALTER DATABASE … SET); one row each.
-
-    role, database  for whom; null: for all
-    setting         as it was written (`30s`, `5000`, `0`)
-    """
+    """The same timeouts where they are set for a role or a database (ALTER ROLE … SET, ALTER DATABASE … SET); one row each."""
     yield from postgres.rows(OVERRIDES, [list(GUARDS)])
     yield Proof("pg_db_role_setting was read")
 
 
 @source(
     columns={
-        "role": "str",
-        "can_log_in": "boolean",
-        "superuser": "boolean",
-        "replication": "boolean",
-        "creates_roles": "boolean",
-        "creates_databases": "boolean",
-        "bypasses_row_security": "boolean",
-        "valid_until": UTC,
-        "ours": "boolean",
+        "role": Column("str", "name of the role"),
+        "can_log_in": Column("boolean", "LOGIN"),
+        "superuser": Column("boolean", "SUPERUSER"),
+        "replication": Column("boolean", "REPLICATION: it may stream WAL"),
+        "creates_roles": Column("boolean", "CREATEROLE"),
+        "creates_databases": Column("boolean", "CREATEDB"),
+        "bypasses_row_security": Column("boolean", "BYPASSRLS"),
+        "valid_until": Column(UTC, "expiry of its password", absent="it never expires"),
+        "ours": Column("boolean", "the role that we are connected with"),
     },
-    nullable=("valid_until",),
     covers="now",
 )
 def pg_roles(postgres):
-    """Roles and what they may do to the whole server, PostgreSQL's predefined ones left out; one row each.
-
-    valid_until  when its password expires; null: never
-    ours         the role with which this was asked
-    """
+    """Roles and their server-wide attributes, PostgreSQL's predefined roles excluded; one row each."""
     yield from postgres.rows(ROLES)
 
 
-@source(columns={"database": "str", "schema": "str", "owner": "str"}, covers="now")
+@source(
+    columns={
+        "database": Column("str", "database of the schema"),
+        "schema": Column("str", "name of the schema"),
+        "owner": Column("str", "role that owns it"),
+    },
+    covers="now",
+)
 def pg_open_schemas(database):
     """Schemas in which every role may create objects; one row each."""
     yield from database.rows(OPEN_SCHEMAS)
@@ -166,13 +175,18 @@ def pg_open_schemas(database):
 
 
 @source(
-    columns={"database": "str", "function": "str", "owner": "str", "owner_is_superuser": "boolean"},
+    columns={
+        "database": Column("str", "database of the function"),
+        "function": Column("str", "name and argument types"),
+        "owner": Column("str", "role that it runs as"),
+        "owner_is_superuser": Column("boolean", "its owner is a superuser"),
+    },
     covers="now",
 )
 def pg_definer_functions(database):
-    """SECURITY DEFINER functions without a search_path of their own, at most 200 per database; one row each.
+    """SECURITY DEFINER functions without their own search_path, at most 200 per database; one row each.
 
-    They run with the rights of `owner`, and find the names in their body wherever the caller's search_path points.
+    Names in their body resolve by the caller's search_path.
     """
     yield from database.rows(DEFINER_FUNCTIONS)
     yield Proof("pg_proc was read")

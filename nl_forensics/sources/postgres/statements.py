@@ -1,4 +1,4 @@
-"""Which statements take the time, as pg_stat_statements counts them."""
+"""Statements and their cost, as pg_stat_statements counts them."""
 
 from collections.abc import Iterator
 
@@ -6,10 +6,11 @@ import pandas as pd
 
 from nl_forensics.redact import normalise_sql
 from nl_forensics.sources import UTC, Partial, Proof, deltas, source
+from nl_forensics.sources.column import Column
 from nl_forensics.sources.postgres.activity import HIDDEN, MONITOR
 
-MOST_STATEMENTS = 500
-MOST_CHARACTERS = 1000  # of a statement; ORMs write very long ones
+MAX_STATEMENTS = 500
+MAX_CHARACTERS = 1000  # of a statement; ORMs write very long ones
 FULL_RATIO = 0.95  # pg_stat_statements drops the 5 % least used when it is full
 FORGETS_PER_HOUR = 1
 
@@ -41,14 +42,23 @@ SELECT s.queryid::text AS query_id, coalesce(d.datname, s.dbid::text) AS databas
  ORDER BY s.total_exec_time DESC LIMIT {most}
 """
 KEY = ("database", "role", "query_id", "toplevel")
-COUNTERS = ("calls", "returned_rows", "exec_ms", "all_exec_ms", "hit_blocks", "read_blocks", "temp_bytes")
+COUNTERS = {
+    "calls": Column("Int64", "finished executions"),
+    "returned_rows": Column("Int64", "rows returned or affected"),
+    "exec_ms": Column("float64", "execution time over all calls, without planning"),
+    "all_exec_ms": Column("float64", "execution time of all statements of the server: `exec_ms` is a part of it"),
+    "hit_blocks": Column("Int64", "blocks found in shared_buffers"),
+    "read_blocks": Column("Int64", "blocks read from the disk or the operating system's cache"),
+    "temp_bytes": Column("Int64", "temporary files written by sorts and hashes"),
+}
+NO_DELTA = f"reset between the two readings, or not among the first {MAX_STATEMENTS} at the first"
 
 
 def _growth(records: list[dict]) -> pd.DataFrame:
     """Lifetime counters, and what was added between two readings."""
-    rows = deltas(records, KEY, COUNTERS)
+    rows = deltas(records, KEY, tuple(COUNTERS))
     first = [record for record in records if record["reading"] == 0]
-    if rows.empty or not first or first[0]["statements"] > MOST_STATEMENTS:
+    if rows.empty or not first or first[0]["statements"] > MAX_STATEMENTS:
         return rows
     # The first reading held every statement that there was: one that it lacks is new, and counted from zero.
     new = ~rows.set_index(list(KEY)).index.isin([tuple(record[name] for name in KEY) for record in first])
@@ -62,56 +72,44 @@ def _growth(records: list[dict]) -> pd.DataFrame:
 @source(
     parse=_growth,
     columns={
-        "database": "str",
-        "role": "str",
-        "query_id": "str",
-        "toplevel": "boolean",
-        "query": "str",
-        "calls": "Int64",
-        "returned_rows": "Int64",
-        "exec_ms": "float64",
-        "all_exec_ms": "float64",
-        "hit_blocks": "Int64",
-        "read_blocks": "Int64",
-        "temp_bytes": "Int64",
-        "counted_since": UTC,
-        "seconds": "float64",
-        **{f"{counter}_delta": "float64" for counter in COUNTERS},
+        "database": Column("str", "database of the statement; its number if dropped since"),
+        "role": Column("str", "role that ran it; its number if dropped since"),
+        "query_id": Column("str", "PostgreSQL's identifier of the statement"),
+        "toplevel": Column("boolean", "false if it ran inside a function (PostgreSQL 14 and newer)"),
+        "query": Column("str", f"statement with literals replaced by ?, at most {MAX_CHARACTERS:,} characters"),
+        **COUNTERS,
+        "counted_since": Column(UTC, "begin of the counters", unknown="PostgreSQL 13 does not record it"),
+        "seconds": Column("float64", "seconds between the two readings", unknown=NO_DELTA),
+        **{
+            f"{name}_delta": Column("float64", f"growth of `{name}` over `seconds`", unknown=NO_DELTA)
+            for name in COUNTERS
+        },
     },
-    nullable=("counted_since", "seconds", *(f"{counter}_delta" for counter in COUNTERS)),
     covers="since",
     readings=2,
     needs=MONITOR,
     guide=("C028", "C036", "C070"),
 )
 def pg_statements(postgres):
-    """The 500 statements that took most time, those of our own role left out; one row per database, role and statement.
+    """The 500 statements with the longest total execution time, our own excluded; one row per database, role and statement.
 
-    database, role  where and as whom; the number of it when it was dropped since
-    query           the statement with its literals replaced by ?, at most 1,000 characters
-    toplevel        false: it ran inside a function (PostgreSQL 14 and newer)
-    calls           finished executions; one that still runs is not counted
-    exec_ms         time of execution over all calls, milliseconds; planning not included
-    all_exec_ms     the same over all statements of the server: the whole of which `exec_ms` is a part
-    hit_blocks      blocks found in PostgreSQL's memory; `read_blocks` came from the operating system
-    temp_bytes      written to temporary files by sorts and hashes
-    counted_since   since when it is counted; null where PostgreSQL 13 does not tell
-    seconds         between the two readings
-    *_delta         what was added between the two readings; null: it was not among the first 500 at the first reading, or was reset
-
-    Counters have no past: they tell of the whole time since `counted_since`, and of the seconds between the two readings.
+    Cumulative counters: totals since `counted_since`, and growth between the two readings. A running statement is not counted yet.
     """
     module = {row["name"]: row["setting"] for row in postgres.rows(MODULE)}
     if module.get("pg_stat_statements.track", "none") == "none":
-        yield Partial("which statements take the time: pg_stat_statements is not measuring", _switch_on(module))
+        yield Partial("execution times: pg_stat_statements is off", _switch_on(module))
         return
     where = _with_extension(postgres)
     if where is None:
-        yield Partial("which statements take the time: no view shows them", "CREATE EXTENSION pg_stat_statements")
+        yield Partial(
+            "execution times: the extension pg_stat_statements is in no database", "CREATE EXTENSION pg_stat_statements"
+        )
         return
     database, extension = where
     if "total_exec_time" not in extension["columns"]:
-        yield Partial("which statements take the time", "ALTER EXTENSION pg_stat_statements UPDATE")
+        yield Partial(
+            "execution times: pg_stat_statements is older than 1.8", "ALTER EXTENSION pg_stat_statements UPDATE"
+        )
         return
     with postgres.into(database) as link:
         yield from _statements(link, extension, int(module["pg_stat_statements.max"]))
@@ -134,7 +132,7 @@ def _with_extension(postgres) -> tuple[str, dict] | None:
 
 
 def _statements(link, extension: dict, most: int) -> Iterator:
-    """The rows of the view whose columns differ by version, and what it does not hold."""
+    """The rows of the view, by the columns of its version, and what it does not hold."""
     schema, columns = f'"{extension["schema"]}"', extension["columns"]
     since, forgotten = "NULL::timestamptz", None
     if "toplevel" in columns:  # 1.9, PostgreSQL 14: came together with pg_stat_statements_info
@@ -144,8 +142,8 @@ def _statements(link, extension: dict, most: int) -> Iterator:
         schema=schema,
         toplevel="s.toplevel" if "toplevel" in columns else "true",
         counted_since="s.stats_since" if "stats_since" in columns else since,
-        characters=MOST_CHARACTERS,
-        most=MOST_STATEMENTS,
+        characters=MAX_CHARACTERS,
+        most=MAX_STATEMENTS,
     )
     hidden = held = 0
     for row in link.rows(sql):
@@ -164,7 +162,7 @@ def _statements(link, extension: dict, most: int) -> Iterator:
 def _forgotten(info: dict | None, held: int, most: int) -> str:
     """Whether statements are dropped so fast that those of the incident may be among them."""
     if info is None:
-        return f"statements that were dropped: {held} of at most {most} are held" if held >= FULL_RATIO * most else ""
+        return f"dropped statements: {held} of at most {most} entries are in use" if held >= FULL_RATIO * most else ""
     per_hour = info["dealloc"] / max(info["hours"], 1)
     often = (
         f"the least used statements were dropped {info['dealloc']} times since {info['stats_reset']:%Y-%m-%d %H:%M} UTC"

@@ -1,12 +1,14 @@
-"""What lies in a database: its tables, how large they are and how they are read."""
+"""Tables and databases: sizes, and reads by sequential scan or index."""
 
 from nl_forensics.errors import NotReachable
 from nl_forensics.sources import UTC, Partial, Permission, Proof, deltas, source
+from nl_forensics.sources.column import Column
 from nl_forensics.sources.postgres.rights import GRANT_MONITOR
 
-SIZED_EXACTLY = 30
+MAX_SIZED_EXACTLY = 30
+NO_DELTA = "the statistics were reset between the two readings, or the table is new"
 
-# Pages come from the catalogue, which nobody locks; the exact size functions wait behind ALTER TABLE.
+# Pages come from the catalogue, which needs no lock on the table; the exact size functions wait behind ALTER TABLE.
 TABLES = """
 WITH indexes AS (
     SELECT i.indrelid, sum(c.relpages)::bigint AS pages
@@ -74,43 +76,33 @@ def _growth(records: list[dict]):
 @source(
     parse=_growth,
     columns={
-        "database": "str",
-        "schema": "str",
-        "table": "str",
-        "root": "str",
-        "estimated_rows": "Int64",
-        "heap_bytes": "Int64",
-        "toast_bytes": "Int64",
-        "indexes_bytes": "Int64",
-        "sequential_scans": "Int64",
-        "index_scans": "Int64",
-        "counted_since_at": UTC,
-        "seconds": "float64",
-        "sequential_scans_delta": "Int64",
-        "sequential_rows_delta": "Int64",
-        "index_scans_delta": "Int64",
-        "written_rows_delta": "Int64",
+        "database": Column("str", "database of the table"),
+        "schema": Column("str", "schema of the table"),
+        "table": Column("str", "name of the table"),
+        "root": Column("str", "partitioned table that it belongs to, else itself, as `schema.table`"),
+        "estimated_rows": Column("Int64", "rows at the last vacuum or analyze", unknown="never vacuumed or analyzed"),
+        "heap_bytes": Column("Int64", "size of the rows at the last vacuum or analyze; 0 before the first"),
+        "toast_bytes": Column(
+            "Int64", "size of oversized values (TOAST) at the last vacuum or analyze; 0 before the first"
+        ),
+        "indexes_bytes": Column("Int64", "size of all indexes at the last vacuum or analyze; 0 before the first"),
+        "sequential_scans": Column("Int64", "sequential scans since `counted_since_at`"),
+        "index_scans": Column("Int64", "index scans since `counted_since_at`"),
+        "counted_since_at": Column(UTC, "last reset of the statistics, else start of the server"),
+        "seconds": Column("float64", "seconds between the two readings", unknown=NO_DELTA),
+        "sequential_scans_delta": Column("Int64", "sequential scans that ended within `seconds`", unknown=NO_DELTA),
+        "sequential_rows_delta": Column("Int64", "rows that they read", unknown=NO_DELTA),
+        "index_scans_delta": Column("Int64", "index scans within `seconds`", unknown=NO_DELTA),
+        "written_rows_delta": Column("Int64", "rows inserted, updated and deleted within `seconds`", unknown=NO_DELTA),
     },
-    nullable=("estimated_rows",),
     covers="now",
     readings=2,
     guide=("C071",),
 )
 def pg_tables(database):
-    """Tables of every database: their size by estimate, and how they are read; one row per table, largest first.
+    """Tables of every database with estimated sizes and scans; one row per table, largest first.
 
-    root                    the partitioned table that this one is a part of, else the table itself: `schema.table`
-    estimated_rows          as of the last vacuum or analyze; null before the first
-    heap_bytes, toast_bytes, indexes_bytes
-                            pages at the last vacuum or analyze: an estimate, 0 before the first, which no lock can hold up
-    sequential_scans, index_scans
-                            how often the table was read whole, or through an index, since `counted_since_at`
-    counted_since_at        when its statistics were reset, else when the server started; UTC
-    *_delta                 growth of a counter during `seconds`, while we looked
-    sequential_rows_delta   rows read by sequential scans
-    written_rows_delta      rows inserted, updated and deleted
-
-    Cannot tell what was read before we looked; a scan is counted when it ends.
+    Estimates come from the catalogue, which no lock on the table blocks. A scan is counted when it ends.
     """
     yield from database.rows(TABLES)
     yield Proof("the catalogue of the tables was read")
@@ -118,40 +110,38 @@ def pg_tables(database):
 
 @source(
     columns={
-        "database": "str",
-        "schema": "str",
-        "table": "str",
-        "partitions": "Int64",
-        "table_bytes": "Int64",
-        "indexes_bytes": "Int64",
+        "database": Column("str", "database of the table"),
+        "schema": Column("str", "schema of the table"),
+        "table": Column("str", "name of the table"),
+        "partitions": Column("Int64", "tables that hold its data: 1 unless it is partitioned"),
+        "table_bytes": Column("Int64", "rows, oversized values (TOAST) and maps of free space"),
+        "indexes_bytes": Column("Int64", "all its indexes"),
     },
     covers="now",
     guide=("C071",),
 )
 def pg_relation_sizes(database):
-    """Exact sizes of the 30 largest tables of every database, partitions added up; one row per table, largest first.
+    """Exact sizes of the 30 largest tables of every database, partitions summed; one row per table, largest first.
 
-    partitions     tables that hold the data: 1 unless it is partitioned
-    table_bytes    rows, their oversized values (TOAST) and the maps of free space
-    indexes_bytes  all its indexes
-
-    The size functions wait behind an exclusive lock, so each table is asked for alone and given up after 0.1 s.
+    The size functions wait behind an exclusive lock, so each table is measured alone, with a timeout of 0.1 s.
     """
-    for root in list(database.rows(LARGEST, [SIZED_EXACTLY])):
+    for root in list(database.rows(LARGEST, [MAX_SIZED_EXACTLY])):
         name = {"schema": root["schema"], "table": root["table"]}
         try:
             size = next(database.rows(EXACT_SIZE, [root["oids"]]))
         except NotReachable as error:
-            yield Partial(f"the size of {name['schema']}.{name['table']}: {error}", "see the lock tree, collect again")
+            yield Partial(f"size of {name['schema']}.{name['table']}: {error}", "check pg_blocking, then collect again")
             continue
         if size["table_bytes"] is not None:  # it was not dropped meanwhile
             yield {"database": database.database} | name | {"partitions": len(root["oids"])} | size
-    yield Proof(f"the {SIZED_EXACTLY} largest tables were measured")
+    yield Proof(f"the {MAX_SIZED_EXACTLY} largest tables were measured")
 
 
 @source(
-    columns={"database": "str", "size_bytes": "Int64"},
-    nullable=("size_bytes",),
+    columns={
+        "database": Column("str", "name of the database"),
+        "size_bytes": Column("Int64", "all its files", unknown="our role may not connect to it"),
+    },
     covers="now",
     needs=Permission(postgres="pg_monitor"),
     guide=("C071",),
@@ -159,11 +149,9 @@ def pg_relation_sizes(database):
 def pg_database_sizes(postgres):
     """The size of every database on disk; one row per database, largest first.
 
-    size_bytes  all its files; null where we may not connect to it
-
-    How full the volume is, PostgreSQL cannot tell: that comes from Prometheus.
+    PostgreSQL does not know the free space of its volume: that comes from Prometheus.
     """
     for row in postgres.rows(DATABASES):
         yield row
         if row["size_bytes"] is None:
-            yield Partial(f"the size of database {row['database']}", GRANT_MONITOR)
+            yield Partial(f"size of database {row['database']}", GRANT_MONITOR)

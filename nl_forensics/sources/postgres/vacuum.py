@@ -1,9 +1,17 @@
-"""Vacuum: what waits for it, what holds it back, and how far the transaction ids are used up."""
+"""Vacuum: its queue, its progress, what blocks it, and the age of transaction ids."""
 
 from nl_forensics.sources import UTC, Permission, Proof, source
+from nl_forensics.sources.column import Column
 from nl_forensics.sources.postgres.rights import of_the_primary_alone, sees_statistics, without_monitor
 
-OLDEST_TABLES = 10  # of each database
+MAX_OLDEST_TABLES = 10  # of each database
+
+AGES = {
+    "xid_age": Column("Int64", "age of the oldest transaction id; writes stop before 2,147,483,648"),
+    "multixact_age": Column("Int64", "age of the oldest multixact id; writes stop before 2,147,483,648"),
+    "freeze_xid_age": Column("Int64", "age of transaction ids at which autovacuum freezes a table in any case"),
+    "freeze_multixact_age": Column("Int64", "age of multixact ids at which autovacuum freezes a table in any case"),
+}
 
 AUTOVACUUM = """
 SELECT current_setting('autovacuum')::boolean AS is_on,
@@ -64,7 +72,7 @@ SELECT datname AS database, age(datfrozenxid) AS xid_age, mxid_age(datminmxid) A
  ORDER BY age(datfrozenxid) DESC, datname
 """
 
-# A table's own option can only lower the age at which it is frozen. A TOAST table is told under the name of its table.
+# A table's own option can only lower the age at which it is frozen. A TOAST table is listed under the name of its table.
 WRAPAROUND_TABLES = """
 SELECT current_database() AS database, n.nspname AS schema, coalesce(main.relname, c.relname) AS "table",
        c.relkind = 't' AS is_toast, age(c.relfrozenxid) AS xid_age, mxid_age(c.relminmxid) AS multixact_age,
@@ -84,7 +92,7 @@ SELECT current_database() AS database, n.nspname AS schema, coalesce(main.relnam
  LIMIT %s
 """
 
-# A vacuum and a parallel worker carry an xmin that holds nothing back.
+# The xmin of a vacuum or a parallel worker does not keep dead rows.
 XMIN_HOLDERS = """
 SELECT CASE WHEN backend_type = 'walsender' THEN 'standby feedback' ELSE 'session' END AS kind,
        pid::text AS name, datname AS database, usename AS role, application_name AS application, state,
@@ -114,95 +122,84 @@ SELECT gid, database, owner AS role, prepared AS prepared_at, age(transaction) A
 
 @source(
     columns={
-        "is_on": "boolean",
-        "is_counting": "boolean",
-        "max_workers": "Int64",
-        "workers": "Int64",
-        "naptime_s": "float64",
+        "is_on": Column("boolean", "autovacuum"),
+        "is_counting": Column(
+            "boolean", "track_counts: without it autovacuum does not know what changed, and does nothing"
+        ),
+        "max_workers": Column("Int64", "autovacuum_max_workers"),
+        "workers": Column("Int64", "busy workers"),
+        "naptime_s": Column("float64", "pause between two runs on a database"),
     },
     covers="now",
     needs=Permission(postgres="pg_monitor"),
     guide=("C073",),
 )
 def pg_autovacuum(postgres):
-    """How autovacuum is set, and how many of its workers are busy; one row.
-
-    is_counting  track_counts: without it, autovacuum doesn't know what changed, and does nothing
-    workers      busy now, of max_workers
-    naptime_s    pause between two looks at a database, seconds
-    """
+    """Settings of autovacuum and its busy workers; one row."""
     yield from postgres.rows(AUTOVACUUM)
     if not sees_statistics(postgres):
-        yield without_monitor("how many autovacuum workers are busy")
+        yield without_monitor("busy autovacuum workers")
 
 
 @source(
     columns={
-        "database": "str",
-        "schema": "str",
-        "table": "str",
-        "live_rows": "Int64",
-        "dead_rows": "Int64",
-        "vacuum_at_dead_rows": "float64",
-        "rows_changed_since_analyze": "Int64",
-        "analyze_at_changed_rows": "float64",
-        "is_enabled": "boolean",
-        "is_being_vacuumed": "boolean",
-        "last_vacuum_at": UTC,
-        "last_analyze_at": UTC,
+        "database": Column("str", "database of the table"),
+        "schema": Column("str", "schema of the table"),
+        "table": Column("str", "name of the table"),
+        "live_rows": Column("Int64", "live rows, by the statistics"),
+        "dead_rows": Column("Int64", "dead rows, by the statistics"),
+        "vacuum_at_dead_rows": Column(
+            "float64", "autovacuum vacuums above this many, by the settings and the table's own options"
+        ),
+        "rows_changed_since_analyze": Column("Int64", "rows changed since the last analyze"),
+        "analyze_at_changed_rows": Column("float64", "autovacuum analyzes above this many"),
+        "is_enabled": Column("boolean", "false if the table has autovacuum_enabled=off"),
+        "is_being_vacuumed": Column("boolean", "a vacuum of it is running"),
+        "last_vacuum_at": Column(
+            UTC, "last vacuum, manual or automatic", absent="never since the statistics were reset"
+        ),
+        "last_analyze_at": Column(
+            UTC, "last analyze, manual or automatic", absent="never since the statistics were reset"
+        ),
     },
-    nullable=("last_vacuum_at", "last_analyze_at"),
     covers="now",
     needs=Permission(postgres="pg_monitor"),
     guide=("C073",),
 )
 def pg_vacuum_queue(database):
-    """What each table of every database has in store for autovacuum; one row per table, most dead rows first.
+    """Tables of every database against the thresholds of autovacuum; one row per table, most dead rows first.
 
-    live_rows, dead_rows        counted by PostgreSQL's statistics
-    vacuum_at_dead_rows         autovacuum comes above this many, by the settings and the table's own options
-    rows_changed_since_analyze  autovacuum renews the planner's statistics above analyze_at_changed_rows
-    is_enabled                  false: the table was taken out of autovacuum (autovacuum_enabled=off)
-    last_vacuum_at, last_analyze_at
-                                by hand or automatic, UTC; null: never since the statistics were reset
-
-    A standby can't tell: its primary counts. Tables of the system are told only when they have > 10,000 dead rows.
+    A standby does not count dead rows: its primary does. System tables are included from 10,000 dead rows on.
     """
-    yield from of_the_primary_alone(database, "dead and changed rows: a standby doesn't count them")
+    yield from of_the_primary_alone(database, "dead and changed rows: a standby does not count them")
     if not sees_statistics(database):
-        yield without_monitor("which tables are being vacuumed right now")
+        yield without_monitor("vacuums in progress")
     yield from database.rows(QUEUE)
     yield Proof("the statistics of the tables were read")
 
 
 @source(
     columns={
-        "pid": "Int64",
-        "database": "str",
-        "oid": "Int64",
-        "phase": "str",
-        "is_automatic": "boolean",
-        "is_against_wraparound": "boolean",
-        "started_at": UTC,
-        "total_bytes": "Int64",
-        "scanned_bytes": "Int64",
-        "vacuumed_bytes": "Int64",
-        "index_passes": "Int64",
+        "pid": Column("Int64", "process id"),
+        "database": Column("str", "database of the table"),
+        "oid": Column("Int64", "oid of the table in its database"),
+        "phase": Column("str", "`scanning heap`, `vacuuming indexes`, …"),
+        "is_automatic": Column("boolean", "it runs in an autovacuum worker"),
+        "is_against_wraparound": Column("boolean", "it must not be postponed, and does not yield to other work"),
+        "started_at": Column(UTC, "start of the vacuum"),
+        "total_bytes": Column("Int64", "size of the table"),
+        "scanned_bytes": Column("Int64", "scanned so far"),
+        "vacuumed_bytes": Column("Int64", "vacuumed so far"),
+        "index_passes": Column("Int64", "passes over the indexes; more than one means too little maintenance_work_mem"),
     },
     covers="now",
     needs=Permission(postgres="pg_monitor"),
     guide=("C073",),
 )
 def pg_vacuum_progress(postgres):
-    """Vacuums that run right now; one row per process, oldest first.
-
-    oid                    of the table, in its database
-    is_against_wraparound  it can't be put off, and doesn't give way to other work
-    total_bytes            of the table; scanned_bytes and vacuumed_bytes of these are done
-    index_passes           how often the indexes were gone through: more than one means too little maintenance_work_mem
-    """
+    """Running vacuums; one row per process, oldest first."""
     if not sees_statistics(postgres):
-        yield without_monitor("what the vacuums of other roles do")
+        yield without_monitor("vacuums of other roles")
         return
     yield from postgres.rows(PROGRESS)
     yield Proof("the progress of vacuums was read")
@@ -210,73 +207,61 @@ def pg_vacuum_progress(postgres):
 
 @source(
     columns={
-        "database": "str",
-        "xid_age": "Int64",
-        "multixact_age": "Int64",
-        "freeze_xid_age": "Int64",
-        "freeze_multixact_age": "Int64",
+        "database": Column("str", "name of the database"),
+        **AGES,
     },
     covers="now",
     guide=("C073",),
 )
 def pg_wraparound(postgres):
-    """How old the oldest transaction id of each database is; one row per database, oldest first.
-
-    xid_age, multixact_age  PostgreSQL stops to accept writes before either reaches 2^31 = 2,147,483,648
-    freeze_xid_age, freeze_multixact_age
-                            at this age autovacuum freezes a table, whatever else it has to do
-    """
+    """Age of the oldest transaction ids of each database; one row per database, oldest first."""
     yield from postgres.rows(WRAPAROUND)
 
 
 @source(
     columns={
-        "database": "str",
-        "schema": "str",
-        "table": "str",
-        "is_toast": "boolean",
-        "xid_age": "Int64",
-        "multixact_age": "Int64",
-        "freeze_xid_age": "Int64",
-        "freeze_multixact_age": "Int64",
-        "heap_bytes": "Int64",
+        "database": Column("str", "database of the table"),
+        "schema": Column("str", "schema of the table"),
+        "table": Column("str", "name of the table"),
+        "is_toast": Column("boolean", "it is the part of the table that holds oversized values"),
+        **AGES,
+        "heap_bytes": Column("Int64", "size of the rows at the last vacuum or analyze"),
     },
     covers="now",
 )
 def pg_wraparound_tables(database):
-    """The 10 tables of every database with the oldest transaction ids, system tables too; one row per table, oldest first.
+    """The 10 tables of every database with the oldest transaction ids, system tables included; one row per table, oldest first.
 
-    is_toast         it is the part of the table that holds oversized values
-    xid_age, multixact_age, freeze_xid_age, freeze_multixact_age
-                     as in `pg_wraparound`, with the table's own options
+    Freeze ages include the table's own options.
     """
-    yield from database.rows(WRAPAROUND_TABLES, [OLDEST_TABLES])
+    yield from database.rows(WRAPAROUND_TABLES, [MAX_OLDEST_TABLES])
 
 
 @source(
     columns={
-        "kind": "str",
-        "name": "str",
-        "database": "str",
-        "role": "str",
-        "application": "str",
-        "state": "str",
-        "xid_age": "Int64",
-        "held_since_at": UTC,
+        "kind": Column(
+            "str", "`session`, `replication slot`, `prepared transaction`, or `standby feedback` (a query on a replica)"
+        ),
+        "name": Column("str", "process id, name of the slot, or id of the prepared transaction"),
+        "database": Column("str", "database that it is connected to", absent="connected to no database"),
+        "role": Column("str", "role that it belongs to", absent="a replication slot belongs to no role"),
+        "application": Column("str", "application_name", absent="not a session"),
+        "state": Column(
+            "str",
+            "state of the session; of a slot `active` or `inactive`",
+            absent="a background process without a state",
+        ),
+        "xid_age": Column("Int64", "transactions begun since: rows that died after that cannot be removed"),
+        "held_since_at": Column(
+            UTC, "start of the transaction", unknown="recorded for sessions and prepared transactions only"
+        ),
     },
-    nullable=("database", "role", "application", "state", "held_since_at"),
     covers="now",
     needs=Permission(postgres="pg_monitor"),
     guide=("C073",),
 )
 def pg_xmin_holders(postgres):
-    """What keeps vacuum from removing dead rows; one row per holder, the oldest first.
-
-    kind           `session`, `replication slot`, `prepared transaction`, or `standby feedback` (a query on a replica)
-    name           process id, name of the slot, or id of the prepared transaction
-    xid_age        how many transactions have begun since: rows that died after that can't be removed
-    held_since_at  UTC; null where PostgreSQL doesn't say (slots, standbys)
-    """
+    """What prevents vacuum from removing dead rows; one row per holder, the oldest first."""
     if not sees_statistics(postgres):
         yield without_monitor("the transactions of other roles")
     yield from of_the_primary_alone(postgres, "transactions and slots of the primary")
@@ -285,15 +270,17 @@ def pg_xmin_holders(postgres):
 
 
 @source(
-    columns={"gid": "str", "database": "str", "role": "str", "prepared_at": UTC, "xid_age": "Int64"},
+    columns={
+        "gid": Column("str", "identifier that the transaction manager assigned"),
+        "database": Column("str", "database of the transaction"),
+        "role": Column("str", "role that prepared it"),
+        "prepared_at": Column(UTC, "when it was prepared; it holds its locks since then, restarts included"),
+        "xid_age": Column("Int64", "transactions begun since"),
+    },
     covers="now",
 )
 def pg_prepared_transactions(postgres):
-    """Transactions that were prepared (two-phase commit) and neither committed nor rolled back; one row each, oldest first.
-
-    gid          the name that the transaction manager gave it
-    prepared_at  UTC; since then its locks are held, also through a restart
-    """
-    yield from of_the_primary_alone(postgres, "prepared transactions: a standby doesn't show them")
+    """Prepared transactions (two-phase commit), neither committed nor rolled back; one row each, oldest first."""
+    yield from of_the_primary_alone(postgres, "prepared transactions: a standby does not show them")
     yield from postgres.rows(PREPARED)
     yield Proof("pg_prepared_xacts was read")

@@ -1,6 +1,7 @@
-"""The write-ahead log: how fast it grows, how it is archived, and the checkpoints that let go of it."""
+"""The write-ahead log: growth, archiving, and checkpoints."""
 
 from nl_forensics.sources import UTC, Permission, Proof, deltas, source
+from nl_forensics.sources.column import Column
 from nl_forensics.sources.postgres.rights import may_run, without_monitor
 
 ARCHIVER = """
@@ -36,45 +37,39 @@ SELECT pg_is_in_recovery() AS is_standby,
 """
 DIRECTORY = "SELECT count(*) AS files, coalesce(sum(size), 0)::bigint AS directory_bytes FROM pg_ls_waldir()"
 
+RESET = "the statistics were reset between the two readings"
+
 
 @source(
     columns={
-        "archive_mode": "str",
-        "has_command": "boolean",
-        "archived": "Int64",
-        "last_archived_wal": "str",
-        "last_archived_at": UTC,
-        "failed": "Int64",
-        "last_failed_wal": "str",
-        "last_failed_at": UTC,
-        "ready_files": "Int64",
-        "stats_reset_at": UTC,
+        "archive_mode": Column("str", "`off`; `on`; `always`: a standby archives, too"),
+        "has_command": Column(
+            "boolean", "archive_command or archive_library is set; without one, finished files pile up"
+        ),
+        "archived": Column("Int64", "files archived since `stats_reset_at`"),
+        "last_archived_wal": Column("str", "last file archived", absent="none since the statistics were reset"),
+        "last_archived_at": Column(UTC, "when it was archived", absent="none since the statistics were reset"),
+        "failed": Column("Int64", "failed attempts since `stats_reset_at`"),
+        "last_failed_wal": Column(
+            "str", "file of the last failed attempt", absent="no failure since the statistics were reset"
+        ),
+        "last_failed_at": Column(UTC, "last failed attempt", absent="no failure since the statistics were reset"),
+        "ready_files": Column(
+            "Int64", "finished files that are not archived yet", unknown="shown only to members of pg_monitor"
+        ),
+        "stats_reset_at": Column(UTC, "last reset of the statistics", absent="never reset"),
     },
-    nullable=(
-        "last_archived_wal",
-        "last_archived_at",
-        "last_failed_wal",
-        "last_failed_at",
-        "ready_files",
-        "stats_reset_at",
-    ),
     covers="now",
     needs=Permission(postgres="pg_monitor"),
 )
 def pg_archiver(postgres):
-    """How finished WAL files leave for the archive; one row.
-
-    archive_mode      `off`: nothing is archived, and nothing else here means anything; `on`; `always`: a standby does it, too
-    has_command       there is a command or a library that archives; without one, finished files pile up
-    archived, failed  files archived, and attempts that failed, since `stats_reset_at`
-    ready_files       finished files that wait to be archived; null where we may not look
-    """
+    """Archiving of finished WAL files; one row. With archive_mode `off` the other columns mean nothing."""
     row = next(postgres.rows(ARCHIVER))
     if may_run(postgres, "pg_ls_archive_statusdir()"):
         yield row | {"ready_files": next(postgres.rows(READY))["files"]}
     else:
         yield row | {"ready_files": None}
-        yield without_monitor("how many WAL files wait to be archived")
+        yield without_monitor("WAL files ready to be archived")
 
 
 def _checkpoints(records: list[dict]):
@@ -84,30 +79,26 @@ def _checkpoints(records: list[dict]):
 @source(
     parse=_checkpoints,
     columns={
-        "timed": "Int64",
-        "requested": "Int64",
-        "timeout_s": "float64",
-        "max_wal_bytes": "Int64",
-        "stats_reset_at": UTC,
-        "seconds": "float64",
-        "timed_delta": "Int64",
-        "requested_delta": "Int64",
-        "write_ms_delta": "float64",
-        "sync_ms_delta": "float64",
+        "timed": Column("Int64", "checkpoints started by checkpoint_timeout"),
+        "requested": Column(
+            "Int64", "checkpoints started earlier: WAL grew by max_wal_size, or a command requested one"
+        ),
+        "timeout_s": Column("float64", "checkpoint_timeout"),
+        "max_wal_bytes": Column("Int64", "max_wal_size"),
+        "stats_reset_at": Column(UTC, "last reset of the statistics", absent="never reset"),
+        "seconds": Column("float64", "seconds between the two readings", unknown=RESET),
+        "timed_delta": Column("Int64", "growth of `timed` over `seconds`", unknown=RESET),
+        "requested_delta": Column("Int64", "growth of `requested` over `seconds`", unknown=RESET),
+        "write_ms_delta": Column("float64", "time spent writing pages", unknown=RESET),
+        "sync_ms_delta": Column("float64", "time spent waiting for the disk to sync", unknown=RESET),
     },
-    nullable=("stats_reset_at",),
     covers="since",
     readings=2,
 )
 def pg_checkpoints(postgres):
-    """Checkpoints since the statistics were reset, and those while we looked; one row.
+    """Checkpoints since the statistics were reset, and between two readings; one row.
 
-    timed             begun because checkpoint_timeout was over (timeout_s)
-    requested         begun earlier: WAL had grown by max_wal_size (max_wal_bytes), or somebody asked for one
-    *_delta           growth during `seconds`, while we looked
-    write_ms_delta    time spent on writing pages, sync_ms_delta on waiting for the disk
-
-    Cannot tell who requested one: a base backup and CREATE DATABASE do so, too.
+    The requester is not recorded: base backups and CREATE DATABASE request checkpoints, too.
     """
     yield from postgres.rows(CHECKPOINTS if postgres.version >= 170000 else CHECKPOINTS_BEFORE_17)
     yield Proof("the counters of checkpoints were read")
@@ -120,33 +111,33 @@ def _wal(records: list[dict]):
 @source(
     parse=_wal,
     columns={
-        "is_standby": "boolean",
-        "files": "Int64",
-        "directory_bytes": "Int64",
-        "max_wal_bytes": "Int64",
-        "keep_bytes": "Int64",
-        "seconds": "float64",
-        "position_bytes_delta": "Int64",
+        "is_standby": Column("boolean", "the server is a standby"),
+        "files": Column("Int64", "files in pg_wal", unknown="shown only to members of pg_monitor"),
+        "directory_bytes": Column("Int64", "their total size", unknown="shown only to members of pg_monitor"),
+        "max_wal_bytes": Column("Int64", "max_wal_size: checkpoints try to keep the directory below it"),
+        "keep_bytes": Column("Int64", "wal_keep_size: retained for replicas without a slot"),
+        "seconds": Column(
+            "float64", "seconds between the two readings", unknown="it was promoted between the two readings"
+        ),
+        "position_bytes_delta": Column(
+            "Int64",
+            "WAL written over `seconds`; on a standby, replayed",
+            unknown="it was promoted between the two readings",
+        ),
     },
-    nullable=("files", "directory_bytes"),
     covers="now",
     needs=Permission(postgres="pg_monitor"),
     readings=2,
 )
 def pg_wal(postgres):
-    """The directory of the write-ahead log, and how fast it is written; one row.
+    """The WAL directory and the write rate; one row.
 
-    files, directory_bytes  in pg_wal; null where we may not look
-    max_wal_bytes           max_wal_size: what checkpoints try to keep it below
-    keep_bytes              wal_keep_size: kept for replicas without a slot
-    position_bytes_delta    WAL written (on a standby: replayed) during `seconds`, while we looked
-
-    How full the volume is, PostgreSQL cannot tell: that comes from Prometheus.
+    PostgreSQL does not know the free space of its volume: that comes from Prometheus.
     """
     row = next(postgres.rows(WAL))
     if may_run(postgres, "pg_ls_waldir()"):
         yield row | next(postgres.rows(DIRECTORY))
     else:
         yield row | {"files": None, "directory_bytes": None}
-        yield without_monitor("how large the directory of the write-ahead log is")
+        yield without_monitor("size of the WAL directory")
     yield Proof("the position in the write-ahead log was read")
