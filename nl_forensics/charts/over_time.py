@@ -6,6 +6,7 @@ from nl_forensics.charts.canvas import Bar, Face
 from nl_forensics.charts.chart import chart
 from nl_forensics.charts.labels import extreme, listed, moment, named, split
 from nl_forensics.charts.units import BYTES, MILLISECONDS, NUMBER, PERCENT, RATE, SECONDS, Unit
+from nl_forensics.runs import runs
 from nl_forensics.sources.prometheus.services import errors_by_service, lines_by_tenant
 
 UP, SOME, DOWN = "answered", "some pods gave no answer", "gave no answer"
@@ -160,7 +161,7 @@ def reachability(face: Face, systems_reached, *, prom_postgres_up, prom_redis_up
     if not rows:
         return face.say(f"Prometheus shows no past of the servers. When we asked: {now}.")
     series = split(pd.concat(rows), ("target",), "up", lowest=True)
-    tracks = {name: _stretches(part, part["up"].map(lambda up: UP if up else DOWN)) for name, part in series.items()}
+    tracks = {name: _episodes(part, part["up"].map(lambda up: UP if up else DOWN)) for name, part in series.items()}
     face.bands(tracks, STATES)
     told = listed((f"{name}: {_down(part)}" for name, part in tracks.items()), 8)
     return f"By their exporters: {told}. When we asked: {now}."
@@ -170,18 +171,15 @@ def _ours(row) -> str:
     return f"{row.instance} {'answered' if row.answered else 'gave no answer'}" + (f" ({row.why})" if row.why else "")
 
 
-def _stretches(rows: pd.DataFrame, state: pd.Series) -> pd.DataFrame:
-    """Consecutive steps in the same state, as one stretch each. `rows`: oldest first."""
+def _episodes(rows: pd.DataFrame, state: pd.Series) -> pd.DataFrame:
+    """Consecutive steps in the same state, as one episode each. `rows`: oldest first."""
     step = rows["at"].diff().median()
-    begins = (state != state.shift()) | (rows["at"].diff() > step * 1.6) | (rows["window"] != rows["window"].shift())
-    stretches = (
+    episodes = (
         rows.assign(state=state)
-        .groupby(begins.cumsum())
+        .groupby(runs(rows, ["window"], state))
         .agg(begin=("at", "min"), end=("at", "max"), state=("state", "first"), window=("window", "first"))
     )
-    return stretches.assign(end=stretches["end"] + (step if pd.notna(step) else pd.Timedelta(0)))[
-        ["begin", "end", "state", "window"]
-    ]
+    return episodes.assign(end=episodes["end"] + (step if pd.notna(step) else pd.Timedelta(0)))
 
 
 @chart("Did every service answer Prometheus?")
@@ -192,16 +190,16 @@ def services_answered(face: Face, prom_service_up):
     tracks = {}
     for name, part in split(prom_service_up, ("namespace", "service"), "up_ratio", lowest=True).items():
         state = part["up_ratio"].map(lambda ratio: DOWN if ratio == 0 else UP if ratio == 1 else SOME)
-        tracks[name] = _stretches(part, state)
+        tracks[name] = _episodes(part, state)
     face.bands(dict(list(tracks.items())[:MOST_TRACKS]), STATES | {SOME: ("#e8c35a", "///")})
     more = f" {len(tracks) - MOST_TRACKS} more services are not drawn." if len(tracks) > MOST_TRACKS else ""
     return f"{listed((f'{name}: {_down(part)}' for name, part in tracks.items()), 8)}.{more}"
 
 
-def _down(stretches: pd.DataFrame) -> str:
-    down = stretches[stretches["state"].isin((DOWN, SOME)) & (stretches["window"] == "incident")]
+def _down(episodes: pd.DataFrame) -> str:
+    down = episodes[episodes["state"].isin((DOWN, SOME)) & (episodes["window"] == "incident")]
     if down.empty:
-        seen = stretches[stretches["window"] == "incident"]
+        seen = episodes[episodes["window"] == "incident"]
         return "answered whenever it was asked in the incident" if len(seen) else "not seen in the incident"
     gone = (down["end"] - down["begin"]).dt.total_seconds().sum()
     who = "some pods gave" if (down["state"] == SOME).all() else "gave"
@@ -276,7 +274,7 @@ def targets_up(face: Face, prom_up):
         return face.say("No target was recorded.")
     series = split(prom_up, ("job", "target"), "up", lowest=True)
     tracks = {
-        name: _stretches(part, part["up"].map(lambda up: UP if up else DOWN))
+        name: _episodes(part, part["up"].map(lambda up: UP if up else DOWN))
         for name, part in list(series.items())[:MOST_TRACKS]
     }
     face.bands(tracks, STATES)

@@ -25,6 +25,7 @@ from nl_forensics.facts.kubernetes.field_managers import CONTROLLERS
 from nl_forensics.facts.kubernetes.revisions import WORKLOAD, revisions, what_changed
 from nl_forensics.facts.kubernetes.terminations import kept, with_last_end
 from nl_forensics.finding import Findings
+from nl_forensics.runs import runs
 from nl_forensics.sources import ASKED_THROUGH, UTC
 from nl_forensics.sources.prometheus.series import step_of
 from nl_forensics.units import in_seconds
@@ -114,8 +115,8 @@ def _writes(case: Case, made: pd.DataFrame) -> Iterator[dict]:
     rows = rows_seen(case, "k8s_changes")
     rows = rows[rows["at"].notna() & ~rows.manager.str.match(CONTROLLERS)].sort_values("at")
     rows = rows[~_is_rollout(rows, made)]
-    series = rows.groupby(["instance", "manager"])["at"].transform(lambda at: (at.diff() > TOGETHER).cumsum())
-    for (instance, manager, _), part in rows.groupby(["instance", "manager", series], sort=False):
+    key = ["instance", "manager"]
+    for (instance, manager, _), part in rows.groupby([*key, runs(rows, key, max_gap=TOGETHER)], sort=False):
         names = (part.kind + " " + part.namespace + "/" + part.name).str.replace(" /", " ")
         verb = "made" if part.is_creation.all() else "wrote"
         if names.nunique() == 1:
@@ -164,8 +165,7 @@ def _warnings(case: Case) -> Iterator[dict]:
     things = [name if kind == "Node" else workload_of(known, namespace, name) for kind, namespace, name in objects]
     rows = rows.assign(thing=things).sort_values("first_at", kind="stable")
     key = ["instance", "thing", "reason"]
-    quiet = rows.first_at - rows.groupby(key)["at"].cummax().groupby([rows[name] for name in key]).shift()
-    series = (quiet > TOGETHER).groupby([rows[name] for name in key]).cumsum()
+    series = runs(rows, key, max_gap=TOGETHER, at="first_at", until="at")
     for (instance, name, reason, _), part in rows.groupby([*key, series], sort=False):
         newest, times = part.loc[part["at"].idxmax()], part.repeats.sum()
         words = f"{reason}{f', {times} times' if times > 1 else ''}: {newest.message}"

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from nl_forensics.checks.rule import check
-from nl_forensics.facts.episodes import during, stretches
+from nl_forensics.facts.episodes import during, worst_of_each
 from nl_forensics.facts.trends import CONTAINER, straight_runs
 
 
@@ -33,7 +33,7 @@ def containers_stayed_below_their_memory_limit(
     review. One without a limit has none to stay below.
     """
     table = _of_limit(prom_container_memory, prom_container_memory_limit)
-    rows = stretches(table[table.used_ratio >= max_ratio], CONTAINER, "used_ratio")
+    rows = worst_of_each(table[table.used_ratio >= max_ratio], CONTAINER, "used_ratio")
     return rows.assign(severity=(rows.used_ratio >= high_ratio).map({True: "high", False: "medium"}))
 
 

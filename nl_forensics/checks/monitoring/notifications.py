@@ -6,7 +6,7 @@ import pandas as pd
 import re2
 
 from nl_forensics.checks.rule import check
-from nl_forensics.facts.episodes import during, stretches
+from nl_forensics.facts.episodes import during, worst_of_each
 
 FOR_NOBODY = ("none", "info")  # severities of alerts that are never meant to wake anybody
 
@@ -40,7 +40,7 @@ def alertmanager_reads_its_configuration(prom_alertmanager_reload):
     Otherwise it goes on with the one before, and a restart ends it (awesome-prometheus-alerts).
     """
     table = during(prom_alertmanager_reload)
-    return stretches(table[table.succeeded < 1], ["instance", "target"], "succeeded", most=False)
+    return worst_of_each(table[table.succeeded < 1], ["instance", "target"], "succeeded", highest=False)
 
 
 @check(
@@ -57,7 +57,7 @@ def every_notification_is_sent(prom_notification_failures):
     What fails is tried again for a while, then lost. `context deadline exceeded` in its log tells which receiver is slow.
     """
     table = during(prom_notification_failures)
-    return stretches(table[table.failures >= 0.5], ["instance", "target", "integration"], "failures")
+    return worst_of_each(table[table.failures >= 0.5], ["instance", "target", "integration"], "failures")
 
 
 @check(
@@ -74,7 +74,7 @@ def every_alert_gets_to_alertmanager(prom_undelivered_alerts, *, max_rounds=2):
     It tries once a minute (mixin of Prometheus). When it starts it has not found its Alertmanager yet, and loses what fires by then.
     """
     table = during(prom_undelivered_alerts)
-    return stretches(table[table.rounds > max_rounds], ["instance", "target"], "rounds")
+    return worst_of_each(table[table.rounds > max_rounds], ["instance", "target"], "rounds")
 
 
 @check(

@@ -1,7 +1,7 @@
 """Rules over the whole incident window, by the series of exporters: the past that PostgreSQL and Redis themselves do not keep."""
 
 from nl_forensics.checks.rule import check
-from nl_forensics.facts.episodes import during, stretches
+from nl_forensics.facts.episodes import during, worst_of_each
 from nl_forensics.message_format import in_seconds
 
 TARGET = ["instance", "target"]
@@ -24,7 +24,7 @@ def postgres_was_up(prom_postgres_up):
     The exporter is a client like any other: where it got no connection, services got none either.
     """
     table = during(prom_postgres_up)
-    return stretches(table[table.up < 1], TARGET, "up", most=False)
+    return worst_of_each(table[table.up < 1], TARGET, "up", highest=False)
 
 
 @check(
@@ -47,7 +47,7 @@ def connections_stayed_below_the_limit(
     taken = during(prom_postgres_connections).groupby([*steps, "asked_at"], as_index=False).connections.sum()
     table = taken.merge(prom_postgres_slots[[*steps, "slots"]], on=steps)
     table = table.assign(used_ratio=table.connections / table.slots)
-    rows = stretches(table[table.used_ratio >= max_ratio], TARGET, "used_ratio")
+    rows = worst_of_each(table[table.used_ratio >= max_ratio], TARGET, "used_ratio")
     return rows.assign(severity=(rows.used_ratio >= critical_ratio).map({True: "critical", False: "high"}))
 
 
@@ -65,7 +65,7 @@ def postgres_had_no_deadlocks(prom_postgres_deadlocks, *, max_per_min=5, range_m
     """
     table = during(prom_postgres_deadlocks)
     table = table.assign(per_min=table.deadlocks / range_min)
-    rows = stretches(table[table.deadlocks >= 0.5], [*TARGET, "database"], "deadlocks")
+    rows = worst_of_each(table[table.deadlocks >= 0.5], [*TARGET, "database"], "deadlocks")
     return rows.assign(severity=(rows.per_min > max_per_min).map({True: "medium", False: "note"}))
 
 
@@ -87,7 +87,7 @@ def no_transaction_lasted_long(prom_postgres_longest_transaction, *, max_s=3600,
     table = during(prom_postgres_longest_transaction)
     idle = table.state.str.startswith("idle in transaction")
     table = table.assign(limit_s=idle.map({True: max_idle_s, False: max_s}))
-    rows = stretches(table[table.longest_s > table.limit_s], [*TARGET, "state"], "longest_s")
+    rows = worst_of_each(table[table.longest_s > table.limit_s], [*TARGET, "state"], "longest_s")
     bad = rows.state.str.startswith("idle in transaction") & (rows.longest_s > high_idle_s)
     return rows.assign(severity=bad.map({True: "high", False: "medium"}))
 
@@ -106,7 +106,7 @@ def replicas_kept_up(prom_postgres_replication_lag, *, max_s=5, critical_s=300, 
     seconds makes its replica look late.
     """
     table = during(prom_postgres_replication_lag)
-    rows = stretches(table[table.lag_s > max_s], TARGET, "lag_s")
+    rows = worst_of_each(table[table.lag_s > max_s], TARGET, "lag_s")
     rows = rows[rows.steps >= min_steps]
     return rows.assign(severity=(rows.lag_s > critical_s).map({True: "critical", False: "medium"}))
 
@@ -130,7 +130,7 @@ def queries_fit_into_work_mem(prom_postgres_temp, *, max_per_day_bytes=50 * GB):
     length_s = (table["at"].max() - table["at"].min()).total_seconds()
     table = table.assign(per_day_bytes=mean * DAY_S, written_bytes=mean * length_s)
     broken = table[(table.per_day_bytes > max_per_day_bytes) & (table.temp_bytes_per_s > 0)]
-    return stretches(broken, by, "temp_bytes_per_s").sort_values("per_day_bytes", ascending=False)
+    return worst_of_each(broken, by, "temp_bytes_per_s").sort_values("per_day_bytes", ascending=False)
 
 
 @check(
@@ -147,7 +147,7 @@ def redis_was_up(prom_redis_up):
     The exporter is a client like any other: where it got no answer, services got none either.
     """
     table = during(prom_redis_up)
-    return stretches(table[table.up < 1], TARGET, "up", most=False)
+    return worst_of_each(table[table.up < 1], TARGET, "up", highest=False)
 
 
 @check(
@@ -170,7 +170,7 @@ def redis_memory_stayed_below_its_limit(
     table = during(prom_redis_memory).merge(prom_redis_memory_limit[[*steps, "limit_bytes"]], on=steps)
     table = table[table.limit_bytes > 0]
     table = table.assign(used_ratio=table.used_bytes / table.limit_bytes)
-    rows = stretches(table[table.used_ratio > max_ratio], TARGET, "used_ratio")
+    rows = worst_of_each(table[table.used_ratio > max_ratio], TARGET, "used_ratio")
     return rows.assign(severity=(rows.used_ratio > critical_ratio).map({True: "critical", False: "high"}))
 
 
@@ -188,7 +188,7 @@ def redis_evicted_nothing(prom_redis_evictions):
     Evicted cache sends its load to the database; an evicted queue or usage counter is lost.
     """
     table = during(prom_redis_evictions)
-    return stretches(table[table.evicted_keys >= 0.5], TARGET, "evicted_keys")
+    return worst_of_each(table[table.evicted_keys >= 0.5], TARGET, "evicted_keys")
 
 
 @check(
@@ -206,7 +206,7 @@ def redis_turned_nobody_away(prom_redis_rejected_connections, *, max_per_min=5, 
     """
     table = during(prom_redis_rejected_connections)
     broken = table[table.rejected_connections / range_min > max_per_min]
-    return stretches(broken, TARGET, "rejected_connections")
+    return worst_of_each(broken, TARGET, "rejected_connections")
 
 
 @check(
@@ -227,7 +227,7 @@ def redis_had_time_to_spare(prom_redis_command_time, *, max_ratio=0.8):
     steps = ["at", *TARGET]
     total = table.groupby(steps).busy_ratio.transform("sum")
     busiest = table.assign(command_ratio=table.busy_ratio, busy_ratio=total).drop_duplicates(steps)
-    return stretches(busiest[busiest.busy_ratio > max_ratio], TARGET, "busy_ratio")
+    return worst_of_each(busiest[busiest.busy_ratio > max_ratio], TARGET, "busy_ratio")
 
 
 @check(
@@ -283,7 +283,7 @@ def disks_do_not_fill(
     growing = table.growth_bytes_per_s.where(table.growth_bytes_per_s > 0)
     table = table.assign(free_ratio=table.available_bytes / table.size_bytes, left_s=table.available_bytes / growing)
     full, filling = table.free_ratio < critical_ratio, (table.free_ratio < min_ratio) & (table.left_s < full_in_s)
-    rows = stretches(table[full | filling], VOLUME, "free_ratio", most=False)
+    rows = worst_of_each(table[full | filling], VOLUME, "free_ratio", highest=False)
     forecast = [f", full in {in_seconds(s)} at the pace of the last 6 h" if s < full_in_s else "" for s in rows.left_s]
     severity = (rows.free_ratio < critical_ratio).map({True: "critical", False: "high"})
     return rows.assign(forecast=forecast, severity=severity)

@@ -1,7 +1,7 @@
 """Rules about Prometheus' own work: its configuration, and the evaluation of its rules."""
 
 from nl_forensics.checks.rule import check
-from nl_forensics.facts.episodes import during, stretches
+from nl_forensics.facts.episodes import during, worst_of_each
 
 GROUP = ["instance", "target", "group"]
 
@@ -65,7 +65,7 @@ def no_evaluation_of_a_rule_failed(prom_rule_failures):
     What it would have recorded or told is missing from then on, also where it works again by now (mixin of Prometheus).
     """
     table = during(prom_rule_failures)
-    return stretches(table[table.failures >= 0.5], GROUP, "failures")
+    return worst_of_each(table[table.failures >= 0.5], GROUP, "failures")
 
 
 @check(
@@ -82,7 +82,7 @@ def no_evaluation_of_a_rule_is_left_out(prom_rule_skips):
     The one before was not ready: `for` takes longer than it says, and what is short is missed (mixin of Prometheus).
     """
     table = during(prom_rule_skips)
-    return stretches(table[table.skipped >= 0.5], GROUP, "skipped")
+    return worst_of_each(table[table.skipped >= 0.5], GROUP, "skipped")
 
 
 @check(

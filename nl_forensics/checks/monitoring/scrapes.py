@@ -3,7 +3,7 @@
 import pandas as pd
 
 from nl_forensics.checks.rule import check
-from nl_forensics.facts.episodes import during, stretches
+from nl_forensics.facts.episodes import during, worst_of_each
 
 TARGET = ["instance", "job", "target"]
 
@@ -23,7 +23,7 @@ def every_target_was_up(prom_up, prom_targets, *, min_s=60):
     target of its job was up in all that time.
     """
     table = during(prom_up)
-    rows = stretches(table[table.up < 1], TARGET, "up", most=False)
+    rows = worst_of_each(table[table.up < 1], TARGET, "up", highest=False)
     rows = rows[(rows.until - rows["at"]).dt.total_seconds() >= min_s]
     best = table.groupby(["instance", "job", "at"]).up.max()
     dark = best[best < 1].groupby(["instance", "job"]).size()
@@ -70,7 +70,7 @@ def no_scrape_is_left_out(prom_scrape_age, prom_targets, *, max_intervals=3, min
         intervals.reindex(pd.MultiIndex.from_frame(table[TARGET])).mul(max_intervals).clip(lower=min_s).fillna(min_s)
     )
     holes = pd.concat([_late(table[table.age_s > limit.to_numpy()]), _absent(table)])
-    rows = stretches(holes, TARGET, "age_s")
+    rows = worst_of_each(holes, TARGET, "age_s")
     everybody = rows.groupby("instance").target.transform("size") == rows.instance.map(_counted(table))
     rows = rows.assign(who=(rows.job + ": " + rows.target).mask(everybody, "Prometheus, all of its targets"))
     return rows.assign(severity=everybody.map({True: "critical", False: "high"})).drop_duplicates(["instance", "who"])
@@ -141,7 +141,7 @@ def no_exporter_fails(prom_exporter_errors):
     It leaves out what it could not read, and is scraped all the same (mixins of postgres_exporter and redis_exporter).
     """
     table = during(prom_exporter_errors)
-    return stretches(table[table.failed > 0], TARGET, "failed")
+    return worst_of_each(table[table.failed > 0], TARGET, "failed")
 
 
 @check(
@@ -178,4 +178,4 @@ def series_do_not_multiply(prom_head_series, *, max_growth=1.5, min_series=5_000
     usual = prom_head_series.groupby(["instance", "target"]).series.transform("median")
     table = during(prom_head_series.assign(usual=usual))
     broken = table[(table.series > table.usual * max_growth) & (table.series - table.usual > min_series)]
-    return stretches(broken, ["instance", "target"], "series")
+    return worst_of_each(broken, ["instance", "target"], "series")

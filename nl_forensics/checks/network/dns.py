@@ -3,7 +3,7 @@
 import pandas as pd
 
 from nl_forensics.checks.rule import check
-from nl_forensics.facts.episodes import during, stretches
+from nl_forensics.facts.episodes import during, worst_of_each
 
 FAILED = ("SERVFAIL", "REFUSED", "FORMERR", "NOTIMP")
 INSTANCE = ["instance"]
@@ -30,7 +30,7 @@ def names_are_answered(prom_dns_answers, *, max_ratio=0.01):
     rows = failed.groupby([*INSTANCE, "at"]).agg(failed_per_s=("answers_per_s", "sum"), codes=("rcode", _in_words))
     rows = rows.join(whole).reset_index()
     rows = rows.assign(failed_ratio=rows.failed_per_s / rows.all_per_s)
-    return _asked_at(stretches(rows[rows.failed_ratio > max_ratio], INSTANCE, "failed_ratio"), prom_dns_answers)
+    return _asked_at(worst_of_each(rows[rows.failed_ratio > max_ratio], INSTANCE, "failed_ratio"), prom_dns_answers)
 
 
 def _in_words(codes: pd.Series) -> str:
@@ -55,7 +55,7 @@ def names_are_answered_quickly(prom_dns_slowest, *, max_ms=1000):
     Every new connection waits for it. One second: of the guide's review; what it asks outside of the cluster is slow by nature.
     """
     table = during(prom_dns_slowest)
-    return stretches(table[table.p99_ms > max_ms], INSTANCE, "p99_ms")
+    return worst_of_each(table[table.p99_ms > max_ms], INSTANCE, "p99_ms")
 
 
 @check(
@@ -72,7 +72,7 @@ def core_dns_does_not_crash(prom_dns_panics):
     A request is lost each time; the alert CoreDNSPanicCount of awesome-prometheus-alerts.
     """
     table = during(prom_dns_panics)
-    return stretches(table[table.panics > 0], INSTANCE, "panics")
+    return worst_of_each(table[table.panics > 0], INSTANCE, "panics")
 
 
 @check(

@@ -4,7 +4,7 @@ import pandas as pd
 
 from nl_forensics.checks.rows import usual
 from nl_forensics.checks.rule import check
-from nl_forensics.facts.episodes import during, stretches
+from nl_forensics.facts.episodes import during, worst_of_each
 from nl_forensics.sources.prometheus.services import errors_by_service
 
 SERVICE = ["instance", "namespace", "service"]
@@ -25,9 +25,9 @@ def every_service_answers_prometheus(prom_service_up, *, min_steps=4):
     a service answered, high where some did not. Four steps, a minute at least: awesome-prometheus-alerts; a rollout takes less.
     """
     table = during(prom_service_up)
-    none = stretches(table[table.up_ratio == 0], SERVICE, "up_ratio", most=False)
+    none = worst_of_each(table[table.up_ratio == 0], SERVICE, "up_ratio", highest=False)
     none = none.assign(severity="critical", answering="no pod")[none.steps >= min_steps]
-    some = stretches(table[table.up_ratio.between(0, 1, "neither")], SERVICE, "up_ratio", most=False)
+    some = worst_of_each(table[table.up_ratio.between(0, 1, "neither")], SERVICE, "up_ratio", highest=False)
     share = some.up_ratio.map(lambda ratio: f"only {ratio * 100:.0f} % of its pods")
     some = some.assign(severity="high", answering=share)[some.steps >= min_steps]
     return pd.concat([none, some]).drop_duplicates(SERVICE)
@@ -54,5 +54,5 @@ def services_answer_without_errors(prom_service_requests, *, max_ratio=0.05, min
     before_ratio = (before.errors_per_s / before.requests_per_s.where(before.requests_per_s > 0)).rename("before_ratio")
     enough = table.requests_per_s * range_s >= min_requests
     broken = during(table[enough & (table.error_ratio > max_ratio)])
-    rows = stretches(broken, SERVICE, "error_ratio").join(before_ratio, on=SERVICE)
+    rows = worst_of_each(broken, SERVICE, "error_ratio").join(before_ratio, on=SERVICE)
     return rows.assign(usual=usual(rows.before_ratio, lambda ratio: f"{ratio * 100:.1f} %"))

@@ -5,10 +5,10 @@ import pandas as pd
 from nl_forensics.checks.rule import check
 from nl_forensics.facts.episodes import during
 from nl_forensics.message_format import in_percent
+from nl_forensics.runs import runs
 from nl_forensics.sources.prometheus.services import lines_by_tenant
 
 TENANT = ["instance", "tenant"]
-HOLE = 1.6  # steps between two values
 DRIFT = 0.01  # of what is missing at the end: before that much, the two went together
 
 
@@ -87,9 +87,8 @@ def log_lines_keep_coming(prom_lines_accepted, *, min_s=300):
 
 def _silence(rows: pd.DataFrame) -> pd.DataFrame:
     """The longest silence of one tenant, as one row; `sent`: whether there were lines at all. A hole is no silence."""
-    silent, step = rows.accepted_per_s == 0, rows["at"].diff()
-    runs = (silent != silent.shift()) | (step > step.median() * HOLE)
-    begins = rows["at"].groupby(runs.cumsum()).transform("min")
+    silent = rows.accepted_per_s == 0
+    begins = rows["at"].groupby(runs(rows, state=silent)).transform("min")
     silent_s = (rows["at"] - begins).dt.total_seconds().where(silent, 0.0)
     longest = silent_s.idxmax()
     row = rows.loc[[longest]].rename(columns={"at": "until"})

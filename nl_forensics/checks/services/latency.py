@@ -4,7 +4,7 @@ import pandas as pd
 
 from nl_forensics.checks.rows import usual
 from nl_forensics.checks.rule import check
-from nl_forensics.facts.episodes import during, stretches
+from nl_forensics.facts.episodes import during, worst_of_each
 from nl_forensics.units import in_seconds
 
 SERVICE = ["instance", "namespace", "service"]
@@ -55,7 +55,7 @@ def services_answer_quickly(
     enough = table.requests >= ENOUGH_FOR_99
     table = table.assign(took_s=table.p99_s.where(enough, table.p95_s), share=enough.map({True: "99 %", False: "95 %"}))
     slow = during(table[(table.requests >= min_requests) & (table.took_s > max_s)])
-    rows = stretches(slow, SERVICE, "took_s").join(_before(table, "took_s"), on=SERVICE)
+    rows = worst_of_each(slow, SERVICE, "took_s").join(_before(table, "took_s"), on=SERVICE)
     at_worst = [rows.window, rows.worst_at, *(rows[name] for name in SERVICE)]
     slowest = _slowest_route(prom_route_latency_p95).reindex(pd.MultiIndex.from_arrays(at_worst)).to_numpy()
     few = (rows.requests < ENOUGH_FOR_99).map({True: ", too few to tell 99 %", False: ""})
@@ -85,7 +85,7 @@ def services_are_as_fast_as_before(
     table = table[table.requests >= min_requests]
     table = table.join(_before(table, "p95_s"), on=SERVICE)
     slower = (table.p95_s >= factor * table.before) & (table.p95_s >= table.before + min_s)
-    rows = stretches(during(table[slower]), SERVICE, "p95_s")
+    rows = worst_of_each(during(table[slower]), SERVICE, "p95_s")
     return rows[(rows.steps >= 2) & (rows.p95_s <= max_s)]
 
 
@@ -109,4 +109,4 @@ def no_service_gets_many_more_requests(prom_route_requests, *, factor=2, min_per
     table = table.join(_before(table, "requests_per_s", "max"), on=SERVICE)
     more = (table.before > 0) & (table.requests_per_s >= factor * table.before)
     rows = table[more & (table.requests_per_s >= table.before + min_per_s)]
-    return stretches(during(rows), SERVICE, "requests_per_s")
+    return worst_of_each(during(rows), SERVICE, "requests_per_s")

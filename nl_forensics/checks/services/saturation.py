@@ -8,7 +8,7 @@ import pandas as pd
 
 from nl_forensics.checks.rows import usual, worst_first
 from nl_forensics.checks.rule import check
-from nl_forensics.facts.episodes import during, lasting, stretches
+from nl_forensics.facts.episodes import during, sustained, worst_of_each
 from nl_forensics.sources.prometheus.cpu import of_limit
 from nl_forensics.sources.prometheus.runtime import database_share, pools
 from nl_forensics.units import in_percent
@@ -36,10 +36,10 @@ def no_container_is_throttled(
     and fewer threads help as well.
     """
     table = during(prom_cpu_throttled)
-    held_back = lasting(table, table.throttled_ratio > max_ratio, CONTAINER, min_s, range_s)
+    held_back = sustained(table, table.throttled_ratio > max_ratio, CONTAINER, min_s, range_s)
     steps = ["window", "at", *CONTAINER]
     used = of_limit(prom_cpu_used, prom_cpu_limit)[[*steps, "used_ratio", "limit_cores"]]
-    rows = stretches(held_back.merge(used, on=steps, how="left"), CONTAINER, "throttled_ratio")
+    rows = worst_of_each(held_back.merge(used, on=steps, how="left"), CONTAINER, "throttled_ratio")
     return rows.assign(severity=(rows.used_ratio >= high_used_ratio).map({True: "high", False: "medium"}))
 
 
@@ -59,8 +59,8 @@ def containers_stayed_below_their_cpu_limit(prom_cpu_used, prom_cpu_limit, *, ma
     limit. 90 % for 15 minutes: the guide's review. One without a limit has none to stay below.
     """
     table = of_limit(during(prom_cpu_used), prom_cpu_limit)
-    full = lasting(table, table.used_ratio > max_ratio, CONTAINER, min_s, range_s)
-    return stretches(full, CONTAINER, "used_ratio")
+    full = sustained(table, table.used_ratio > max_ratio, CONTAINER, min_s, range_s)
+    return worst_of_each(full, CONTAINER, "used_ratio")
 
 
 @check(
@@ -79,7 +79,7 @@ def services_spend_little_time_on_garbage(prom_gc_time, *, max_ratio=0.1, high_r
     be given back. 10 % is medium, 30 % high, for 10 minutes: choices of ours.
     """
     table = during(prom_gc_time)
-    rows = stretches(lasting(table, table.gc_ratio > max_ratio, SERVICE, min_s, range_s), SERVICE, "gc_ratio")
+    rows = worst_of_each(sustained(table, table.gc_ratio > max_ratio, SERVICE, min_s, range_s), SERVICE, "gc_ratio")
     before = prom_gc_time[prom_gc_time.window == "baseline"].groupby(SERVICE).gc_ratio.max().rename("before_ratio")
     rows = rows.join(before, on=SERVICE)
     severity = (rows.gc_ratio >= high_ratio).map({True: "high", False: "medium"})
@@ -104,7 +104,7 @@ def nobody_waits_for_a_connection_of_a_full_pool(prom_pool_in_use, prom_pool_siz
     """
     table = pools(during(prom_pool_in_use), prom_pool_size, prom_pool_waiting)
     full = (table.in_use >= table["size"]) & (table.waiting > 0)
-    return stretches(lasting(table, full, [*SERVICE, "target"], min_s, moments=True), SERVICE, "waiting")
+    return worst_of_each(sustained(table, full, [*SERVICE, "target"], min_s, moments=True), SERVICE, "waiting")
 
 
 @check(
@@ -127,7 +127,7 @@ def services_wait_little_for_the_database(
     """
     table = database_share(prom_database_time, prom_route_time)
     now, before = (_in_all(table[table.window == window]) for window in ("incident", "baseline"))
-    rows = stretches(during(table[table.database_ratio > max_ratio]), SERVICE, "database_ratio")
+    rows = worst_of_each(during(table[table.database_ratio > max_ratio]), SERVICE, "database_ratio")
     rows = rows.drop(columns="database_ratio").join(now, on=SERVICE).join(before.add_prefix("before_"), on=SERVICE)
     rows = rows[(rows.database_ratio > max_ratio) & (rows.waited_s >= min_waited_s)]
     slower = (rows.wait_of_rest >= min_growth * rows.before_wait_of_rest) & (rows.wait_per_s > rows.before_wait_per_s)

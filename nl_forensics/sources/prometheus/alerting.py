@@ -11,6 +11,7 @@ from datetime import datetime
 import pandas as pd
 
 from nl_forensics.errors import BadAnswer
+from nl_forensics.runs import runs
 from nl_forensics.sources import UTC, Partial, Permission, Proof, source
 from nl_forensics.sources.prometheus.firing import OWN_LABELS, TOLERANCE, Due, Rule, stretches, within
 from nl_forensics.sources.prometheus.series import spans, step_of
@@ -38,15 +39,14 @@ def _labels(labels) -> str:
 # --- What fired -------------------------------------------------------------------------------------------------------
 
 
-def _stretches_of(records: list[dict]) -> pd.DataFrame:
+def _parse_history(records: list[dict]) -> pd.DataFrame:
     """Samples of ALERTS that follow one another are one row."""
     rows = []
     for record in records:
         metric = record["metric"]
-        moments = pd.Series([float(at) for at, _ in record["values"]])
-        steps = moments.diff()
-        begins = steps.isna() | (steps > BREAK * (record["interval_s"] or steps.min()))
-        for _, part in moments.groupby(begins.cumsum()):
+        moments = pd.DataFrame({"at": [float(at) for at, _ in record["values"]]})
+        interval_s = record["interval_s"] or moments["at"].diff().min()
+        for _, part in moments["at"].groupby(runs(moments, max_gap=BREAK * interval_s)):
             rows.append(
                 {
                     "window": record["window"],
@@ -73,7 +73,7 @@ HISTORY = {
 
 
 @source(
-    parse=_stretches_of,
+    parse=_parse_history,
     columns=HISTORY,
     covers="window",
     needs=Permission(prometheus="/api/v1/query /api/v1/rules"),

@@ -8,8 +8,11 @@ computed: such labels are left out of the comparison with the alerts that there 
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby
 from typing import NamedTuple
+
+import pandas as pd
+
+from nl_forensics.runs import runs
 
 TOLERANCE = 2  # evaluations: a sample arrives a moment after the evaluation that would need it, and others do the rule's sending
 OWN_LABELS = ("__name__", "alertname", "alertstate")
@@ -110,9 +113,10 @@ def firing(rule: Rule, steps: list[float], true: set[float], since_ever: bool = 
 
 
 def _runs(steps: list[float], interval_s: float) -> Iterator[list[float]]:
-    """Steps that follow one another."""
-    for _, run in groupby(enumerate(steps), key=lambda place: round((place[1] - steps[0]) / interval_s) - place[0]):
-        yield [at for _, at in run]
+    """Evaluations without one missing between them."""
+    moments = pd.DataFrame({"at": pd.Series(steps, dtype="float64")})
+    for _, run in moments.groupby(runs(moments, max_gap=1.5 * interval_s)):
+        yield run["at"].tolist()
 
 
 def _judged(rule: Rule, alert: Labels, run: list[float], certain: set[float], fired: list[float]) -> Due:
