@@ -26,8 +26,8 @@ def runs(
         {
             "series": series,
             "state": 0 if state is None else state.to_numpy(),
-            "begin": table[at].to_numpy(),
-            "end": table[until or at].to_numpy(),
+            "begin": table[at].array,
+            "end": table[until or at].array,
         },
         index=range(len(table)),
     ).sort_values(["series", "begin"], kind="stable")

@@ -107,19 +107,21 @@ def recorded(server, folder, **asked):
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_a_healthy_platform_is_well(healthy_case, rule):
-    assert [(finding.status, finding.because[:9]) for finding in rule.run(healthy_case)] == [(Status.OK, rule.rule[:9])]
+    assert [(finding.status, finding.because[:9]) for finding in checks.judge(rule, healthy_case)] == [
+        (Status.OK, rule.rule[:9])
+    ]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_who_is_not_scraped_is_not_well(unseen_case, rule):
-    (finding,) = rule.run(unseen_case)
+    (finding,) = checks.judge(rule, unseen_case)
     assert finding.status is Status.UNKNOWN
     assert "no value from" in finding.because
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_who_is_gone_since_the_baseline_is_not_well(gone_case, rule):
-    (finding,) = rule.run(gone_case)
+    (finding,) = checks.judge(rule, gone_case)
     assert finding.status is Status.UNKNOWN
     assert "which has some in the baseline" in finding.because
 
@@ -130,12 +132,14 @@ def test_bad_evidence_is_never_health(healthy_case, worsen, rule):
     for name in rule.needs:
         worse = Case(healthy_case.folder)
         worsen(worse, name)
-        assert {(finding.status, finding.bug) for finding in rule.run(worse)} == {(Status.UNKNOWN, False)}, name
+        assert {(finding.status, finding.bug) for finding in checks.judge(rule, worse)} == {(Status.UNKNOWN, False)}, (
+            name
+        )
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_nobody_is_asked_for_what_the_platform_does_not_count(healthy, tmp_path, rule):
-    assert rule.run(recorded(healthy, tmp_path, metrics={})) == []
+    assert checks.judge(rule, recorded(healthy, tmp_path, metrics={})) == []
 
 
 def test_who_was_scraped_and_never_asked_is_seen(healthy):
