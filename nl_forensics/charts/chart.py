@@ -21,18 +21,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import pandas as pd
 from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from nl_forensics import sources
 from nl_forensics.charts.canvas import Face
 from nl_forensics.charts.labels import cut
 from nl_forensics.charts.style import STYLE
-from nl_forensics.errors import ForensicsError
 from nl_forensics.evidence.case import Case
+from nl_forensics.evidence.table import Table
 from nl_forensics.inputs.incident import Incident
 
 MIME = "application/vnd.nl-forensics.chart+json"
@@ -89,15 +87,19 @@ class Declared:
 
     def __call__(self, case: Case) -> Chart:
         """Never raises because of what is missing: that is told on the face of the chart."""
-        tables = {name: seen(case, name) for name in self.tables}
-        gaps = [gap for _, gaps in tables.values() for gap in gaps]
-        is_seen = all(tables[name][0] is not None for name in self.needed)
-        partial = is_seen and any(tables[name][1] for name in self.needed)
+        tables = {name: case.read(name) for name in self.tables}
+        gaps = [gap for table in tables.values() for gap in not_shown(table)]
+        is_seen = not any(tables[name].shows_nothing for name in self.needed)
+        partial = is_seen and any(not_shown(tables[name]) for name in self.needed)
 
         def draw(face: Face) -> str:
             if not is_seen:
                 return face.say("Nothing of this could be seen.")
-            return self.draw(face, **{name: rows for name, (rows, _) in tables.items()})
+            rows = {
+                name: None if table.shows_nothing else table.whole_rows.reset_index(drop=True)
+                for name, table in tables.items()
+            }
+            return self.draw(face, **rows)
 
         return drawn(self.title, case.incident, draw, gaps, partial)
 
@@ -125,22 +127,9 @@ def chart(title: str) -> Callable[[Callable[..., str]], Declared]:
     return declare
 
 
-def seen(case: Case, name: str) -> tuple[pd.DataFrame | None, list[str]]:
-    """The rows of a table without those that have holes, and what is not in them; None for a table that can't be shown at all."""
-    answers = case.answers.get(name, {})
-    gaps = [f"{name}: {gap.unseen}" for gap in case.gaps(name)]
-    if not any(answer.file for answer in answers.values()):
-        return None, gaps or [f"{name}: not asked, the platform has no such system"]
-    try:
-        rows = case.table(name)
-    except ForensicsError as error:
-        return None, [str(error)]
-    if rows.empty and (gaps or not all(answer.proof for answer in answers.values() if answer.file)):
-        return None, gaps or [f"{name}: empty, and nothing proves that it was measured"]
-    holes = sources.load()[name].holes(rows)
-    if holes.any():
-        gaps.append(f"{name}: {holes.sum()} of {len(rows)} rows are incomplete")
-    return (None if len(rows) and holes.all() else rows[~holes].reset_index(drop=True)), gaps
+def not_shown(table: Table) -> list[str]:
+    """What the whole rows of a table do not show, in words."""
+    return [gap.in_words for gap in (*table.gaps, *table.holes(table.source.needed))]
 
 
 def shortened(gaps: list[str]) -> str:

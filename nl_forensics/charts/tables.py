@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from nl_forensics.charts.chart import seen, shortened
+from nl_forensics.charts.chart import not_shown, shortened
 from nl_forensics.charts.labels import container_named, cut, listed, named
 from nl_forensics.checks.services.requests import by_route, requests_in_logs
 from nl_forensics.evidence.case import Case
@@ -50,11 +50,13 @@ def table(question: str, empty: str) -> Callable[[Callable[..., pd.DataFrame]], 
         names = list(inspect.signature(rows_of).parameters)
 
         def of(case: Case) -> Table:
-            found = {name: seen(case, name) for name in names}
-            missing = shortened(list(dict.fromkeys(gap for _, gaps in found.values() for gap in gaps)))
-            if any(rows is None for rows, _ in found.values()):
+            found = {name: case.read(name) for name in names}
+            missing = shortened(list(dict.fromkeys(gap for one in found.values() for gap in not_shown(one))))
+            if any(one.shows_nothing for one in found.values()):
                 return Table(f"{question} Nothing of this could be seen. {missing}", pd.DataFrame())
-            rows = rows_of(**{name: rows for name, (rows, _) in found.items()}).reset_index(drop=True)
+            rows = rows_of(**{name: one.whole_rows.reset_index(drop=True) for name, one in found.items()}).reset_index(
+                drop=True
+            )
             nothing = f"In what could be seen: {empty}" if missing else empty
             return Table(" ".join(filter(None, [question, "" if len(rows) else nothing, missing])), rows)
 

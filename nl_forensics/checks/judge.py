@@ -7,9 +7,10 @@ import pandas as pd
 
 from nl_forensics import sources
 from nl_forensics.checks.rule import Check, Unseen
-from nl_forensics.errors import ForensicsError
+from nl_forensics.checks.watch import Watch
 from nl_forensics.evidence.case import Case
 from nl_forensics.evidence.rounds import Gap
+from nl_forensics.evidence.table import Table
 from nl_forensics.finding import Evidence, Finding, Severity, Status, When
 from nl_forensics.message_format import Wording, in_seconds
 from nl_forensics.sanitize import printable
@@ -40,45 +41,39 @@ class Judge:
             return [self._finding(Status.UNKNOWN, because, closes="report this, with the case", bug=True)]
 
     def _judge(self) -> list[Finding]:
-        if blind := [gap for name in self.check.needs if (gap := self._blind(name))]:
+        tables = [self.case.read(name) for name in self.check.needs]
+        if blind := [table.gaps[0] for table in tables if table.is_blind]:
             return [self._unknown(blind)]
-        tables = {name: self.case.table(name) for name in self.check.needs}
+        watch = Watch()
         try:
-            rows = {name: self.case.whole_rows(name) for name in self.check.needs}
-            offenders = self.check.offenders(**rows, **self.limits)
+            offenders = self._offenders(tables, watch)
         except Unseen as unseen:
             return [self._unknown([Gap(self.check.needs[0], "", str(unseen), unseen.closes)])]
-        gaps = [gap for name, table in tables.items() for gap in self._gaps(name, table)]
+        gaps = [gap for table in tables for gap in self._gaps(table, watch)]
         if len(offenders):
             return self._problems(self.check.graded(offenders, self.limits), more=bool(gaps))
         return [self._unknown(gaps)] if gaps else [self._ok()]
 
-    def _blind(self, name: str) -> Gap | None:
-        """Why a needed table can't be judged by at all: nothing recorded, altered, unreadable, or empty without proof."""
-        gaps = self.case.gaps(name)
-        if not any(answer.file for answer in self.case.answers.get(name, {}).values()):
-            return next(iter(gaps), Gap(name, "", "was not collected", "collect again"))
-        try:
-            table = self.case.table(name)
-        except ForensicsError as error:
-            return Gap(name, "", str(error), "collect again")
-        unproven = _unproven(self.case, name, table) if table.empty else []
-        return [*gaps, *unproven][0] if unproven else None
+    def _offenders(self, tables: list[Table], watch: Watch) -> pd.DataFrame:
+        """The rows that break the rule: of those without holes first, then of those that have holes only where the rule does not read."""
+        rows = [table.whole_rows for table in tables]
+        found = self._held_against(rows, watch)
+        more = [table.rows_with(watch.columns) for table in tables]
+        if sum(map(len, more)) > sum(map(len, rows)):
+            try:
+                found = self._held_against(more, watch)
+            except (AttributeError, TypeError, ValueError):  # over a column that it had no cause to read before: a gap
+                return found
+        return found
 
-    def _gaps(self, name: str, table: pd.DataFrame) -> list[Gap]:
+    def _held_against(self, rows: list[pd.DataFrame], watch: Watch) -> pd.DataFrame:
+        watched = {name: watch.over(table) for name, table in zip(self.check.needs, rows, strict=True)}
+        return pd.DataFrame(self.check.offenders(**watched, **self.limits))
+
+    def _gaps(self, table: Table, watch: Watch) -> list[Gap]:
         """What the rule could not be held against."""
-        told = [gap for gap in self.case.gaps(name) if gap.window == "incident" or self.check.baseline]
-        nulls = self._nulls(name, table) if self.check.compares else []
-        return told + _unproven(self.case, name, table) + _holes(self.case, name, table) + nulls
-
-    def _nulls(self, name: str, table: pd.DataFrame) -> list[Gap]:
-        """Rows without a value that is needed for this rule only."""
-        lacking = table[[column for column in self.check.compares if column in table]].isna()
-        return [
-            Gap(name, "", f"{rows} of {len(table)} rows lack {column}", f"see why, in the rows of {name}")
-            for column, rows in lacking.sum().items()
-            if rows
-        ]
+        known = [gap for gap in table.gaps if gap.window == "incident" or self.check.baseline]
+        return known + table.holes(watch.columns) + watch.gaps(table)
 
     def _problems(self, offenders: pd.DataFrame, more: bool) -> list[Finding]:
         """One finding per subject, worded by its first row: a check sorts its worst row first."""
@@ -128,9 +123,7 @@ class Judge:
 
     def _unknown(self, gaps: list[Gap]) -> Finding:
         """Nothing wrong was seen, but not everything was seen."""
-        where = dict.fromkeys(
-            f"{gap.source}{f' of {gap.instance}' if gap.instance else ''}: {gap.unseen}" for gap in gaps
-        )
+        where = dict.fromkeys(gap.in_words for gap in gaps)
         shown = "; ".join(list(where)[:3]) + (f"; and {len(where) - 3} more" if len(where) > 3 else "")
         closes = next((gap.closes for gap in gaps if gap.closes), "")
         bug = any(
@@ -177,24 +170,3 @@ def _when(began: pd.Timestamp, lasted_until: pd.Timestamp | None, start, end) ->
     if began < start:
         return When.BEFORE
     return When.AFTER if began >= end else When.DURING
-
-
-def _unproven(case: Case, name: str, table: pd.DataFrame) -> list[Gap]:
-    """Instances of whom the table has no row, while nothing proves that they were measured."""
-    seen = set(table.instance.unique())
-    return [
-        Gap(name, answer.instance, "is empty, and nothing proves that it was measured", "")
-        for answer in case.answers[name].values()
-        if answer.file and not answer.proof and answer.instance not in seen
-    ]
-
-
-def _holes(case: Case, name: str, table: pd.DataFrame) -> list[Gap]:
-    """Rows that lack a value which a check may compare: a null is never a healthy zero."""
-    source, holed = sources.load()[name], len(table) - len(case.whole_rows(name))
-    if not holed:
-        return []
-    lacking = table[list(source.needed)].isna().any()
-    columns = ", ".join(lacking[lacking].index)
-    closes = source.hole or source.needs.closes(source.system)
-    return [Gap(name, "", f"{holed} of {len(table)} rows lack {columns}", closes)]

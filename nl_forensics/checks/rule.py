@@ -45,7 +45,6 @@ class Check:
     needs: tuple[str, ...]
     limits: dict[str, float]
     baseline: bool
-    compares: tuple[str, ...]
     guide: tuple[str, ...]
 
     def graded(self, rows: pd.DataFrame, limits: dict[str, float]) -> pd.DataFrame:
@@ -80,7 +79,6 @@ def check(
     at: str = "",
     until: str = "",
     baseline: bool = False,
-    compares: tuple[str, ...] = (),
     guide: tuple[str, ...] = (),
 ):
     """Register the decorated function. Its name and first line state the healthy state; the rest says why it matters.
@@ -109,7 +107,6 @@ def check(
             needs=tuple(p.name for p in arguments if p.kind is not p.KEYWORD_ONLY),
             limits={p.name: p.default for p in arguments if p.kind is p.KEYWORD_ONLY},
             baseline=baseline,
-            compares=compares,
             guide=guide,
         )
         return offenders

@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from nl_forensics import sources
-from nl_forensics.errors import ForensicsError, ParameterError
+from nl_forensics.errors import ParameterError
 from nl_forensics.evidence.case import Case
 from nl_forensics.facts.kubernetes.revisions import symptoms
 from nl_forensics.inputs.incident import Incident, Window
@@ -101,7 +100,7 @@ def _scope(case: Case, namespaces: tuple[str, ...]) -> tuple[tuple[str, ...], Pl
     there = check_namespaces(case, namespaces)
     if namespaces:
         return namespaces, platform
-    seen = {*there, *_rows(case, "k8s_pods").namespace}
+    seen = {*there, *case.read("k8s_pods").whole_rows.namespace}
     if any(is_inside(name, platform.namespaces) for name in seen):
         return platform.namespaces, platform
     return (), platform.model_copy(update={"namespaces": ()})
@@ -112,7 +111,7 @@ def check_namespaces(case: Case, namespaces: tuple[str, ...]) -> list[str]:
 
     Raises ParameterError when one was named that this cluster does not have: it would look healthy.
     """
-    there = sorted(set(_rows(case, "k8s_namespaces").name))
+    there = sorted(set(case.read("k8s_namespaces").whole_rows.name))
     if unknown := [name for name in namespaces if there and not any(is_inside(one, (name,)) for one in there)]:
         raise ParameterError(f"this cluster has no namespace {unknown[0]}; it has {', '.join(there)}")
     return there
@@ -143,7 +142,7 @@ def _was_seen(case: Case, name: str) -> bool:
 
 
 def _before(case: Case, first: pd.Timestamp, end: pd.Timestamp, because: str) -> Proposal:
-    rollouts = _rows(case, "k8s_replica_sets")
+    rollouts = case.read("k8s_replica_sets").whole_rows
     rollouts = rollouts[(rollouts.revision > 1) & rollouts.created_at.between(first - SUSPECT, first)]
     if len(rollouts):
         last = rollouts.sort_values("created_at").iloc[-1]
@@ -155,21 +154,21 @@ def _before(case: Case, first: pd.Timestamp, end: pd.Timestamp, because: str) ->
 
 def _alerts(case: Case) -> pd.DataFrame:
     """What fires. A severity of `none` is a watchdog, which always does."""
-    rows = _rows(case, "prom_alerts")
+    rows = case.read("prom_alerts").whole_rows
     rows = rows[(rows.state == "firing") & (rows.severity != "none")]
     return _symptoms(rows, "alert " + rows.alert + " fires", rows.active_at, True)
 
 
 def _of_pods(case: Case) -> pd.DataFrame:
     """Crashes, and pods that are not ready or find no node. Of a crash that is over, its own time is known."""
-    rows = symptoms(_rows(case, "k8s_containers"), _rows(case, "k8s_pods"))
+    rows = symptoms(case.read("k8s_containers").whole_rows, case.read("k8s_pods").whole_rows)
     lasts = rows.over_at.isna()
     at = rows.symptom_at.where(lasts, rows.last_at)
     return _symptoms(rows, rows.namespace + "/" + rows.workload + " " + rows.symptom, at, lasts)
 
 
 def _warnings(case: Case, end: pd.Timestamp) -> pd.DataFrame:
-    rows = _rows(case, "k8s_events")
+    rows = case.read("k8s_events").whole_rows
     rows = rows[rows.type == "Warning"]
     words = rows.kind + " " + (rows.namespace + "/" + rows.name).str.lstrip("/") + ": " + rows.reason
     return _symptoms(rows, words, rows.first_at, rows["at"] >= end - FRESH).assign(is_warning=True)
@@ -180,12 +179,3 @@ def _symptoms(rows: pd.DataFrame, words, at, lasts) -> pd.DataFrame:
     columns = ["at", "namespace", "words", "lasts", "is_warning"]
     found = rows.assign(at=at, namespace=namespace, words=words, lasts=lasts, is_warning=False)[columns]
     return found.astype({"at": UTC_DTYPE, "namespace": "str", "words": "str", "lasts": "bool", "is_warning": "bool"})
-
-
-def _rows(case: Case, name: str) -> pd.DataFrame:
-    """What a source saw; no rows where it saw nothing yet, was refused, or can't be read."""
-    try:
-        return case.whole_rows(name)
-    except ForensicsError:
-        nothing = sources.load()[name].table([])
-        return nothing.assign(instance=pd.Series(dtype="str"), asked_at=pd.Series(dtype=UTC_DTYPE))

@@ -53,10 +53,10 @@ def causes(case: Case) -> Table:
 
 def _services(case: Case) -> list[tuple[str, str]] | None:
     """(namespace, service) of all that were scraped; None where that was not seen."""
-    if not any(answer.file for answer in case.answers.get("prom_service_up", {}).values()):
+    table = case.read("prom_service_up")
+    if table.is_blind:
         return None
-    table = case.table("prom_service_up")
-    return sorted(set(zip(table["namespace"], table["service"], strict=True)))
+    return sorted(set(zip(table.rows["namespace"], table.rows["service"], strict=True)))
 
 
 def of_service(found: list[list[Finding]], namespace: str, service: str) -> str:

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from nl_forensics.charts.canvas import Face
-from nl_forensics.charts.chart import Chart, drawn, seen, shortened
+from nl_forensics.charts.chart import Chart, drawn, not_shown, shortened
 from nl_forensics.charts.labels import cut, listed, moment
 from nl_forensics.charts.tables import LONGEST_LINE, Table
 from nl_forensics.checks import load
@@ -88,7 +88,7 @@ def noticed(case: Case, findings: Findings) -> Table:
     )
     errors = pd.to_timedelta(rows["error_s"] + error_s, unit="s")
     before, after = rows[rows["at"] - errors <= sign["at"]], rows[rows["at"] >= sign["at"]]
-    alerts_seen = case.instances("prom_alert_history") and not seen(case, "prom_alert_history")[1]
+    alerts_seen = case.instances("prom_alert_history") and not not_shown(case.read("prom_alert_history"))
     told = [
         _step("the last change before it", _of(before, Kind.CHANGED).tail(1), sign, "none was seen"),
         _line("the first sign", moment(sign["at"]), "", sign),
@@ -186,7 +186,7 @@ def not_judged(findings: Findings) -> list[str]:
 def not_seen(case: Case, findings: Findings) -> list[str]:
     """What may be missing in the timeline; a system that the platform does not have is not missing."""
     asked = [name for name in SOURCES if case.instances(name)]
-    return list(dict.fromkeys([*not_judged(findings), *(gap for name in asked for gap in seen(case, name)[1])]))
+    return list(dict.fromkeys([*not_judged(findings), *(gap for name in asked for gap in not_shown(case.read(name)))]))
 
 
 def _table(question: str, words: list[str], rows: pd.DataFrame, gaps: list[str]) -> Table:

@@ -15,7 +15,6 @@ from nl_forensics.facts.entities import (
     CONFIG,
     JUST_BEFORE,
     ROLLOUT,
-    rows_seen,
     thing,
     was_seen_only,
     workload_of,
@@ -80,7 +79,7 @@ def timeline(case: Case, findings: Findings) -> pd.DataFrame:
 
     Empty where nothing was recorded: what that means, the gaps of SOURCES tell.
     """
-    made = revisions(rows_seen(case, "k8s_replica_sets"), rows_seen(case, "k8s_controller_revisions"))
+    made = revisions(case.read("k8s_replica_sets").rows, case.read("k8s_controller_revisions").rows)
     made = made[made.before_revision.notna()]
     told = [*_rollouts(made), *_writes(case, made), *_ends(case), *_nodes(case), *_warnings(case), *_alerts(case)]
     told += [*_starts(case), *_found(case, findings), *_said(case), *_asked(case)]
@@ -112,7 +111,7 @@ def _rollouts(made: pd.DataFrame) -> Iterator[dict]:
 
 def _writes(case: Case, made: pd.DataFrame) -> Iterator[dict]:
     """What people and pipelines wrote, those of one program that follow one another as one; a rollout is told with its revision."""
-    rows = rows_seen(case, "k8s_changes")
+    rows = case.read("k8s_changes").rows
     rows = rows[rows["at"].notna() & ~rows.manager.str.match(CONTROLLERS)].sort_values("at")
     rows = rows[~_is_rollout(rows, made)]
     key = ["instance", "manager"]
@@ -142,7 +141,7 @@ def _is_rollout(writes: pd.DataFrame, made: pd.DataFrame) -> pd.Series:
 
 def _ends(case: Case) -> Iterator[dict]:
     """The last end of each container; of a loop, the others are not kept."""
-    rows = with_last_end(kept(rows_seen(case, "k8s_containers")))
+    rows = with_last_end(kept(case.read("k8s_containers").rows))
     for row in rows[rows.ended_at.notna() & (rows.end_reason != "Completed")].itertuples():
         words = f"{row.container}: {row.ended}" + (f" (restarts: {row.restarts})" if row.restarts else "")
         about = f"{row.namespace}/{row.workload or row.pod}"
@@ -151,7 +150,7 @@ def _ends(case: Case) -> Iterator[dict]:
 
 def _nodes(case: Case) -> Iterator[dict]:
     """When a node was lost, or came back; of a new one, when it was ready first."""
-    rows = rows_seen(case, "k8s_nodes").dropna(subset=["ready_at"])
+    rows = case.read("k8s_nodes").rows.dropna(subset=["ready_at"])
     for row in rows.assign(ready=rows.ready.fillna(False)).itertuples():  # null: the node says nothing any more
         kind, words = (Kind.STARTED, "is ready") if row.ready else (Kind.ENDED, f"is not ready: {row.ready_reason}")
         yield _row(row.ready_at, kind, row.name, f"the node {words}", "k8s_nodes", row.instance)
@@ -159,7 +158,7 @@ def _nodes(case: Case) -> Iterator[dict]:
 
 def _warnings(case: Case) -> Iterator[dict]:
     """Kubernetes' warnings by workload and reason, those that follow one another as one, from the first time to the last."""
-    rows = rows_seen(case, "k8s_events")
+    rows = case.read("k8s_events").rows
     rows, known = rows[rows.type == "Warning"], workloads(case)
     objects = zip(rows.kind, rows.namespace, rows.name, strict=True)
     things = [name if kind == "Node" else workload_of(known, namespace, name) for kind, namespace, name in objects]
@@ -177,7 +176,7 @@ def _alerts(case: Case) -> Iterator[dict]:
     """Every stretch in which an alert fired. What fired in the baseline, too, and still does when the window begins, is nothing that
     happened; nor is an alert of severity `none`, such as a watchdog that always fires.
     """
-    rows = rows_seen(case, "prom_alert_history")
+    rows = case.read("prom_alert_history").rows
     rows = rows[(rows.state == "firing") & (rows.severity != "none")]
     key = ["instance", "alert", "labels"]
     before = pd.MultiIndex.from_frame(rows[rows.window == "baseline"][key])
@@ -193,7 +192,7 @@ def _alerts(case: Case) -> Iterator[dict]:
 
 def _starts(case: Case) -> Iterator[dict]:
     for source in ("pg_server", "redis_server"):
-        for row in rows_seen(case, source).dropna(subset=["started_at"]).itertuples():
+        for row in case.read(source).rows.dropna(subset=["started_at"]).itertuples():
             about = f"{sources.load()[source].system}/{row.instance}"
             yield _row(row.started_at, Kind.STARTED, about, f"started, {row.version}", source, row.instance)
 

@@ -12,7 +12,6 @@ import pandas as pd
 from nl_forensics.checks import load as load_checks
 from nl_forensics.checks import run_checks
 from nl_forensics.collection.collect import REACHED, collect
-from nl_forensics.errors import ForensicsError
 from nl_forensics.evidence.case import Case
 from nl_forensics.finding import Findings, Severity
 from nl_forensics.inputs.parameters import Parameters
@@ -117,9 +116,8 @@ def diagnose(asked: Parameters) -> Diagnosis:
 def _reached(case: Case, missing: list[Missing]) -> dict[str, str]:
     tried = case.answers.get(REACHED, {})
     said = {name: answer.why for name, answer in tried.items()}
-    if any(answer.file for answer in tried.values()):
-        rows = case.table(REACHED)
-        said |= dict(zip(rows.instance, rows.why, strict=True))
+    rows = case.read(REACHED).rows
+    said |= dict(zip(rows.instance, rows.why, strict=True))
     return {name: printable(why) or f"asked{_rights(case, name, missing)}" for name, why in sorted(said.items())}
 
 
@@ -166,13 +164,9 @@ def _refused(case: Case) -> Iterator[Missing]:
 
 def _holed(case: Case, source: Source) -> set[str]:
     """Instances that withheld values of a table, where that is what a null means."""
-    recorded = any(answer.file for answer in case.answers.get(source.name, {}).values())
-    if not recorded or source.hole or not source.needs.closes(source.system):
+    if source.hole or not source.needs.closes(source.system):
         return set()
-    try:
-        rows = case.table(source.name)
-    except ForensicsError:  # what can't be read is told by the checks that need it
-        return set()
+    rows = case.read(source.name).rows
     return {*rows[source.holes(rows)].instance}
 
 
@@ -231,8 +225,7 @@ def _beyond(case: Case) -> dict[str, list[str]]:
 
 
 def _access(case: Case) -> list:
-    answers = case.answers.get(ACCESS, {}).values()
-    return list(case.table(ACCESS).itertuples()) if any(answer.file for answer in answers) else []
+    return list(case.read(ACCESS).rows.itertuples())
 
 
 def _rank(check: str) -> int:

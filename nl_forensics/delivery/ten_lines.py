@@ -14,7 +14,6 @@ from nl_forensics.facts.entities import (
     Symptom,
     by_thing,
     first_symptom,
-    rows_seen,
     thing,
     was_seen_only,
 )
@@ -140,7 +139,7 @@ def _blamed(findings: Findings) -> list[Change]:
 
 def _others(case: Case, period: tuple) -> list[Change]:
     """What people and pipelines wrote in that time, newest first: the controllers of Kubernetes write all the time."""
-    rows = rows_seen(case, "k8s_changes")
+    rows = case.read("k8s_changes").rows
     rows = rows[rows["at"].between(*period) & ~rows.is_creation & ~rows.manager.str.match(CONTROLLERS)]
     rows = rows.sort_values("at", ascending=False).drop_duplicates(["kind", "namespace", "name"])
     return [

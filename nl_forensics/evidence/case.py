@@ -10,9 +10,10 @@ from pathlib import Path
 import pandas as pd
 
 from nl_forensics import sources
-from nl_forensics.errors import CaseError, ForensicsError
+from nl_forensics.errors import CaseError
 from nl_forensics.evidence import custody
 from nl_forensics.evidence.rounds import LOCK, Answer, Gap, OpenRound, Round, actor, open_round, round_numbers
+from nl_forensics.evidence.table import Table, read
 from nl_forensics.inputs.parameters import Parameters, home
 from nl_forensics.redact import Vault
 from nl_forensics.sources.systems import TELL_THEMSELVES
@@ -30,8 +31,7 @@ class Case:
     def __init__(self, folder: Path | str, upto: int | None = None):
         self.folder = Path(folder)
         self._upto = upto
-        self._tables: dict[str, pd.DataFrame] = {}
-        self._whole_rows: dict[str, pd.DataFrame] = {}
+        self.tables: dict[str, Table] = {}  # as far as they were read
         if not self.rounds:
             raise CaseError(f"{self.folder} holds no case: run `nl-forensics collect PARAMETERS` first")
 
@@ -126,10 +126,7 @@ class Case:
     @cached_property
     def _wrong_clocks(self) -> dict[str, float]:
         """By instance, its system before it: `postgres-main`."""
-        try:
-            reached = self.table("systems_reached")
-        except ForensicsError:
-            return {}
+        reached = self.read("systems_reached").rows
         return reached[reached.clock_offset_s.abs() > SURELY_WRONG_S].set_index("instance").clock_offset_s.to_dict()
 
     def records(self, answer: Answer) -> list[dict]:
@@ -142,33 +139,13 @@ class Case:
             )
         return [json.loads(line) for line in gzip.decompress(content).split(b"\n") if line]
 
-    def table(self, name: str) -> pd.DataFrame:
-        """The rows of one source over all its instances, with `instance` and `asked_at` (UTC, the server's clock).
-
-        Raises CaseError when nothing was recorded or a file was altered, BadAnswer when it can't be read.
-        """
-        if name not in self._tables:
-            self._tables[name] = self._table(sources.load()[name])
-        return self._tables[name].copy(deep=False)
-
-    def whole_rows(self, name: str) -> pd.DataFrame:
-        """The rows of a table that lack no value which a check may compare."""
-        if name not in self._whole_rows:
-            table = self.table(name)
-            holes = sources.load()[name].holes(table)
-            self._whole_rows[name] = table[~holes] if holes.any() else table
-        return self._whole_rows[name].copy(deep=False)
-
-    def _table(self, source: sources.Source) -> pd.DataFrame:
-        recorded = [answer for answer in self.answers.get(source.name, {}).values() if answer.file]
-        if not recorded:
-            raise CaseError(f"{source.name} was not recorded")
-        frames = []
-        for answer in recorded:  # each filled in place: copies of tables cost a fifth of all judging
-            rows = source.table(self.records(answer))
-            rows["instance"], rows["asked_at"] = answer.instance, pd.Timestamp(answer.asked_at).as_unit("us")
-            frames.append(rows)
-        return pd.concat(frames, ignore_index=True)
+    def read(self, name: str) -> Table:
+        """The table of one source over all its instances, with its gaps. What the case lacks, or can't be read, is a gap, no error."""
+        if name not in self.tables:
+            recorded = [answer for answer in self.answers.get(name, {}).values() if answer.file]
+            absent = [] if self.instances(name) else [Gap(name, "", "not asked, the platform has no such system", "")]
+            self.tables[name] = read(sources.load()[name], recorded, self.records, self.gaps(name) or absent)
+        return self.tables[name]
 
     def coverage(self) -> pd.DataFrame:
         """One row per question: rows recorded, and what was not seen."""

@@ -36,6 +36,11 @@ class Gap(NamedTuple):
     closes: str
     window: str = "incident"
 
+    @property
+    def in_words(self) -> str:
+        """`redis_slowlog of main: …`"""
+        return f"{self.source}{f' of {self.instance}' if self.instance else ''}: {self.unseen}"
+
 
 @dataclass(frozen=True)
 class Answer:

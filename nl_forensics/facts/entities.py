@@ -5,7 +5,6 @@ from typing import NamedTuple
 import pandas as pd
 
 from nl_forensics import sources
-from nl_forensics.errors import ForensicsError
 from nl_forensics.evidence.case import Case
 from nl_forensics.finding import Finding, Findings, Severity, When
 from nl_forensics.sources import ASKED_THROUGH
@@ -22,17 +21,9 @@ class Symptom(NamedTuple):
     at: pd.Timestamp
 
 
-def rows_seen(case: Case, name: str) -> pd.DataFrame:
-    """What a source saw; no rows where it was refused or not asked."""
-    try:
-        return case.table(name)
-    except ForensicsError:
-        return sources.load()[name].nothing.assign(instance="", asked_at=pd.Series(dtype=sources.UTC))
-
-
 def workloads(case: Case) -> dict[tuple[str, str], str]:
     """{(namespace, pod or replica set): its workload}, of those that have one."""
-    pods, sets = rows_seen(case, "k8s_pods"), rows_seen(case, "k8s_replica_sets")
+    pods, sets = case.read("k8s_pods").rows, case.read("k8s_replica_sets").rows
     known = dict(zip(zip(sets.namespace, sets.name, strict=True), sets.workload, strict=True))
     known |= zip(zip(pods.namespace, pods.pod, strict=True), pods.workload, strict=True)
     return {key: workload for key, workload in known.items() if workload}

@@ -206,7 +206,7 @@ def deltas(records: Iterable[dict], key: tuple[str, ...], counters: tuple[str, .
 
 
 def _declared(spec: "str | Column", nullable: bool) -> Column:
-    return spec if isinstance(spec, Column) else Column(spec, unknown="not declared" if nullable else "")
+    return spec if isinstance(spec, Column) else Column(spec, absent="not declared" if nullable else "")
 
 
 SOURCES: dict[str, Source] = {}
