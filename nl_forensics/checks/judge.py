@@ -46,7 +46,7 @@ class Judge:
             return [self._unknown(blind)]
         watch = Watch()
         try:
-            offenders = self._offenders(tables, watch)
+            offenders = self.offenders(tables, watch)
         except Unseen as unseen:
             return [self._unknown([Gap(self.check.needs[0], "", str(unseen), unseen.closes)])]
         gaps = [gap for table in tables for gap in self._gaps(table, watch)]
@@ -54,7 +54,7 @@ class Judge:
             return self._problems(self.check.graded(offenders, self.limits), more=bool(gaps))
         return [self._unknown(gaps)] if gaps else [self._ok()]
 
-    def _offenders(self, tables: list[Table], watch: Watch) -> pd.DataFrame:
+    def offenders(self, tables: list[Table], watch: Watch) -> pd.DataFrame:
         """The rows that break the rule: of those without holes first, then of those that have holes only where the rule does not read."""
         rows = [table.whole_rows for table in tables]
         found = self._held_against(rows, watch)
@@ -62,13 +62,16 @@ class Judge:
         if sum(map(len, more)) > sum(map(len, rows)):
             try:
                 found = self._held_against(more, watch)
-            except (AttributeError, TypeError, ValueError):  # over a column that it had no cause to read before: a gap
-                return found
+            except Exception:  # noqa: BLE001 (a hole broke the rule: every row with one is a gap)
+                watch.columns.update(*(table.source.needed for table in tables))
         return found
 
     def _held_against(self, rows: list[pd.DataFrame], watch: Watch) -> pd.DataFrame:
         watched = {name: watch.over(table) for name, table in zip(self.check.needs, rows, strict=True)}
-        return pd.DataFrame(self.check.offenders(**watched, **self.limits))
+        found = self.check.offenders(**watched, **self.limits)
+        if not isinstance(found, pd.DataFrame):
+            raise TypeError(f"it returned {type(found).__name__} in place of rows")
+        return pd.DataFrame(found)
 
     def _gaps(self, table: Table, watch: Watch) -> list[Gap]:
         """What the rule could not be held against."""

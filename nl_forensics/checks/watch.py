@@ -17,14 +17,14 @@ from nl_forensics.evidence.table import Table
 class Watch:
     """What one run of a rule read.
 
-    columns   every column that was used, by the name that its table gives it
+    columns   every column that was used: also by the name that its table gives it, where the rule gave it another
     nulls     those of them in which a null was met
     """
 
     def __init__(self):
         self.columns: set[str] = set()
         self.nulls: set[str] = set()
-        self._renamed: dict[str, str] = {}
+        self._renamed: dict[str, set[str]] = {}
 
     def over(self, rows: pd.DataFrame) -> "Watched":
         """The same rows, watched."""
@@ -34,14 +34,15 @@ class Watch:
 
     def note(self, column: str, values: Iterable) -> None:
         """That a column was used, with these values."""
-        column = self._renamed.get(column, column)
-        self.columns.add(column)
-        if column not in self.nulls and np.any(pd.isna(values)):
-            self.nulls.add(column)
+        names = {column, *self._renamed.get(column, ())}
+        self.columns |= names
+        if not names <= self.nulls and np.any(pd.isna(values)):
+            self.nulls |= names
 
     def rename(self, names: dict[str, str]) -> None:
         """That columns go by other names from now on."""
-        self._renamed |= {new: self._renamed.get(old, old) for old, new in names.items() if new != old}
+        for old, new in names.items():
+            self._renamed.setdefault(new, set()).update({old, *self._renamed.get(old, ())})
 
     def gaps(self, table: Table) -> list[Gap]:
         """One gap for each column of a table in which a null was met that means: not seen."""
@@ -55,7 +56,7 @@ class Watch:
 
 
 class Watched(pd.DataFrame):
-    """A table that notes what is read of it. What pandas derives from it (a filter, a merge, a copy) is watched, too."""
+    """A table that notes what is read of it. What pandas derives from it (a filter, a copy, a merge into it) is watched, too."""
 
     _metadata = ["watch"]  # noqa: RUF012 (pandas' own protocol)
 
@@ -72,8 +73,12 @@ class Watched(pd.DataFrame):
 
     def __getitem__(self, key):
         values = super().__getitem__(key)
-        if isinstance(key, str) and (watch := getattr(self, "watch", None)):
-            watch.note(key, values)
+        if watch := getattr(self, "watch", None):
+            if isinstance(key, str):
+                watch.note(key, values)
+            elif isinstance(key, list):  # picked for what comes next, be it a merge into a table that is not watched
+                for column, picked in values.items():
+                    watch.note(column, picked)
         return values
 
     def rename(self, *args, columns=None, **options):

@@ -153,7 +153,7 @@ def test_failed_requests_are_counted_and_compared_with_the_baseline():
 
 def test_requests_without_a_baseline_are_compared_with_nothing():
     case = Case(STORIES / "config_changed")
-    assert set(case.table("prom_service_requests")["window"]) == {"incident"}
+    assert set(case.read("prom_service_requests").rows["window"]) == {"incident"}
     assert set(of("failed_requests", case).rows["share in the baseline"]) == {"not seen"}
 
 

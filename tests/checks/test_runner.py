@@ -10,6 +10,7 @@ from nl_forensics import checks, sources
 from nl_forensics.checks import check_limits, check_sections, of_sections, run_checks
 from nl_forensics.checks import rule as rules
 from nl_forensics.checks.rule import check
+from nl_forensics.checks.watch import Watch
 from nl_forensics.errors import ParameterError
 from nl_forensics.evidence.case import Case
 from nl_forensics.evidence.rounds import open_round
@@ -65,10 +66,14 @@ class Laboratory:
         self.folder, self.monkeypatch, self.limits, self.reached = folder, monkeypatch, {}, []
         self.source("events", "ring")
 
-    def source(self, name, covers, system="redis", nullable=()):
+    def source(self, name, covers, system="redis", unknown=(), absent=()):
         needs = Permission(redis="+slowlog|get")
         columns = {
-            column: Column(dtype, unknown="it may be missing" if column in nullable else "")
+            column: Column(
+                dtype,
+                absent="it is not there" if column in absent else "",
+                unknown="it may be missing" if column in unknown else "",
+            )
             for column, dtype in COLUMNS.items()
         }
         made = _source(name=name, system=system, columns=columns, covers=covers, needs=needs, doc="Events.")
@@ -151,7 +156,7 @@ BLIND = {
     "one empty without proof": ([row()], [], "not seen: events of second: is empty, and nothing proves that it was measured", ""),
     "partial": ([row(), Partial("before 14:20", "a longer ring")], EMPTY, "not seen: events of main: before 14:20", "a longer ring"),
     "a hole": ([row(), row(used_ratio=None)], EMPTY, "not seen: events: 1 of 2 rows lack used_ratio", "allow the user +slowlog|get"),
-    "unreadable": ([{"at": "yesterday"}], EMPTY, "not seen: events: events can't be read", "collect again"),
+    "unreadable": ([{"at": "yesterday"}], EMPTY, "not seen: events of main: events can't be read", "collect again"),
 }  # fmt: skip
 
 
@@ -166,12 +171,86 @@ def test_what_is_not_seen_is_unknown(laboratory, nothing_is_full, how):
     assert not finding.bug
 
 
-def test_what_may_be_null_for_others_may_not_for_the_rule_that_compares_it(laboratory, nothing_is_full):
-    laboratory.source("events", "ring", nullable=("used_ratio",))
-    nothing_is_full(compares=("used_ratio",))
-    finding = laboratory.finding([row(), row(used_ratio=None)])
-    assert finding.status is Status.UNKNOWN
-    assert finding.because == "not seen: events: 1 of 2 rows lack used_ratio"
+def _is_ok(laboratory, *rows, **nulls):
+    """Whether a rule about `used_ratio` of the rows that are named is granted `ok` over them."""
+    laboratory.source("events", "ring", **nulls)
+
+    @check(section="05", severity="high", subject="{name}", because="full")
+    def nothing_that_is_named_is_full(events):
+        """Nothing that is named is full."""
+        named = events[events.name != ""]
+        return named[named.used_ratio > 0.9]
+
+    finding = laboratory.finding(list(rows))
+    assert finding.status in (Status.OK, Status.UNKNOWN)
+    return finding.status is Status.OK or finding.because
+
+
+def test_a_null_that_a_rule_reads_is_a_gap_where_it_may_hide_a_value(laboratory):
+    because = _is_ok(laboratory, row(), row(used_ratio=None), unknown=("used_ratio",))
+    assert because == "not seen: events: 1 of 2 rows lack used_ratio: it may be missing"
+
+
+def test_a_null_that_is_a_value_is_no_gap(laboratory):
+    assert _is_ok(laboratory, row(), row(used_ratio=None), absent=("used_ratio",)) is True
+
+
+def test_a_null_in_a_row_that_the_rule_filtered_away_is_not_read(laboratory):
+    assert _is_ok(laboratory, row(), row(name="", used_ratio=None), unknown=("used_ratio",)) is True
+
+
+def test_a_hole_in_a_column_that_a_rule_does_not_read_costs_no_evidence(laboratory):
+    assert _is_ok(laboratory, row(), row(at=None)) is True
+
+
+def test_a_row_with_a_hole_where_the_rule_does_not_read_can_prove_a_problem(laboratory, nothing_is_full):
+    nothing_is_full(at="")
+    finding = laboratory.finding([row(), row(at=None, name="b", used_ratio=0.99)])
+    assert (finding.status, finding.subject) == (Status.PROBLEM, "main: b")
+    assert not finding.partial
+
+
+def _read_by(rule) -> set[str]:
+    """The columns in which a rule meets a null."""
+    watch = Watch()
+    rule(watch.over(pd.DataFrame({"key": [1, 1, 2], "x": [1.0, None, 3.0], "y": [1.0, None, 3.0]})))
+    return watch.nulls
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        lambda t: t.x > 1,
+        lambda t: t.loc[t.key == 1, "x"],
+        lambda t: t.assign(z=1).x,
+        lambda t: t[["key", "x"]],
+        lambda t: t.groupby("key").x.sum(),
+        lambda t: t.groupby("key").agg(most=("x", "max")),
+        lambda t: t.sort_values("key").drop_duplicates("x"),
+        lambda t: t.merge(pd.DataFrame({"key": [1], "z": [1]}), on="key").x,
+        lambda t: pd.concat([t, t]).x,
+        lambda t: t.rename(columns={"x": "z"}).z,
+        lambda t: [row.x for row in t.itertuples()],
+        lambda t: [list(row) for row in t[["x"]].itertuples()],
+        lambda t: [row["x"] for row in t.to_dict("records")],
+        lambda t: t.set_index("key").x,
+    ],
+)
+def test_whatever_way_a_rule_reads_a_column_is_noted(rule):
+    assert "x" in _read_by(rule)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        lambda t: t[t.key == 2].x,
+        lambda t: t.assign(z=t.key),
+        lambda t: [row.key for row in t.itertuples()],
+        lambda t: [row["key"] for row in t.to_dict("records")],
+    ],
+)
+def test_what_a_rule_does_not_read_is_not_noted(rule):
+    assert _read_by(rule) == set()
 
 
 @pytest.mark.parametrize(
@@ -246,7 +325,7 @@ def test_an_absent_system_is_out_of_scope(laboratory):
     [(-5, When.BEFORE), (0, When.DURING), (59, When.DURING), (61, When.DURING), (63, When.AFTER), (None, When.UNDATED)],
 )
 def test_an_event_is_placed_in_time(laboratory, nothing_is_full, at, when):
-    laboratory.source("events", "ring", nullable=("at",))
+    laboratory.source("events", "ring", absent=("at",))
     nothing_is_full()
     assert laboratory.finding([row(at, used_ratio=0.99)]).when is when
 
@@ -262,7 +341,7 @@ def test_an_event_is_placed_in_time(laboratory, nothing_is_full, at, when):
     ],
 )
 def test_a_state_lasts_until_it_was_asked(laboratory, nothing_is_full, at, asked, when):
-    laboratory.source("events", "now", nullable=("at",))
+    laboratory.source("events", "now", absent=("at",))
     nothing_is_full()
     assert laboratory.finding([row(at, used_ratio=0.99)], asked=asked).when is when
 

@@ -92,7 +92,7 @@ def test_too_many_connections_is_an_outage(tmp_path):
     with postgres.start(settings={"max_connections": 6, "superuser_reserved_connections": 1}) as server:
         taken = [server.connect("app") for _ in range(5)]
         asked = Investigation(tmp_path, {"postgres": {"main": server.dsn()}})
-        [row] = asked.collect().table("systems_reached").to_dict("records")
+        [row] = asked.collect().read("systems_reached").rows.to_dict("records")
         for session in taken:
             session.close()
     assert not row["answered"]

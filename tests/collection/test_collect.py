@@ -343,7 +343,7 @@ import sys
 from pathlib import Path
 from nl_forensics import parameters
 from nl_forensics.collection.collect import collect
-print(collect(Path(sys.argv[2]), parameters.read(Path(sys.argv[1]))).table("systems_reached").answered.tolist())
+print(collect(Path(sys.argv[2]), parameters.read(Path(sys.argv[1]))).read("systems_reached").rows.answered.tolist())
 """
 
 

@@ -289,7 +289,7 @@ def test_a_crash_loop_with_everything_set(looping, workspace):
     in_ten_lines(said)
     assert case.incident.baseline.end == case.incident.start
     assert not case.parameters.platform.left_out
-    assert len(case.table("pg_activity"))
+    assert len(case.read("pg_activity").rows)
     assert said.about("broken")[0].startswith("neurallog-system/billing-service (high): ")
     text = "\n".join([*said.lines, *said.news])
     passwords = {urlsplit(address).password for address in platform.environment().values()} - {None}

@@ -86,7 +86,7 @@ def test_a_lost_node_is_one_thing_by_whomever_it_is_told():
 
 def test_an_alert_that_always_fires_is_no_event():
     case, findings = story("demo")
-    assert "Watchdog" in set(case.table("prom_alert_history")["alert"])
+    assert "Watchdog" in set(case.read("prom_alert_history").rows["alert"])
     assert not (timeline(case, findings)["kind"] == Kind.ALERTED).any()
 
 

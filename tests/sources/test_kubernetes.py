@@ -881,7 +881,7 @@ def test_a_collection_of_an_api_server_that_hangs(shop, tmp_path, monkeypatch):
     finally:
         shop.thaw("kube-apiserver")
     assert time.monotonic() - began < 20
-    assert len(case.table("k8s_pods")) == 4
+    assert len(case.read("k8s_pods").rows) == 4
     assert errors(case)["k8s_bindings"] == "NotReachable"  # one of the last, which the pace keeps for seconds later
     assert set(errors(case).values()) == {"NotReachable"}
 
@@ -890,7 +890,7 @@ def test_a_collection_that_is_let_in_nowhere(shop, tmp_path, monkeypatch):
     with misbehaving(shop, {"/*": Answer(401)}, READER) as kubeconfig:
         case = collected(tmp_path, kubeconfig, monkeypatch)
     assert set(errors(case).values()) == {"NotAllowed"}
-    assert case.table("systems_reached").answered.all()  # "you may not log in" is an answer
+    assert case.read("systems_reached").rows.answered.all()  # "you may not log in" is an answer
 
 
 def test_all_logs_are_read_when_asked_for(many, tmp_path, monkeypatch):
@@ -898,7 +898,7 @@ def test_all_logs_are_read_when_asked_for(many, tmp_path, monkeypatch):
     unhurried = {"kubernetes_per_s": 100, "deadline_s": 300}
     case = collected(tmp_path, kubeconfig, monkeypatch, kubernetes_all_logs=True, **unhurried)
     names = ["namespace", "pod", "container", "previous"]
-    read = pd.concat([case.table("k8s_logs"), case.table("k8s_unhealthy_logs")])
+    read = pd.concat([case.read("k8s_logs").rows, case.read("k8s_unhealthy_logs").rows])
     every = crowd.NAMESPACES * crowd.PODS_OF_EACH + crowd.UNHEALTHY
     assert (read.groupby(names).size() == crowd.LINES).sum() == every
     assert [gap.unseen for gap in case.gaps("k8s_logs")] == []
@@ -909,11 +909,11 @@ def test_a_whole_collection_of_500_pods(many, tmp_path, monkeypatch):
     began = time.monotonic()
     case = collected(tmp_path, many.folder / f"{READER}.kubeconfig", monkeypatch)
     took = time.monotonic() - began
-    logs = case.table("k8s_unhealthy_logs")
+    logs = case.read("k8s_unhealthy_logs").rows
     assert len(logs.groupby(["namespace", "pod", "previous"])) == 2 * crowd.UNHEALTHY
-    assert len(case.table("k8s_logs").groupby("namespace")) == crowd.NAMESPACES
-    assert len(case.table("k8s_pods")) == crowd.NAMESPACES * crowd.PODS_OF_EACH
-    assert case.table("k8s_nodes").pods.sum() == crowd.NAMESPACES * crowd.PODS_OF_EACH
+    assert len(case.read("k8s_logs").rows.groupby("namespace")) == crowd.NAMESPACES
+    assert len(case.read("k8s_pods").rows) == crowd.NAMESPACES * crowd.PODS_OF_EACH
+    assert case.read("k8s_nodes").rows.pods.sum() == crowd.NAMESPACES * crowd.PODS_OF_EACH
     assert errors(case) == {}
     moments = sorted(
         datetime.fromisoformat(one["requestReceivedTimestamp"])
