@@ -36,6 +36,7 @@ from nl_forensics.inputs.incident import Incident
 MIME = "application/vnd.nl-forensics.chart+json"
 COLOURS = 128
 LONGEST_GAP = 160
+MOST_INSTANCES = 2  # named in one gap
 MOST_GAPS = 2  # told on the face of a chart; the coverage of the case tells them all
 
 
@@ -128,8 +129,17 @@ def chart(title: str) -> Callable[[Callable[..., str]], Declared]:
 
 
 def not_shown(table: Table) -> list[str]:
-    """What the whole rows of a table do not show, in words."""
-    return [gap.in_words for gap in (*table.gaps, *table.holes(table.source.needed))]
+    """What the whole rows of a table do not show, in words; the instances that lack the same are named together."""
+    lacking: dict[str, list[str]] = {}
+    for gap in (*table.gaps, *table.holes(table.source.needed)):
+        lacking.setdefault(gap.unseen, []).append(gap.instance)
+    return [f"{table.source.name}{_of(instances)}: {unseen}" for unseen, instances in lacking.items()]
+
+
+def _of(instances: list[str]) -> str:
+    named = ", ".join(filter(None, instances[:MOST_INSTANCES]))
+    more = f" and {len(instances) - MOST_INSTANCES} more" if len(instances) > MOST_INSTANCES else ""
+    return f" of {named}{more}" if named else ""
 
 
 def shortened(gaps: list[str]) -> str:

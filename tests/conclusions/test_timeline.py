@@ -143,7 +143,7 @@ def test_where_every_system_refused_only_our_question_is_known(tmp_path):
     findings = run_checks(case)
     assert list(timeline(case, findings)["kind"]) == [Kind.ASKED]
     assert (
-        "questions would tell that are not answered; k8s_replica_sets: connection refused"
+        "questions would tell that are not answered; k8s_replica_sets of main: connection refused"
         in postmortem.order(case, findings).words
     )
     assert "In what could be seen: nothing that is dated happened." in postmortem.what_happened(case, findings).words
@@ -218,7 +218,7 @@ def test_the_command_tells_what_was_not_seen_and_hides_no_letters(tmp_path, caps
     case.note("\x1b[2J\u202egone")
     assert cli.run(["timeline", str(tmp_path / "case")]) == 0
     said = capsys.readouterr().out
-    assert "not seen: k8s_events: connection refused" in said
+    assert "not seen: k8s_events of main: connection refused" in said
     assert all(line.isprintable() for line in said.splitlines())
 
 
