@@ -49,7 +49,7 @@ class Case:
 
     def before(self) -> "Case | None":
         """The same case as it stood before its newest round that asked anything; None when there is no earlier one."""
-        asking = [number for number, step in enumerate(self.rounds) if any(step.answers())]
+        asking = [number for number, round_ in enumerate(self.rounds) if any(round_.answers())]
         return Case(self.folder, asking[-1]) if len(asking) > 1 else None
 
     @cached_property
@@ -65,13 +65,13 @@ class Case:
     def answers(self) -> dict[str, dict[str, Answer]]:
         """{source: {instance: answer}}, of the newest round that asked; a round inherits what it didn't ask."""
         newest: dict[str, dict[str, Answer]] = {}
-        for step in self.rounds:
-            for (source, instance), answer in step.best_answers().items():
+        for round_ in self.rounds:
+            for (source, instance), answer in round_.best_answers().items():
                 newest.setdefault(source, {})[instance] = answer
         return newest
 
     def instances(self, source: str) -> list[str]:
-        """Whom a source is to be asked of; nobody when the platform declares that system absent."""
+        """The instances that a source is asked of; none where the platform declares that system absent."""
         platform, one = self.parameters.platform, sources.load()[source]
         systems, system = platform.systems, one.system
         if not one.applies(platform):
@@ -82,11 +82,11 @@ class Case:
         return list(systems.instances(sources.ASKED_THROUGH.get(system, system)))
 
     def has_landed(self, source: str) -> bool:
-        """Whether everybody whom a source is asked of has answered, or refused to."""
+        """Whether every instance that a source is asked of has answered, or refused to."""
         return self.answers.get(source, {}).keys() >= set(self.instances(source))
 
     def gaps(self, source: str) -> list[Gap]:
-        """What the table of a source doesn't show; one entry per cause."""
+        """The data gaps of a source; one entry per cause."""
         answers = self.answers.get(source, {})
         not_asked = [
             Gap(source, instance, "was not asked yet", "collect again")
@@ -97,7 +97,7 @@ class Case:
         return [gap for answer in answers.values() for gap in answer.gaps] + not_asked + left_out
 
     def _left_out(self) -> list[Gap]:
-        """The systems that were not asked, since nobody said where they are: one gap, however many."""
+        """The systems that were not asked because their address is not set: one gap, however many."""
         left_out = self.parameters.platform.left_out
         variables = ", ".join(name for names in left_out.values() for name in names)
         why = "was not asked, as its address is not set"
@@ -108,7 +108,7 @@ class Case:
         return max(pd.Timestamp(answer.asked_at) for answer in self.answers[source].values())
 
     def asked_at_by_us(self, source: str) -> pd.Timestamp:
-        """When a source was last asked, UTC, by our clock, in which the incident is told."""
+        """When a source was last asked, UTC, by our clock, as the incident window is."""
         ahead_s = self.clocks_ahead_s(source)
         return max(
             pd.Timestamp(answer.asked_at) - pd.Timedelta(seconds=ahead_s.get(instance, 0))
@@ -116,7 +116,7 @@ class Case:
         )
 
     def clocks_ahead_s(self, source: str) -> dict[str, float]:
-        """The server's clock minus ours, by instance, for those whom a source is asked of; none that is right, or not known."""
+        """The server's clock minus ours, by instance, for the instances that a source is asked of; clocks that are right or unknown are left out."""
         system = sources.load()[source].system
         if system == "any_system":
             return self._wrong_clocks
@@ -158,15 +158,15 @@ class Case:
         return pd.DataFrame(rows, columns=["source", "instance", "rows", "not seen", "what would close it"])
 
     def notes(self) -> list[dict]:
-        """What people wrote into the case, oldest first."""
-        return [event for step in self.rounds for event in step.events() if event["event"] == "note"]
+        """The notes that people wrote into the case, oldest first."""
+        return [event for round_ in self.rounds for event in round_.events() if event["event"] == "note"]
 
     def verify(self) -> list[str]:
-        """Everything that is wrong with the case, one line each; empty when it is whole."""
-        faults, after = _strangers(self.folder), ""
-        for step in self.rounds:
-            faults += custody.verify(step.folder, after)
-            after = custody.seal_of(step.folder)
+        """Every fault of the case, one line each; empty when it is whole."""
+        faults, after = _unlisted_files(self.folder), ""
+        for round_ in self.rounds:
+            faults += custody.verify(round_.folder, after)
+            after = custody.seal_of(round_.folder)
         return faults
 
     def note(self, text: str) -> None:
@@ -174,32 +174,36 @@ class Case:
         with_round(
             self.folder,
             self.parameters,
-            lambda step: step.chain.append("note", by=actor(), text=step.redactor.text(text)),
+            lambda round_: round_.chain.append("note", by=actor(), text=round_.redactor.text(text)),
         )
 
     def reveal(self, pseudonym: str) -> str:
         """What a pseudonym stands for, from the vault outside the case; that it was asked is noted in custody."""
         original = Vault(home() / "vault.jsonl").reveal(pseudonym)
         if original is None:
-            raise CaseError(f"{pseudonym} is not in the vault of this machine ({home()}): ask who collected the case")
+            raise CaseError(
+                f"{pseudonym} is not in the vault of this machine ({home()}): the person who collected the case has it"
+            )
         with_round(
-            self.folder, self.parameters, lambda step: step.chain.append("revealed", by=actor(), pseudonym=pseudonym)
+            self.folder,
+            self.parameters,
+            lambda round_: round_.chain.append("revealed", by=actor(), pseudonym=pseudonym),
         )
         return original
 
 
 def with_round(folder: Path, parameters: Parameters, write: Callable[[OpenRound], None]) -> None:
     """Write into the open round of a case, or into a new one that is sealed at once."""
-    step = open_round(folder, parameters)
+    round_ = open_round(folder, parameters)
     try:
-        write(step)
-        if not step.resumed:
-            step.finish()
+        write(round_)
+        if not round_.resumed:
+            round_.finish()
     finally:
-        step.close()
+        round_.close()
 
 
-def _strangers(folder: Path) -> list[str]:
+def _unlisted_files(folder: Path) -> list[str]:
     """Whatever lies beside the rounds."""
     rounds = {str(number) for number in round_numbers(folder)}
     return [

@@ -1,7 +1,7 @@
-"""Who asked what, when, and what came back: a hash chain while a round is open, a BagIt bag when it is sealed.
+"""The chain of custody: what was asked, when, and what came back; a hash chain while a round is open, a BagIt bag when it is sealed.
 
 A round is a folder. `custody.jsonl` has one line per event, and each line names the SHA-256 of the line before it. Sealing writes
-the manifests of RFC 8493, so that `sha256sum -c`, any BagIt tool, or `verify` here can tell whether anything was altered.
+the manifests of RFC 8493, so that `sha256sum -c`, any BagIt tool, or `verify` here can show whether anything was altered.
 """
 
 import hashlib
@@ -56,7 +56,7 @@ class Chain:
         self._last = _digest(_line(events[-1])) if events else after
         self._count = len(events)
 
-    def mend_torn_tail(self) -> None:
+    def drop_partial_line(self) -> None:
         """A killed writer can leave half a line at the end: it was never acknowledged, so it is cut off."""
         if self._path.exists() and not (text := self._path.read_bytes()).endswith(b"\n"):
             write_synced(self._path, text[: text.rfind(b"\n") + 1].decode())
@@ -117,7 +117,9 @@ def seal_of(folder: Path) -> str:
 def check_tags(folder: Path) -> None:
     """Raises CaseError where the question, the custody or a manifest of a sealed round was altered, without reading the answers."""
     if faults := _listed_faults(folder, TAGS):
-        raise CaseError(f"{faults[0]}: nothing is concluded from an altered case: `nl-forensics verify` tells all")
+        raise CaseError(
+            f"{faults[0]}: nothing is concluded from an altered case: `nl-forensics verify` lists every fault"
+        )
 
 
 def verify(folder: Path, after: str) -> list[str]:
@@ -133,7 +135,7 @@ def verify(folder: Path, after: str) -> list[str]:
     if not (folder / TAGS).is_file():
         return [f"{folder.name}/{TAGS}: is missing: the round is not sealed, `nl-forensics collect` finishes it"]
     faults = _listed_faults(folder, TAGS) + _listed_faults(folder, MANIFEST)
-    return list(dict.fromkeys([*faults, *_strangers(folder), *_chain_faults(folder, after)]))
+    return list(dict.fromkeys([*faults, *_unlisted_files(folder), *_chain_faults(folder, after)]))
 
 
 def _read_manifest(folder: Path, name: str) -> dict[str, str]:
@@ -162,7 +164,7 @@ def _listed_faults(folder: Path, manifest: str) -> list[str]:
 
 
 def _fault(folder: Path, name: str, digest: str, manifest: str) -> str:
-    """A difference does not tell which of the two was altered, so both are named."""
+    """A difference does not show which of the two was altered, so both are named."""
     path, shown = folder / name, f"{folder.name}/{name}"
     if path.is_symlink():
         return f"{shown}: was replaced by a link"
@@ -174,12 +176,12 @@ def _fault(folder: Path, name: str, digest: str, manifest: str) -> str:
         return f"{shown}: can't be read: {error.strerror}"
 
 
-def _strangers(folder: Path) -> list[str]:
-    """Files and links that nobody recorded. The tag manifest can't list itself."""
+def _unlisted_files(folder: Path) -> list[str]:
+    """Files and links that no manifest lists. The tag manifest can't list itself."""
     try:
         listed = {TAGS, *_read_manifest(folder, TAGS), *_read_manifest(folder, MANIFEST)}
     except CaseError:
-        return []  # told already
+        return []  # a fault that is reported already
     found = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
     names = (path.relative_to(folder).as_posix() for path in found)
     return [f"{folder.name}/{name}: was added, no manifest lists it" for name in sorted(names) if name not in listed]

@@ -62,7 +62,6 @@ class Answer:
     closes: str = ""
     proof: str = ""
     partial: tuple[tuple[str, str, str], ...] = ()
-    by_hand: bool = False
 
     @property
     def gaps(self) -> list[Gap]:
@@ -211,7 +210,7 @@ class OpenRound(Round):
         self._lock = lock
         self.redactor = redactor
         self.chain = custody.Chain(folder, after)
-        self.chain.mend_torn_tail()
+        self.chain.drop_partial_line()
         # A file alone is no round: its writer may have been killed before the first line.
         self.resumed = any(self.chain.events())
 
@@ -227,15 +226,15 @@ class OpenRound(Round):
         self.chain.append(QUESTION, because=self.redactor.text(because), window=str(asked.incident))
         custody.write_synced(self.folder / PARAMETERS, asked.model_dump_json(indent=1) + "\n")
 
-    def adopt_orphans(self) -> None:
+    def recover_interrupted(self) -> None:
         """Keep what a killed collection had received: it is recorded as a cut answer, to be asked again."""
         known = {event["file"] for event in self.events() if event.get("file")}
         for path in sorted((self.folder / "data").rglob("*")):
             if path.is_file() and path.relative_to(self.folder).as_posix() not in known:
-                self._adopt(path)
+                self._recover(path)
 
-    def _adopt(self, path: Path) -> None:
-        """Into a file of its own, and only then away with the orphan: we may be killed, too."""
+    def _recover(self, path: Path) -> None:
+        """Into a file of its own, and only then is the leftover removed: this process may be killed, too."""
         source, instance = path.parent.name, path.name.split(".")[0]
         recording = self.record(source, instance)
         recording.write(_readable(path))
@@ -253,7 +252,7 @@ class OpenRound(Round):
 
 
 def _locked(folder: Path) -> int:
-    """An exclusive lock on a case, which the kernel drops when we die."""
+    """An exclusive lock on a case, which the kernel releases when this process ends, however it ends."""
     path = folder / LOCK
     while True:
         lock = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
@@ -262,7 +261,7 @@ def _locked(folder: Path) -> int:
             if os.path.samestat(os.fstat(lock), path.stat()):
                 return lock
         except FileNotFoundError:
-            pass  # the one before us has just finished, and taken its file away
+            pass  # the process before this one has just finished, and removed its file
         except BlockingIOError:
             os.close(lock)
             raise ParameterError(
@@ -296,19 +295,19 @@ def open_round(folder: Path, parameters: Parameters, asks: Iterable[str] = ()) -
     folder.mkdir(parents=True, exist_ok=True)
     lock = _locked(folder)
     try:
-        step = _latest_or_new(folder, parameters, lock)
-        step.chain.append(
-            "resumed" if step.resumed else "opened",
+        round_ = _latest_or_new(folder, parameters, lock)
+        round_.chain.append(
+            "resumed" if round_.resumed else "opened",
             case=parameters.incident.id,
             by=actor(),
             software=f"nl_forensics {version('nl_forensics')}, Python {machine.python_version()}",
             asks=sorted(asks),
         )
-        step.adopt_orphans()
+        round_.recover_interrupted()
     except BaseException:
         _unlock(folder, lock)
         raise
-    return step
+    return round_
 
 
 def _latest_or_new(folder: Path, asked: Parameters, lock: int) -> OpenRound:
@@ -319,9 +318,9 @@ def _latest_or_new(folder: Path, asked: Parameters, lock: int) -> OpenRound:
     number = numbers[-1] if latest and not latest.seal else len(numbers) + 1
     after = custody.seal_of(folder / str(number - 1)) if number > 1 else ""
     redactor = Redactor(organisation_key(home()), Vault(home() / "vault.jsonl").remember)
-    step = OpenRound(folder / str(number), after, redactor, lock)
-    custody.write_synced(step.folder / PARAMETERS, asked.model_dump_json(indent=1) + "\n")
-    return step
+    round_ = OpenRound(folder / str(number), after, redactor, lock)
+    custody.write_synced(round_.folder / PARAMETERS, asked.model_dump_json(indent=1) + "\n")
+    return round_
 
 
 def _same_question(latest: Round, asked: Parameters) -> Parameters:
@@ -345,7 +344,7 @@ def _same_question(latest: Round, asked: Parameters) -> Parameters:
 
 
 def actor() -> str:
-    """Who asks: a job says it in NL_FORENSICS_ACTOR, a person is the user of this machine."""
+    """The name of the asking user: NL_FORENSICS_ACTOR of a job, else the user of this machine."""
     if named := os.environ.get("NL_FORENSICS_ACTOR"):
         return named
     try:
