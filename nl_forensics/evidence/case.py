@@ -116,7 +116,7 @@ class Case:
         )
 
     def clocks_ahead_s(self, source: str) -> dict[str, float]:
-        """The server's clock minus ours, by instance, for the instances that a source is asked of; clocks that are right or unknown are left out."""
+        """The server's clock minus ours, by instance, for each instance of a source; one that is right, or unknown, is left out."""
         system = sources.load()[source].system
         if system == "any_system":
             return self._wrong_clocks
