@@ -12,9 +12,9 @@ from nl_forensics.connect import open_link
 from nl_forensics.inputs.incident import Incident
 from nl_forensics.inputs.parameters import read_yaml, shipped
 from nl_forensics.inputs.platform import Platform
-from nl_forensics.message_format import Wording
 from nl_forensics.redact import Redactor
 from nl_forensics.sources import Partial, Proof
+from nl_forensics.units import Wording
 from tests.record.specimens import FOLDER
 
 

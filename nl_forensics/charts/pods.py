@@ -6,8 +6,8 @@ from nl_forensics.charts.canvas import Bar, Face
 from nl_forensics.charts.chart import chart
 from nl_forensics.charts.labels import asked, listed, named
 from nl_forensics.charts.units import NUMBER, PERCENT
-from nl_forensics.facts.kubernetes.amounts import in_words
 from nl_forensics.facts.kubernetes.pending import not_ready
+from nl_forensics.units import amount
 
 MOST_ROWS, MOST_NAMES = 12, 2
 READY, NOT_READY = "ready", "not ready"
@@ -54,4 +54,4 @@ def quota_use(face: Face, k8s_quotas):
 
 
 def _used(row) -> str:
-    return f"{in_words(row.resource, row.used)} of {in_words(row.resource, row.hard)}"
+    return f"{amount(row.resource, row.used)} of {amount(row.resource, row.hard)}"

@@ -12,8 +12,8 @@ from nl_forensics.evidence.case import Case
 from nl_forensics.evidence.rounds import Gap
 from nl_forensics.evidence.table import Table
 from nl_forensics.finding import Evidence, Finding, Severity, Status, When
-from nl_forensics.message_format import Wording, in_seconds
 from nl_forensics.sanitize import printable
+from nl_forensics.units import Wording, in_seconds
 
 GRACE = pd.Timedelta(minutes=2)  # an answer given this soon after the window still shows the window
 

@@ -85,7 +85,7 @@ def check(
 
     section        of the troubleshooting guide, `05`
     critical, …    grades beside `severity`: see `Check.grades`
-    subject, because   templates over the columns of an offending row, and limits; see `message_format` for their units
+    subject, because   templates over the columns of an offending row, and limits; see `units.Wording` for their units
     """
     grades = {"critical": critical, "high": high, "medium": medium, "note": note}
 

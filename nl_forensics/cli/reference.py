@@ -11,9 +11,9 @@ from nl_forensics.checks import load as load_checks
 from nl_forensics.cli.command import as_json_option, cli, print_json, read, sections_of, sections_option
 from nl_forensics.delivery import guide
 from nl_forensics.errors import check_names
-from nl_forensics.message_format import Wording
 from nl_forensics.sources import ASKED_THROUGH, Source
 from nl_forensics.sources import load as load_sources
+from nl_forensics.units import Wording
 
 names_argument = click.argument("names", nargs=-1, metavar="[NAME]...")
 

@@ -11,8 +11,7 @@ from nl_forensics.conclusions.timeline import SOURCES, Kind, timeline
 from nl_forensics.evidence.case import Case
 from nl_forensics.facts.entities import by_our_clock, by_thing, first_sign, thing, was_seen_only
 from nl_forensics.finding import Finding, Findings, When
-from nl_forensics.message_format import Wording
-from nl_forensics.units import in_seconds
+from nl_forensics.units import Wording, in_seconds
 
 ORDER = "What happened, and in which order?"
 NOTICED = "How was it noticed, and how long after it began?"

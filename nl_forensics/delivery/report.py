@@ -24,7 +24,7 @@ from nl_forensics.errors import CaseError, ParameterError
 from nl_forensics.evidence import custody
 from nl_forensics.evidence.case import Case
 from nl_forensics.finding import Change, Findings, Severity, When
-from nl_forensics.message_format import Wording
+from nl_forensics.units import Wording
 
 # nbformat spends 1.2 s of every import on a grammar for checks that it never makes.
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]

@@ -16,8 +16,8 @@ from nl_forensics.facts.kubernetes.revisions import _difference
 from nl_forensics.facts.kubernetes.terminations import exit_in_words, first_crash, with_last_end
 from nl_forensics.finding import Status, When
 from nl_forensics.inputs.parameters import resolve
-from nl_forensics.message_format import Wording
 from nl_forensics.sources import Proof
+from nl_forensics.units import Wording
 from tests.asking import empty_table, offenders, specimen_tables
 from tests.record import specimens
 

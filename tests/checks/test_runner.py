@@ -16,8 +16,8 @@ from nl_forensics.evidence.case import Case
 from nl_forensics.evidence.rounds import open_round
 from nl_forensics.finding import Finding, Findings, Severity, Status, When, changes
 from nl_forensics.inputs.parameters import resolve
-from nl_forensics.message_format import Wording
 from nl_forensics.sources import Column, Partial, Permission, Proof, Source, as_rows
+from nl_forensics.units import Wording
 
 START = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=3)
 END = START + timedelta(hours=1)

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from nl_forensics import checks, sources
-from nl_forensics.message_format import Wording
+from nl_forensics.units import Wording
 from tests.conftest import LONGEST, ON_A_CLUSTER
 
 TOP = Path(__file__).parents[2]

@@ -7,8 +7,8 @@ import pytest
 
 from nl_forensics import checks
 from nl_forensics.inputs.incident import Incident
-from nl_forensics.message_format import Wording
 from nl_forensics.sources.prometheus.firing import Rule, firing, stretches
+from nl_forensics.units import Wording
 from tests.asking import ask, incident, link, offenders, platform
 from tests.record.prometheus import past, since
 from tests.stack import prometheus

@@ -7,7 +7,7 @@ from nl_forensics import checks
 from nl_forensics.connect import open_link
 from nl_forensics.errors import BadAnswer, NotConfigured, NotReachable
 from nl_forensics.inputs.platform import Budget, DnsEndpoint
-from nl_forensics.message_format import Wording
+from nl_forensics.units import Wording
 from tests.asking import ask, offenders
 from tests.checks.test_kubernetes_checks import rows
 from tests.stack.kubernetes import dns

@@ -10,9 +10,9 @@ from nl_forensics import checks, sources
 from nl_forensics.collection.worker import readings
 from nl_forensics.connect.postgres import connect
 from nl_forensics.inputs.platform import Budget, PostgresEndpoint
-from nl_forensics.message_format import Wording
 from nl_forensics.sources import Partial, Proof
 from nl_forensics.sources.postgres import bloat, indexes, replication, sequences, tables, vacuum, wal
+from nl_forensics.units import Wording
 from tests.record import postgres_tables, specimens
 from tests.stack import postgres
 

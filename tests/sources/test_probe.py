@@ -17,9 +17,9 @@ from nl_forensics.connect import open_link
 from nl_forensics.errors import BadAnswer, NotConfigured, NotReachable
 from nl_forensics.finding import Status
 from nl_forensics.inputs.platform import Budget, ProbeEndpoint
-from nl_forensics.message_format import Wording
 from nl_forensics.sources.kubernetes.certificates import record_of
 from nl_forensics.sources.x509 import fits
+from nl_forensics.units import Wording
 from tests.asking import ask, offenders
 from tests.checks.test_kubernetes_checks import rows
 from tests.investigation import Investigation

@@ -4,7 +4,7 @@ import pandas as pd
 
 from nl_forensics.checks.rows import graded, one_line, worst_first
 from nl_forensics.checks.rule import check
-from nl_forensics.facts.kubernetes.amounts import in_words
+from nl_forensics.units import amount
 
 
 @check(
@@ -24,7 +24,7 @@ def every_quota_leaves_room(k8s_quotas, *, max_ratio=0.9):
     rows = rows.assign(used_ratio=rows.used / rows.hard)
     for column in ("used", "hard"):
         amounts = zip(rows.resource, rows[column], strict=True)
-        rows[f"{column}_in_words"] = [in_words(resource, value) for resource, value in amounts]
+        rows[f"{column}_in_words"] = [amount(resource, value) for resource, value in amounts]
     rows = graded(rows, high=rows.used_ratio >= 1, medium=rows.used_ratio >= max_ratio)
     return worst_first(rows, "used_ratio")
 

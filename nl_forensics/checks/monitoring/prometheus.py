@@ -2,7 +2,7 @@
 
 from nl_forensics.checks.rule import check
 from nl_forensics.facts.episodes import during, worst_of_each
-from nl_forensics.message_format import in_seconds
+from nl_forensics.units import in_seconds
 
 TARGET = ["instance", "target"]
 VOLUME = ["instance", "target", "namespace", "volume"]

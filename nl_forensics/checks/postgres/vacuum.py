@@ -4,7 +4,7 @@ import pandas as pd
 
 from nl_forensics.checks.rows import graded, seconds_since, worst_first
 from nl_forensics.checks.rule import check
-from nl_forensics.message_format import in_seconds
+from nl_forensics.units import in_seconds
 
 LAST_XID = 2**31
 

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from nl_forensics.checks.rule import check
-from nl_forensics.message_format import in_seconds
+from nl_forensics.units import in_seconds
 
 KB = 1000
 MB = 1024 * 1024

@@ -4,9 +4,9 @@ import pandas as pd
 
 from nl_forensics.checks.rule import check
 from nl_forensics.facts.episodes import during
-from nl_forensics.message_format import in_percent
 from nl_forensics.runs import runs
 from nl_forensics.sources.prometheus.services import lines_by_tenant
+from nl_forensics.units import in_percent
 
 TENANT = ["instance", "tenant"]
 DRIFT = 0.01  # of what is missing at the end: before that much, the two went together
