@@ -1,6 +1,29 @@
-"""What Kubernetes says. One module per subject, in the order of asking: first what is lost soonest."""
+"""What Kubernetes answers. One module per subject."""
 
-# isort: off
-from nl_forensics.sources.kubernetes import events, pods, logs, workloads, batch, nodes, network, flows, storage  # noqa: F401
-from nl_forensics.sources.kubernetes import quotas, config, identity, custom, certificates, api, changes, scraping  # noqa: F401
-from nl_forensics.sources.kubernetes import access, healthy_logs  # noqa: F401
+from importlib import import_module
+
+# The order of asking: first what is lost soonest.
+MODULES = (
+    "events",
+    "pods",
+    "logs",
+    "workloads",
+    "batch",
+    "nodes",
+    "network",
+    "flows",
+    "storage",
+    "quotas",
+    "config",
+    "identity",
+    "custom",
+    "certificates",
+    "api",
+    "changes",
+    "scraping",
+    "access",
+    "healthy_logs",
+)
+
+for module in MODULES:
+    import_module(f"{__name__}.{module}")

@@ -1,4 +1,17 @@
-"""What Redis or Valkey says about itself. One module per subject, in the order of asking: first what is lost soonest."""
+"""What Redis or Valkey answers about itself. One module per subject."""
 
-# isort: off
-from nl_forensics.sources.redis import slow, clients, queues, counters, server, settings, keys  # noqa: F401
+from importlib import import_module
+
+# The order of asking: first what is lost soonest.
+MODULES = (
+    "slow",
+    "clients",
+    "queues",
+    "counters",
+    "server",
+    "settings",
+    "keys",
+)
+
+for module in MODULES:
+    import_module(f"{__name__}.{module}")
