@@ -1,6 +1,8 @@
 """Commands that look up what there is: sources, checks, guide, permissions."""
 
+from dataclasses import asdict
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import click
@@ -13,6 +15,7 @@ from nl_forensics.delivery import guide
 from nl_forensics.errors import check_names
 from nl_forensics.sources import ASKED_THROUGH, Source
 from nl_forensics.sources import load as load_sources
+from nl_forensics.sources.column import Column, unit_of
 from nl_forensics.units import Wording
 
 names_argument = click.argument("names", nargs=-1, metavar="[NAME]...")
@@ -26,8 +29,15 @@ def sources_command(names: tuple[str, ...], as_json: bool) -> int:
     found = _chosen(load_sources(), names, "source")
     if as_json:
         listed = [
-            {"name": s.name, "system": s.system, "covers": s.covers, "needs": s.needs._asdict(), "doc": s.doc}
-            for s in found
+            {
+                "name": one.name,
+                "system": one.system,
+                "covers": one.covers,
+                "needs": one.needs._asdict(),
+                "columns": {name: asdict(column) | {"unit": unit_of(name)} for name, column in one.columns.items()},
+                "doc": one.doc,
+            }
+            for one in found
         ]
         print_json(listed)
     elif names:
@@ -39,16 +49,23 @@ def sources_command(names: tuple[str, ...], as_json: bool) -> int:
 
 
 def _source_told(one: Source) -> str:
-    nullable = ", ".join(name for name, column in one.columns.items() if column.nullable)
     facts = {
         "asked of": ASKED_THROUGH.get(one.system, one.system).replace("_", " "),
         "covers": one.covers,
         "needs": "; ".join(f"{system} {rights}" for system, rights in one.needs._asdict().items() if rights),
-        "may be null": nullable,
         "answers": ", ".join(one.guide),
         "judged by": ", ".join(check.name for check in load_checks().values() if one.name in check.needs),
     }
-    return _told(one.name, facts, one.doc)
+    columns = "".join(_describe_column(name, column) for name, column in one.columns.items())
+    return f"{_told(one.name, facts, one.doc)}\n\n  Columns\n{columns}".rstrip()
+
+
+def _describe_column(name: str, column: Column) -> str:
+    """Its name, type and unit on one line; its meaning, and what a null says, below."""
+    unit = f", {unit_of(name)}" if unit_of(name) else ""
+    null = f"null: {column.absent}" if column.absent else f"null: not seen ({column.unknown})" if column.unknown else ""
+    lines = [line for text in (column.meaning, null) if text for line in wrap(text, 70)]
+    return "\n".join([f"    {name}  {column.dtype}{unit}", *(f"        {line}" for line in lines)]) + "\n"
 
 
 @cli.command("checks")
@@ -73,6 +90,7 @@ def _check_told(one: Check) -> str:
     facts = {
         "section": one.section,
         "severity": one.severity,
+        "graded": "; ".join(f"{severity} if {holds}" for severity, holds in one.grades.items()),
         "judged by": ", ".join(one.needs),
         "limits": _limits(one),
         "answers": ", ".join(one.guide),

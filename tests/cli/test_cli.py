@@ -340,6 +340,14 @@ def test_everything_can_be_explained(kind, capsys):
     assert not re.search(r"(?<!\$)\{\w+(:\w+)?\}", said), "a limit that was not filled in"
 
 
+def test_a_source_explains_its_columns(capsys):
+    assert cli.run(["sources", "pg_slots"]) == 0
+    said = capsys.readouterr().out
+    assert "    retained_bytes  Int64, bytes\n" in said
+    assert "null: not seen (" in said
+    assert all(f"    {name}  " in said for name in sources.load()["pg_slots"].columns)
+
+
 def test_there_is_no_report_of_half_a_case(tmp_path, capsys):
     """A notebook would go on with its collection, one beside the other."""
     half = shutil.copytree(DEMO, tmp_path / "half")
