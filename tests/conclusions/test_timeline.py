@@ -152,7 +152,7 @@ def test_where_every_system_refused_only_our_question_is_known(tmp_path):
 
 def test_the_first_sign_is_set_against_change_alert_and_note():
     steps = postmortem.noticed(*story("demo")).rows.set_index("")
-    assert steps.loc["the first sign", "which"].startswith(f"{SESSION}: pid ")
+    assert steps.loc["the first sign", "which"].startswith(f"{SESSION}: idle in transaction for ")
     assert steps.loc["the last change before it", "which"].startswith(f"{BILLING}: revision 2 was rolled out")
     assert steps.loc["the last change before it", "after the first sign"] == "2.5 s before"
     assert steps.loc["the first alert after it", "UTC"] == "none fired"

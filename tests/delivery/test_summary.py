@@ -54,7 +54,7 @@ def with_specimens(folder, *names, left_out=None, changed=None) -> Case:
 
 def test_the_root_of_a_lock_chain_is_told_first():
     lines = told(Case(STORIES / "lock_chain"))
-    assert of("broken", lines)[0].startswith("postgres/main, billing-service (app@neurallog) (critical): pid ")
+    assert of("broken", lines)[0].startswith("postgres/main, billing-service (app@neurallog) (critical): ")
     assert of("changed", lines)[0].startswith("not seen: Kubernetes was not asked")
 
 

@@ -152,9 +152,9 @@ def deadlocks(server):
         yield
 
 
-@specimen("sessions_do_not_all_wait_for_one_thing", sources=("pg_wait_samples",))
+@specimen("no_wait_class_dominates", sources=("pg_wait_samples",))
 @contextmanager
-def everybody_waits_for_a_lock(server):
+def all_sessions_wait_for_a_lock(server):
     """Four sessions wait for the lock of a fifth, and nobody does anything else."""
     with lock_chain(server, waiting=4):
         yield

@@ -231,7 +231,7 @@ def table_never_analyzed(server):
     yield
 
 
-@specimen("nothing_holds_vacuum_back", sources=("pg_xmin_holders",))
+@specimen("no_snapshot_blocks_vacuum", sources=("pg_xmin_holders",))
 @contextmanager
 def old_snapshot(server):
     """A report keeps its snapshot while 10,500 transactions pass by."""

@@ -68,8 +68,9 @@ def debian():
 
 
 def found(check, **tables):
-    """The offending rows of a check with its own limits."""
-    return checks.load()[check].offenders(**tables, **checks.load()[check].limits)
+    """The offending rows of a check with its own limits, graded."""
+    one = checks.load()[check]
+    return one.graded(one.offenders(**tables, **one.limits), one.limits)
 
 
 # --- Every source on every version ------------------------------------------------------------------------------------
@@ -120,7 +121,7 @@ def test_plain_role_sees_gaps_not_health(version):
         for name in ("pg_activity", "pg_wait_samples", "pg_blocking", "pg_statements"):
             answer = Answer(name, link)
             assert [part.closes for part in answer.partial][:1] == ["GRANT pg_monitor TO the role"], name
-        assert Answer("pg_server", link).holes == 1
+        assert Answer("pg_server", link).table.processes_started_at.isna().all()
 
 
 def test_statements_without_module():
@@ -196,6 +197,46 @@ def test_prepared_transaction_at_the_root():
 # --- The lock tree ----------------------------------------------------------------------------------------------------
 
 
+def a_waiter(pid, blocked_by, **facts):
+    """One row of pg_blocking: a session behind pid 1, which is idle in a transaction."""
+    row = {
+        "pid": pid, "blocked_by_pid": blocked_by, "depth": 1 if blocked_by == 1 else 2, "mode": "AccessShareLock",
+        "query": "SELECT ?", "relation": "payments", "application": "api", "waiting_since": NOW - pd.Timedelta("5s"),
+        "root_pid": 1, "root_application": "billing", "root_role": "app", "root_database": "neurallog",
+        "root_state": "idle in transaction", "root_state_change": NOW, "root_query": "UPDATE payments", "instance": "main",
+        "asked_at": NOW,
+    }  # fmt: skip
+    return row | facts
+
+
+def test_a_migration_in_the_queue_is_named():
+    """An ALTER TABLE behind a forgotten transaction blocks every later session: ending either of them helps."""
+    migration = a_waiter(2, 1, mode="AccessExclusiveLock", query="ALTER TABLE payments ADD note text")
+    behind = [a_waiter(pid, 2) for pid in (3, 4, 5)]
+    [row] = found("no_session_blocks_others", pg_blocking=pd.DataFrame([migration, *behind])).to_dict("records")
+    assert row["waiters"] == "4 sessions"
+    assert row["queue"].startswith("3 of them queue behind pid 2, which requests AccessExclusiveLock: ALTER TABLE")
+    [row] = found("no_session_blocks_others", pg_blocking=pd.DataFrame([a_waiter(2, 1)])).to_dict("records")
+    assert row["queue"] == ""
+
+
+class Rows:
+    """A link that answers every question with the same rows."""
+
+    def __init__(self, *rows):
+        self.answer = rows
+
+    def rows(self, *_):
+        return iter(self.answer)
+
+
+def test_sessions_without_track_activities_are_a_gap():
+    """They have no transaction, state or statement to show, and look idle."""
+    said = list(sources.load()["pg_activity"].fetch(Rows({"state": "disabled", "query": ""})))
+    [gap] = [item for item in said if isinstance(item, Partial)]
+    assert "track_activities" in gap.closes
+
+
 @pytest.mark.parametrize(
     ("blocked_by", "paths"),
     [
@@ -205,7 +246,7 @@ def test_prepared_transaction_at_the_root():
         pytest.param({1: [2], 2: [1]}, {(2, 1, 1, 1)}, id="circle, before deadlock_timeout"),
         pytest.param({1: [2], 2: [3], 3: [2]}, {(1, 2, 2, 1), (3, 2, 2, 1)}, id="tail on a circle"),
         pytest.param({2: [1, 1, 1]}, {(2, 1, 1, 1)}, id="parallel workers name their leader several times"),
-        pytest.param({}, set(), id="nobody waits"),
+        pytest.param({}, set(), id="no waiter"),
     ],
 )
 def test_lock_paths(blocked_by, paths):

@@ -288,7 +288,7 @@ def judged(check, *tables):
     found = one.offenders(*tables, **one.limits)
     for row in found.to_dict("records"):
         assert Wording(one.subject).of(row | one.limits) and Wording(one.because).of(row | one.limits)
-    return found["severity"].tolist() if "severity" in found else [one.severity] * len(found)
+    return one.graded(found, one.limits).severity.tolist()
 
 
 def rows(source, *records, asked_at=NOW):
@@ -354,12 +354,31 @@ def test_replication_that_is_no_lagging_replica():
 
 
 def test_a_standby_that_is_fed_from_an_archive_receives_nothing():
-    standby = {"is_standby": True, "has_primary": False, "is_paused": False}
+    standby = {"is_standby": True, "has_primary": False, "is_paused": False, "receiver_status": "none"}
     assert not judged("every_standby_receives", rows("pg_recovery", standby))
     assert judged("every_standby_receives", rows("pg_recovery", standby | {"has_primary": True})) == ["high"]
     assert not judged(
         "every_standby_receives", rows("pg_recovery", standby | {"is_standby": False, "has_primary": True})
     )
+
+    # Without pg_read_all_stats the status is hidden, which is no proof that there is no receiver.
+    hidden = standby | {"has_primary": True, "receiver_status": None}
+    assert not judged("every_standby_receives", rows("pg_recovery", hidden))
+
+
+def test_a_hidden_receiver_is_not_a_missing_one():
+    record = {"is_standby": True, "receiver_status": None}
+    read = SOURCES["pg_recovery"].table([record, record | {"is_receiver_visible": False}]).receiver_status
+    assert read.iloc[0] == "none"
+    assert pd.isna(read.iloc[1])
+
+
+def test_a_slot_without_wal_retains_none():
+    record = {"wal_status": None, "retained_bytes": None}
+    lost, unknown = record | {"wal_status": "lost"}, record | {"wal_status": "reserved"}
+    retained = SOURCES["pg_slots"].table([record, lost, unknown]).retained_bytes
+    assert retained.iloc[:2].tolist() == [0, 0]
+    assert pd.isna(retained.iloc[2])
 
 
 def test_archiving_that_is_off_or_has_recovered():
@@ -414,12 +433,12 @@ def test_ids_that_are_as_old_as_freezing_makes_them():
 
 def test_short_transactions_hold_nothing_back():
     holder = {"kind": "session", "name": "77", "xid_age": 200, "held_since_at": ago(minutes=2)}
-    assert not judged("nothing_holds_vacuum_back", rows("pg_xmin_holders", holder))
-    assert judged("nothing_holds_vacuum_back", rows("pg_xmin_holders", holder | {"held_since_at": ago(hours=2)})) == [
+    assert not judged("no_snapshot_blocks_vacuum", rows("pg_xmin_holders", holder))
+    assert judged("no_snapshot_blocks_vacuum", rows("pg_xmin_holders", holder | {"held_since_at": ago(hours=2)})) == [
         "high"
     ]
     slot = {"kind": "replication slot", "name": "gone", "xid_age": 50_000}
-    assert judged("nothing_holds_vacuum_back", rows("pg_xmin_holders", slot)) == ["note"]
+    assert judged("no_snapshot_blocks_vacuum", rows("pg_xmin_holders", slot)) == ["note"]
     two_phase = {"gid": "x", "database": "d", "role": "app", "prepared_at": ago(minutes=5), "xid_age": 4}
     assert not judged("no_prepared_transaction_is_forgotten", rows("pg_prepared_transactions", two_phase))
 

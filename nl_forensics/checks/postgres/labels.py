@@ -1,9 +1,10 @@
-"""How the findings call sessions and statements, and what several rules need to know of them."""
+"""Labels of sessions and statements in findings, and settings that several rules need."""
 
 import pandas as pd
 
-MOST_CHARACTERS = 160  # of a statement inside a sentence
-# Statements that are long by nature, and the programs that send such.
+MAX_CHARACTERS = 160  # of a statement inside a sentence
+MAX_TEMP_BYTES_PER_S = 50e9 / 86_400  # 50 GB a day: pg_gather
+# Statements that are long by nature, and programs that send such.
 MAINTENANCE = (
     r"(?i)^\s*(VACUUM|ANALYZE|ANALYSE|REINDEX|CLUSTER|COPY|CREATE\s+(UNIQUE\s+)?INDEX|REFRESH\s+MATERIALIZED"
     r"|START_REPLICATION|BASE_BACKUP)\b"
@@ -14,21 +15,21 @@ MAINTENANCE_PROGRAMS = (
 
 
 def clients(pg_activity: pd.DataFrame) -> pd.DataFrame:
-    """Sessions of applications and people: what PostgreSQL runs for itself, and replicas, take no connection slot."""
+    """Sessions of applications and people. PostgreSQL's own processes and replicas take no connection slot."""
     return pg_activity[pg_activity.backend_type == "client backend"]
 
 
 def session_of(rows: pd.DataFrame, prefix: str = "") -> pd.Series:
-    """`api-gateway (app@neurallog)`: who one has to call."""
+    """`api-gateway (app@neurallog)`: application, role and database of a session."""
     application = rows[f"{prefix}application"].replace("", "no application_name")
     role, database = (rows[f"{prefix}{name}"].astype("str").fillna("?") for name in ("role", "database"))
     return application + " (" + role + "@" + database + ")"
 
 
 def short(query: pd.Series) -> pd.Series:
-    """A statement on one line, short enough to stand in a sentence."""
+    """A statement on one line, short enough for a sentence."""
     line = query.str.replace(r"\s+", " ", regex=True).str.strip()
-    return line.where(line.str.len() <= MOST_CHARACTERS, line.str.slice(0, MOST_CHARACTERS - 1) + "…")
+    return line.where(line.str.len() <= MAX_CHARACTERS, line.str.slice(0, MAX_CHARACTERS - 1) + "…")
 
 
 def number(pg_settings: pd.DataFrame, name: str) -> pd.Series:
@@ -38,6 +39,6 @@ def number(pg_settings: pd.DataFrame, name: str) -> pd.Series:
 
 
 def usable_connections(pg_settings: pd.DataFrame) -> pd.Series:
-    """What is left of max_connections for ordinary roles, by instance. Only PostgreSQL 16 and newer has the second reserve."""
-    most = number(pg_settings, "max_connections") - number(pg_settings, "superuser_reserved_connections")
-    return most - number(pg_settings, "reserved_connections").reindex(most.index, fill_value=0)
+    """Usable connections, by instance: max_connections without reserved ones. Only PostgreSQL 16 and newer has the second reserve."""
+    usable = number(pg_settings, "max_connections") - number(pg_settings, "superuser_reserved_connections")
+    return usable - number(pg_settings, "reserved_connections").reindex(usable.index, fill_value=0)

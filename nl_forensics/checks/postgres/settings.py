@@ -1,4 +1,4 @@
-"""Rules about settings: those that endanger data, those that are not what they seem, and the limits that end a stuck session."""
+"""Rules about settings: those that endanger data, those that differ from the configuration, and timeouts of stuck sessions."""
 
 import pandas as pd
 
@@ -9,9 +9,9 @@ UNSAFE = {
     ("full_page_writes", "off"): "a crash of the machine leaves half-written pages",
     ("zero_damaged_pages", "on"): "damaged pages are emptied instead of reported: rows vanish without an error",
     ("ignore_checksum_failure", "on"): "damaged pages are used as if they were whole",
-    ("ignore_invalid_pages", "on"): "recovery goes on over missing pages",
+    ("ignore_invalid_pages", "on"): "recovery ignores missing pages",
 }
-# Set differently on a replica, it answers differently, or can't take over.
+# A replica with other values answers differently, or cannot take over.
 ALIKE = (
     *("max_connections", "shared_buffers", "effective_cache_size", "max_worker_processes", "max_wal_senders"),
     *("max_prepared_transactions", "max_locks_per_transaction", "random_page_cost", "wal_level", "max_wal_size"),
@@ -19,11 +19,11 @@ ALIKE = (
 NO_LIMIT = r"^0+\s*(us|ms|s|min|h|d)?$"
 TOGETHER = ("statement_timeout", "idle_in_transaction_session_timeout")
 MEANS = {
-    "statement_timeout": "a statement may run for ever",
-    "lock_timeout": "a statement may wait for a lock for ever",
-    "idle_in_transaction_session_timeout": "a forgotten transaction keeps its locks for ever",
-    "transaction_timeout": "a transaction may stay open for ever",
-    "client_connection_check_interval": "a statement goes on after its client has gone",
+    "statement_timeout": "a statement may run forever",
+    "lock_timeout": "a statement may wait for a lock forever",
+    "idle_in_transaction_session_timeout": "an idle transaction may keep its locks forever",
+    "transaction_timeout": "a transaction may stay open forever",
+    "client_connection_check_interval": "a statement continues after its client has disconnected",
 }
 
 
@@ -36,11 +36,12 @@ MEANS = {
 def no_setting_endangers_data(pg_settings):
     """No setting trades the safety of data for speed.
 
-    fsync, full_page_writes, zero_damaged_pages, ignore_checksum_failure, ignore_invalid_pages: on a server that holds
-    anything of worth they are on, on, off, off, off.
+    fsync, full_page_writes, zero_damaged_pages, ignore_checksum_failure, ignore_invalid_pages: on a production server
+    they are on, on, off, off, off.
     """
-    means = [UNSAFE.get(pair) for pair in zip(pg_settings.name, pg_settings.setting, strict=True)]
-    rows = pg_settings.assign(means=pd.Series(means, index=pg_settings.index, dtype="str"))
+    rows = pg_settings[pg_settings.name.isin({name for name, _ in UNSAFE})]
+    means = [UNSAFE.get(pair) for pair in zip(rows.name, rows.setting, strict=True)]
+    rows = rows.assign(means=pd.Series(means, index=rows.index, dtype="str"))
     return rows[rows.means.notna()]
 
 
@@ -48,13 +49,13 @@ def no_setting_endangers_data(pg_settings):
     section="05",
     severity="medium",
     subject="postgres/{instance}, {name}",
-    because="was changed in the configuration and still has its old value ({setting}): it takes effect at the next restart",
+    because="changed in the configuration file, not in effect before the next restart; running value: {setting}",
     guide=("C067",),
 )
 def no_setting_waits_for_a_restart(pg_settings):
     """No changed setting waits for a restart to take effect.
 
-    The server runs with other values than its files say, and the next restart changes how it behaves (Crunchy Data's pgMonitor).
+    The running value differs from the configuration file, and the next restart changes it (Crunchy Data's pgMonitor).
     """
     return pg_settings[pg_settings.pending_restart]
 
@@ -63,13 +64,13 @@ def no_setting_waits_for_a_restart(pg_settings):
     section="05",
     severity="note",
     subject="postgres, setting {name}",
-    because="is {values}: these are one primary and its replicas, so the same is expected",
+    because="differs between a primary and its replicas: {values}",
 )
 def replicas_are_set_like_their_primary(pg_settings, pg_server):
-    """A primary and its replicas are set alike.
+    """A primary and its replicas have the same settings.
 
-    After a switch-over the other one carries the load with its own memory and limits. Which servers belong together is told by their
-    system identifier.
+    After a switch-over the new primary serves the load with its own memory and limits. Servers with one system identifier belong
+    together.
     """
     rows = pg_settings[pg_settings.name.isin(ALIKE)]
     rows = rows.assign(cluster=rows.instance.map(pg_server.set_index("instance").system_identifier))
@@ -85,15 +86,15 @@ def replicas_are_set_like_their_primary(pg_settings, pg_server):
     section="05",
     severity="note",
     subject="postgres/{instance}, {name}",
-    because="is not limited for {role}: {means}",
+    because="unlimited for role {role}: {means}",
     guide=("C067", "C068"),
 )
 def timeouts_guard_every_role(pg_guards, pg_guard_overrides, pg_roles):
-    """Every role that applications use has timeouts that end a stuck session.
+    """Every role of an application has timeouts that end a stuck session.
 
-    What counts is the value for the role, else for the database, else of the server; 0 is no limit (pg_gather). Superusers, replication
-    and our own role are left out. An application may set timeouts in its own sessions, which is not seen. transaction_timeout
-    is not asked for where statements and idling are both limited.
+    The value for the role counts, else that of the database, else that of the server; 0 is no limit (pg_gather). Superusers, replication
+    roles and our own role are excluded. Timeouts that an application sets in its own sessions are not visible. transaction_timeout
+    is not required where statements and idle transactions are both limited.
     """
     roles = pg_roles[pg_roles.can_log_in & ~pg_roles.superuser & ~pg_roles.replication & ~pg_roles.ours]
     rows = pg_guards.merge(roles[["instance", "role"]], on="instance")

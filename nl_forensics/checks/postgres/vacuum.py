@@ -1,25 +1,26 @@
-"""Rules about vacuum: it is on, it keeps up, nothing holds it back, and the transaction ids don't run out."""
+"""Rules about vacuum: it is on, keeps up, is not blocked, and transaction ids do not run out."""
 
 import pandas as pd
 
-from nl_forensics.checks.rows import graded, seconds_since, worst_first
+from nl_forensics.checks.rows import seconds_since
 from nl_forensics.checks.rule import check
 from nl_forensics.units import in_seconds
 
 LAST_XID = 2**31
+DATED_HOLDERS = ("session", "prepared transaction")  # PostgreSQL does not date slots and standby feedback
 
 
 @check(
     section="05",
     severity="high",
     subject="postgres/{instance}",
-    because="autovacuum does nothing: {off} is off",
+    because="autovacuum is inactive: {off} is off",
     guide=("C073",),
 )
 def autovacuum_is_on(pg_autovacuum):
-    """Autovacuum is on, and counts what it has to do.
+    """Autovacuum and track_counts are on.
 
-    Without it dead rows pile up and transaction ids run out (pg_gather). Without track_counts it doesn't know what
+    Without it dead rows pile up and transaction ids run out (pg_gather). Without track_counts it does not know what
     changed.
     """
     t = pg_autovacuum[~(pg_autovacuum.is_on & pg_autovacuum.is_counting)]
@@ -30,14 +31,14 @@ def autovacuum_is_on(pg_autovacuum):
     section="05",
     severity="medium",
     subject="postgres/{instance}",
-    because="all {max_workers} autovacuum workers are busy, and {tables} more tables wait, the worst of them"
-    " {database}.{schema}.{table} with {dead_rows:number} dead rows",
+    because="{workers} of {max_workers} autovacuum workers are busy, tables waiting: {tables}; most dead rows: {database}.{schema}.{table}"
+    " ({dead_rows:number})",
     guide=("C073",),
 )
 def autovacuum_has_a_free_worker(pg_autovacuum, pg_vacuum_queue):
     """While tables wait for autovacuum, it has a free worker.
 
-    pg_gather: all workers busy means that autovacuum is starved. A worker that is paused by its cost limit counts
+    pg_gather: all workers busy means that autovacuum is starved. A worker throttled by its cost limit counts
     as busy.
     """
     waiting = pg_vacuum_queue[_is_due(pg_vacuum_queue) & pg_vacuum_queue.is_enabled].drop(columns="asked_at")
@@ -54,17 +55,18 @@ def _is_due(queue: pd.DataFrame) -> pd.Series:
 @check(
     section="05",
     severity="medium",
+    high="overdue >= high_times",
     subject="postgres/{instance}, {database}.{schema}.{table}",
-    because="{dead_rows:number} dead rows ({dead_ratio:percent} of all), autovacuum should have come at"
-    " {vacuum_at_dead_rows:number}; last vacuum: {vacuumed}",
+    because="{dead_rows:number} dead rows ({dead_ratio:percent} of all), {overdue:.1f}× autovacuum's threshold"
+    " ({vacuum_at_dead_rows:number}, limit {overdue_times:g}×); last vacuum: {vacuumed}",
     guide=("C073",),
 )
-def autovacuum_keeps_up(pg_vacuum_queue, *, overdue_times=1.5, severe_times=5.0, min_rows=10_000, min_ratio=0.1):
-    """No table has more than {overdue_times:g} times the dead rows at which autovacuum comes.
+def autovacuum_keeps_up(pg_vacuum_queue, *, overdue_times=1.5, high_times=5.0, min_rows=10_000, min_ratio=0.1):
+    """No table has more than {overdue_times:g} times the dead rows of autovacuum's threshold.
 
-    Dead rows are read by every scan. From 10,000 and 10 % of all rows on: awesome-prometheus-alerts. 1.5 times, and
-    5 times for high, are our own: a table that has just become due may wait for autovacuum_naptime, and one that is
-    being vacuumed is taken care of.
+    Every scan reads dead rows. From 10,000 and 10 % of all rows on: awesome-prometheus-alerts. 1.5 times, and
+    5 times for high, are our choices: a table that has just become due may wait for autovacuum_naptime. Tables
+    with a running vacuum are excluded.
     """
     t = pg_vacuum_queue[_is_due(pg_vacuum_queue) & (pg_vacuum_queue.dead_rows > min_rows)]
     t = t.assign(
@@ -72,9 +74,8 @@ def autovacuum_keeps_up(pg_vacuum_queue, *, overdue_times=1.5, severe_times=5.0,
         vacuumed=_ago(t.last_vacuum_at, t),
     )
     t = t[t.dead_ratio >= min_ratio]
-    times = t.dead_rows.astype("float64") / t.vacuum_at_dead_rows.clip(lower=1)
-    t = graded(t, high=times >= severe_times, medium=times >= overdue_times)
-    return worst_first(t, "dead_rows")
+    t = t.assign(overdue=t.dead_rows.astype("float64") / t.vacuum_at_dead_rows.clip(lower=1))
+    return t[t.overdue >= overdue_times].sort_values("dead_rows", ascending=False)
 
 
 def _ago(at: pd.Series, rows: pd.DataFrame) -> pd.Series:
@@ -84,34 +85,34 @@ def _ago(at: pd.Series, rows: pd.DataFrame) -> pd.Series:
 @check(
     section="05",
     severity="note",
+    medium="is_due",
     subject="postgres/{instance}, {database}.{schema}.{table}",
-    because="was taken out of autovacuum (autovacuum_enabled=off), and has {dead_rows:number} dead rows; autovacuum would come at"
-    " {vacuum_at_dead_rows:number}",
+    because="autovacuum_enabled=off with {dead_rows:number} dead rows (autovacuum's threshold: {vacuum_at_dead_rows:number})",
     guide=("C073",),
 )
 def no_table_opts_out_of_autovacuum(pg_vacuum_queue):
-    """No table was taken out of autovacuum.
+    """No table has autovacuum disabled.
 
     Often done for a bulk load and then forgotten (pg_gather). Housekeeping until the table has more dead rows than
-    autovacuum would leave; then it is medium.
+    autovacuum's threshold; then it is medium.
     """
     t = pg_vacuum_queue[~pg_vacuum_queue.is_enabled]
-    return worst_first(graded(t, medium=_is_due(t), note=~t.is_enabled), "dead_rows")
+    return t.assign(is_due=_is_due(t)).sort_values("dead_rows", ascending=False)
 
 
 @check(
     section="05",
     severity="medium",
     subject="postgres/{instance}, {database}.{schema}.{table}",
-    because="{rows_changed_since_analyze:number} rows changed since its statistics were made (last analyze: {analyzed}), autovacuum should"
-    " have come at {analyze_at_changed_rows:number}: the planner may choose bad plans",
+    because="{rows_changed_since_analyze:number} rows changed since the last analyze ({analyzed}; autovacuum's threshold:"
+    " {analyze_at_changed_rows:number}); the planner may choose bad plans",
     guide=("C073",),
 )
 def planner_statistics_are_fresh(pg_vacuum_queue, *, overdue_times=2.0, min_rows=10_000):
-    """No table has changed by more than {overdue_times:g} times what makes autovacuum analyze it.
+    """No table has more than {overdue_times:g} times the changed rows of autovacuum's analyze threshold.
 
     The planner chooses by these statistics (pg_gather: tables never analyzed). From 10,000 changed rows on
-    (PgHero's idea of a large table); twice: our own, since a table that has just become due may wait for
+    (PgHero's large table); twice: our choice, since a table that has just become due may wait for
     autovacuum_naptime.
     """
     t = pg_vacuum_queue[pg_vacuum_queue.rows_changed_since_analyze >= min_rows]
@@ -135,75 +136,77 @@ def _wraparound(t: pd.DataFrame) -> pd.DataFrame:
 @check(
     section="05",
     severity="high",
+    critical="used_ratio >= critical_ratio",
     subject="postgres/{instance}, {database}",
-    because="has used {used_ratio:percent} of its transaction ids (limit {max_ratio:percent}): xid age {xid_age:number}, multixact age"
+    because="{used_ratio:percent} of its transaction ids are used (limit {max_ratio:percent}); xid age {xid_age:number}, multixact age"
     " {multixact_age:number}, writes stop at 2,147,483,648",
     guide=("C073",),
 )
-def no_database_nears_wraparound(pg_wraparound, *, max_ratio=0.5, severe_ratio=0.75):
-    """No database has used {max_ratio:percent} of the transaction ids that it can tell apart.
+def no_database_nears_wraparound(pg_wraparound, *, max_ratio=0.5, critical_ratio=0.75):
+    """No database has used {max_ratio:percent} of its transaction ids.
 
     At the end PostgreSQL refuses every write until the oldest tables are vacuumed. 50 % and 75 % (critical):
     Crunchy, postgres-checkup.
     """
     t = _wraparound(pg_wraparound)
-    t = graded(t, critical=t.used_ratio >= severe_ratio, high=t.used_ratio >= max_ratio)
-    return worst_first(t, "used_ratio")
+    return t[t.used_ratio >= max_ratio].sort_values("used_ratio", ascending=False)
 
 
 @check(
     section="05",
     severity="medium",
+    high="freeze_ratio > high_ratio",
     subject="postgres/{instance}, {database}.{schema}.{table}",
-    because="its oldest {counter} id is {age:number} old, {freeze_ratio:percent} of the age at which autovacuum freezes a table"
-    " ({freeze_age:number}; limit {max_ratio:percent})",
+    because="age of its oldest {counter} id is {age:number}, {freeze_ratio:percent} of autovacuum's freeze age ({freeze_age:number},"
+    " limit {max_ratio:percent})",
 )
-def old_rows_are_frozen_in_time(pg_wraparound_tables, *, max_ratio=1.1, severe_ratio=1.25):
+def old_rows_are_frozen_in_time(pg_wraparound_tables, *, max_ratio=1.1, high_ratio=1.25):
     """No table is older than {max_ratio:percent} of the age at which autovacuum freezes it.
 
-    Up to 100 % is how freezing works; beyond it autovacuum is failing, or is held back. 110 % and 125 % (high):
+    Up to 100 % is how freezing works; beyond it autovacuum is failing, or is blocked. 110 % and 125 % (high):
     Crunchy.
     """
     t = _wraparound(pg_wraparound_tables)
-    t = graded(t, high=t.freeze_ratio > severe_ratio, medium=t.freeze_ratio > max_ratio)
-    return worst_first(t, "freeze_ratio")
+    return t[t.freeze_ratio > max_ratio].sort_values("freeze_ratio", ascending=False)
 
 
 @check(
     section="05",
     severity="note",
+    high="held_s > max_s",
     subject="postgres/{instance}, {kind} {name}",
-    because="keeps vacuum from removing rows that died in the last {xid_age:number} transactions{lasting}{whose}",
+    because="prevents vacuum from removing rows that died in the last {xid_age:number} transactions{lasting}{owner}",
     at="held_since_at",
     guide=("C073",),
 )
-def nothing_holds_vacuum_back(pg_xmin_holders, *, max_s=3600, max_xids=10_000):
-    """Nothing keeps vacuum from removing dead rows for more than {max_s:seconds} or {max_xids:number} transactions.
+def no_snapshot_blocks_vacuum(pg_xmin_holders, *, max_s=3600, max_xids=10_000):
+    """No snapshot prevents vacuum from removing dead rows for more than {max_s:seconds} or {max_xids:number} transactions.
 
-    Vacuum can only remove rows that no snapshot needs, and one old snapshot stands for all tables. One hour (high):
-    postgres-checkup; 10,000 transactions (housekeeping): pg_gather. Slots and standbys don't say since when, so
-    only the second rule sees them.
+    Vacuum removes only rows that no snapshot needs, and one old snapshot counts for all tables. One hour (high):
+    postgres-checkup; 10,000 transactions (housekeeping): pg_gather. Slots and standby feedback have no start time, so
+    only the second limit applies to them.
     """
-    held_s = seconds_since(pg_xmin_holders.held_since_at, pg_xmin_holders)
-    t = pg_xmin_holders.assign(
-        lasting=held_s.map(lambda s: "" if pd.isna(s) else f", for {in_seconds(s)} now"),
-        whose=("; it belongs to " + pg_xmin_holders.role).fillna("") + (", " + pg_xmin_holders.state).fillna(""),
+    dated = pg_xmin_holders[pg_xmin_holders.kind.isin(DATED_HOLDERS)]
+    t = pg_xmin_holders.assign(held_s=seconds_since(dated.held_since_at, dated))
+    t = t[(t.held_s > max_s) | (t.xid_age > max_xids)].sort_values("xid_age", ascending=False)
+    return t.assign(
+        lasting=t.held_s.map(lambda s: "" if pd.isna(s) else f", for {in_seconds(s)}"),
+        owner=("; role " + t.role).fillna("") + (", " + t.state).fillna(""),
     )
-    return worst_first(graded(t, high=held_s > max_s, note=t.xid_age > max_xids), "xid_age")
 
 
 @check(
     section="05",
     severity="critical",
     subject="postgres/{instance}, {gid}",
-    because="was prepared in {database} by {role} at {prepared_at:%Y-%m-%d %H:%M} UTC and neither committed nor rolled back (limit"
-    " {max_s:seconds}): it keeps its locks, even through a restart, and holds vacuum back",
+    because="prepared transaction open since {prepared_at:%Y-%m-%d %H:%M} UTC (limit {max_s:seconds}), in {database} by {role}; it keeps"
+    " its locks, through restarts too, and blocks vacuum",
     at="prepared_at",
 )
 def no_prepared_transaction_is_forgotten(pg_prepared_transactions, *, max_s=3600):
     """Every prepared transaction is finished within {max_s:seconds}.
 
-    Its manager (two-phase commit) has to commit it or roll it back; nothing else ends it. One hour is our own.
+    Its transaction manager (two-phase commit) must commit it or roll it back; nothing else ends it. One hour is our choice.
     """
     t = pg_prepared_transactions
     return t[seconds_since(t.prepared_at, t) > max_s].sort_values("prepared_at")

@@ -92,8 +92,8 @@ def pg_replication(postgres):
 def _recovery(records: list[dict]) -> pd.DataFrame:
     """A null status is `none` to a role that would see a receiver, and unknown to any other."""
     rows = as_rows(records)
-    visible = rows.get("is_receiver_visible", pd.Series(True, index=rows.index))
-    return rows.assign(receiver_status=rows.receiver_status.mask(rows.receiver_status.isna() & visible, "none"))
+    hidden = rows.get("is_receiver_visible", pd.Series(True, index=rows.index)).eq(False)
+    return rows.assign(receiver_status=rows.receiver_status.mask(rows.receiver_status.isna() & ~hidden, "none"))
 
 
 def _slots(records: list[dict]) -> pd.DataFrame:
@@ -157,7 +157,7 @@ def pg_recovery(postgres):
             absent="it has reserved no WAL yet",
         ),
         "inactive_since_at": Column(
-            UTC, "when it became inactive", unknown="it is active, or PostgreSQL is older than 17"
+            UTC, "when it became inactive", absent="active; PostgreSQL before 17 does not record it"
         ),
         "invalidation_reason": Column(
             "str", "why it was invalidated", unknown="it was not, or PostgreSQL is older than 17"
