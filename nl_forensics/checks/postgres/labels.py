@@ -34,7 +34,7 @@ def short(query: pd.Series) -> pd.Series:
 
 def number(pg_settings: pd.DataFrame, name: str) -> pd.Series:
     """The value of one setting, by instance."""
-    rows = pg_settings[pg_settings.name == name]
+    rows = pg_settings[pg_settings.name == name].drop_duplicates("instance")
     return pd.to_numeric(rows.set_index("instance").setting)
 
 

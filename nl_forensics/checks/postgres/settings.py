@@ -73,7 +73,8 @@ def replicas_are_set_like_their_primary(pg_settings, pg_server):
     together.
     """
     rows = pg_settings[pg_settings.name.isin(ALIKE)]
-    rows = rows.assign(cluster=rows.instance.map(pg_server.set_index("instance").system_identifier))
+    clusters = pg_server.drop_duplicates("instance").set_index("instance").system_identifier
+    rows = rows.assign(cluster=rows.instance.map(clusters))
     unlike = rows[rows.groupby(["cluster", "name"]).setting.transform("nunique") > 1]
     if unlike.empty:
         return unlike
