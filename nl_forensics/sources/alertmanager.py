@@ -5,6 +5,7 @@ import json
 import pandas as pd
 
 from nl_forensics.sources import UTC, Permission, Proof, as_rows, source
+from nl_forensics.sources.column import Column
 
 
 def _with_json(*names: str):
@@ -17,16 +18,19 @@ def _with_json(*names: str):
 
 
 @source(
-    columns={"version": "str", "cluster_status": "str", "peers": "Int64", "started_at": UTC},
+    columns={
+        "version": Column("str", "version of Alertmanager"),
+        "cluster_status": Column(
+            "str", "`ready`, `settling` while it waits for its peers, or `disabled` if it runs alone"
+        ),
+        "peers": Column("Int64", "known members of its cluster, itself included; 0 if it runs alone"),
+        "started_at": Column(UTC, "start of the server"),
+    },
     covers="now",
     needs=Permission(alertmanager="/api/v2/status"),
 )
 def am_status(alertmanager):
-    """Who it is; one row.
-
-    cluster_status   `ready`, `settling` while it waits for its peers, or `disabled` where it works alone
-    peers            members of its cluster that it knows, itself among them; 0 where it works alone
-    """
+    """Identity and cluster state of Alertmanager; one row."""
     status = alertmanager.get("/api/v2/status")
     yield {
         "version": status["versionInfo"]["version"],
@@ -39,29 +43,24 @@ def am_status(alertmanager):
 @source(
     parse=_with_json("labels"),
     columns={
-        "alert": "str",
-        "severity": "str",
-        "state": "str",
-        "silenced_by": "str",
-        "inhibited_by": "str",
-        "at": UTC,
-        "until": UTC,
-        "receivers": "str",
-        "fingerprint": "str",
-        "labels": "str",
+        "alert": Column("str", "name of the alert"),
+        "severity": Column("str", "label `severity`; empty if there is none"),
+        "state": Column(
+            "str", "`active`; `suppressed` by a silence or another alert; `unprocessed` for a moment after it arrived"
+        ),
+        "silenced_by": Column("str", "IDs of the silences that suppress it"),
+        "inhibited_by": Column("str", "fingerprints of the alerts that inhibit it"),
+        "at": Column(UTC, "start of the alert"),
+        "until": Column(UTC, "end of the alert, unless Prometheus sends it again"),
+        "receivers": Column("str", "receivers that it is routed to"),
+        "fingerprint": Column("str", "identifier of the alert"),
+        "labels": Column("str", "all labels, as JSON"),
     },
     covers="now",
     needs=Permission(alertmanager="/api/v2/alerts"),
 )
 def am_alerts(alertmanager):
-    """What it was told to be firing; one row per alert.
-
-    state          `active`; `suppressed` by a silence or another alert; `unprocessed` for a moment after it came
-    silenced_by    ids of silences; inhibited_by: fingerprints of the alerts that stand for it
-    at, until      since when it fires, and until when it is held for firing if nobody says so again, UTC
-    receivers      whom it would be sent to
-    labels         all its labels, as JSON
-    """
+    """Alerts that Alertmanager knows as firing; one row per alert."""
     alerts = alertmanager.get("/api/v2/alerts")
     yield Proof(f"Alertmanager lists {len(alerts)} alerts")
     for alert in alerts:
@@ -82,25 +81,20 @@ def am_alerts(alertmanager):
 @source(
     parse=_with_json("matchers"),
     columns={
-        "silence": "str",
-        "state": "str",
-        "at": UTC,
-        "until": UTC,
-        "updated_at": UTC,
-        "by": "str",
-        "comment": "str",
-        "matchers": "str",
+        "silence": Column("str", "ID of the silence"),
+        "state": Column("str", "`active`, `pending` or `expired`"),
+        "at": Column(UTC, "start of the silence"),
+        "until": Column(UTC, "end of the silence"),
+        "updated_at": Column(UTC, "last change of the silence"),
+        "by": Column("str", "author of the silence"),
+        "comment": Column("str", "reason, as written by the author"),
+        "matchers": Column("str", "matchers of the silenced alerts, as JSON: a list of name, value, isRegex, isEqual"),
     },
     covers="now",
     needs=Permission(alertmanager="/api/v2/silences"),
 )
 def am_silences(alertmanager):
-    """What it was told to keep to itself; one row per silence, also one that is over: those are kept for five days by default.
-
-    state      `active`, `pending` or `expired`
-    by         who made it; comment: why, as written
-    matchers   which alerts, as JSON: a list of name, value, isRegex, isEqual
-    """
+    """Silences; one row per silence, expired ones included (Alertmanager keeps them for five days by default)."""
     silences = alertmanager.get("/api/v2/silences")
     yield Proof(f"Alertmanager lists {len(silences)} silences")
     for silence in silences:

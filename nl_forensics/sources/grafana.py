@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from nl_forensics.errors import BadAnswer, SourceError
 from nl_forensics.sources import Partial, Permission, Proof, source
+from nl_forensics.sources.column import Column
 
 MOST_DASHBOARDS = 500
 UNHEALTHY = (400, 500, 502, 503)
@@ -21,34 +22,38 @@ NAME_MATCHER = re.compile(r"""__name__\s*=\s*["']([a-zA-Z_:][\w:]*)["']""")
 
 
 @source(
-    columns={"version": "str", "database": "str"},
+    columns={
+        "version": Column("str", "version of Grafana; empty if it does not show it"),
+        "database": Column("str", "state of Grafana's own database of dashboards, users and alerts: `ok`, or an error"),
+    },
     covers="now",
     needs=Permission(),
     guide=("C123",),
 )
 def grafana_health(grafana):
-    """How it is; one row.
-
-    database   `ok`, or what is said instead of it: dashboards, users and alerts are kept there
-    """
+    """State of Grafana; one row."""
     health = grafana.get("/api/health", also=UNHEALTHY)
     yield {"version": health.get("version", ""), "database": health["database"]}
 
 
 @source(
-    columns={"uid": "str", "name": "str", "type": "str", "health": "str", "message": "str"},
-    nullable=("health",),
+    columns={
+        "uid": Column("str", "unique identifier, which dashboards refer to"),
+        "name": Column("str", "name of the data source"),
+        "type": Column("str", "type of the data source: `prometheus`, `loki`, …"),
+        "health": Column(
+            "str",
+            "result of its health check: `OK` or `ERROR`",
+            unknown="its type has no health check, or the check gave no answer",
+        ),
+        "message": Column("str", "message of the health check; empty if there is none"),
+    },
     covers="now",
     needs=Permission(grafana="datasources:read datasources:query"),
     guide=("C124",),
 )
 def grafana_datasources(grafana):
-    """Where its data come from; one row per data source.
-
-    uid       which is what dashboards refer to; its number is nothing that newer versions know
-    health    `OK`, `ERROR`, or null for a type that can't tell
-    message   what it said, "" when nothing
-    """
+    """Data sources of Grafana; one row per data source."""
     found = grafana.get("/api/datasources")
     yield Proof(f"Grafana lists {len(found)} data sources")
     for one in found:
@@ -65,18 +70,22 @@ def grafana_datasources(grafana):
 
 
 @source(
-    columns={"dashboard": "str", "title": "str", "panel": "str", "datasource": "str", "metric": "str"},
+    columns={
+        "dashboard": Column("str", "unique identifier of the dashboard"),
+        "title": Column("str", "title of the dashboard"),
+        "panel": Column("str", "title of the panel"),
+        "datasource": Column("str", "uid of the data source; empty for the default one, or if a variable selects it"),
+        "metric": Column(
+            "str",
+            "metric in the query; names that a variable makes (`${metric}_total`), and the query itself, are not recorded",
+        ),
+    },
     covers="now",
     needs=Permission(grafana="dashboards:read"),
     guide=("C125",),
 )
 def grafana_queries(grafana):
-    """What dashboards ask Prometheus for; one row per panel and metric.
-
-    dashboard    its uid; title: its name; panel: the title of the panel
-    datasource   uid of the data source, "" for the default one or one that a variable chooses
-    metric       a name in the query; one that a variable makes (`${metric}_total`), and the query itself, are left out
-    """
+    """Metrics that dashboards query from Prometheus; one row per panel and metric."""
     found = grafana.get(f"/api/search?type=dash-db&limit={MOST_DASHBOARDS}")
     yield Proof(f"Grafana lists {len(found)} dashboards")
     if len(found) == MOST_DASHBOARDS:

@@ -3,51 +3,52 @@
 import pandas as pd
 
 from nl_forensics.sources import UTC, Partial, Proof, source
+from nl_forensics.sources.column import Column
 from nl_forensics.sources.x509 import fits, read
 
 
 @source(
     columns={
-        "url": "str",
-        "attempt": "Int64",
-        "hop": "str",
-        "address": "str",
-        "answered": "boolean",
-        "why": "str",
-        "took_ms": "float64",
-        "asked_from": "str",
+        "url": Column("str", "probed address"),
+        "attempt": Column("Int64", "number of the attempt, from 1"),
+        "hop": Column("str", "`dns` (as clients of this machine resolve names), `tcp`, `tls` or `http` (one GET)"),
+        "address": Column("str", "IP address of the connection; for `dns`: all addresses of the name"),
+        "answered": Column("boolean", "the hop succeeded"),
+        "why": Column("str", "reason of the failure; empty if it succeeded"),
+        "took_ms": Column("float64", "duration of this hop alone"),
+        "asked_from": Column(
+            "str",
+            "place of the probe: `a pod` or `a machine outside of the cluster`; name, route and certificate can differ by place",
+        ),
     },
     covers="now",
     guide=("C051", "C052", "C053", "C060"),
 )
 def probe_hops(probe):
-    """One row per hop of each attempt to fetch an address: three attempts, or one for each of its addresses if that is more.
+    """Hops of each attempt to fetch an address: three attempts, or one for each of its addresses if these are more; one row per hop.
 
-    hop             `dns` (as clients here look names up), `tcp`, `tls`, `http` (one GET); after one that failed there are no more
-    address         that was connected to; of `dns`: all that the name has
-    answered        whether the hop was done; why: what went wrong, "" when nothing
-    took_ms         of this hop alone, milliseconds
-    asked_from      where we stand: another place can see another name, route and certificate
-
-    What only a pod could see (its own name servers, network policies, proxies) is not seen from outside.
-    """
+    After a failed hop there are no more. What only a pod can see (its own name servers, network policies, proxies) is not visible from
+    outside."""
     yield from probe.hops()
 
 
 @source(
     columns={
-        "url": "str",
-        "attempt": "Int64",
-        "address": "str",
-        "status": "Int64",
-        "leads_to": "str",
-        "asked_from": "str",
+        "url": Column("str", "probed address"),
+        "attempt": Column("Int64", "number of the attempt, from 1"),
+        "address": Column("str", "IP address of the connection"),
+        "status": Column("Int64", "HTTP status"),
+        "leads_to": Column("str", "host that a redirect leads to; redirects are not followed"),
+        "asked_from": Column(
+            "str",
+            "place of the probe: `a pod` or `a machine outside of the cluster`; name, route and certificate can differ by place",
+        ),
     },
     covers="now",
     guide=("C051", "C060", "C131"),
 )
 def probe_answers(probe):
-    """One row per attempt that was answered over HTTP: its status, and leads_to, the host of a redirect, which is not followed."""
+    """HTTP responses; one row per attempt that was answered."""
     for hop in probe.hops():
         if not hop["answered"]:
             yield Partial(
@@ -58,15 +59,22 @@ def probe_answers(probe):
 
 
 @source(
-    columns={"url": "str", "clock_offset_s": "float64", "clock_error_s": "float64", "asked_from": "str"},
+    columns={
+        "url": Column("str", "probed address"),
+        "clock_offset_s": Column(
+            "float64", "clock of the server minus ours, by the Date header of its response, which has whole seconds"
+        ),
+        "clock_error_s": Column("float64", "uncertainty of the offset: half a second, and half of the round trip"),
+        "asked_from": Column(
+            "str",
+            "place of the probe: `a pod` or `a machine outside of the cluster`; name, route and certificate can differ by place",
+        ),
+    },
     covers="now",
     guide=("C064",),
 )
 def probe_clock(probe):
-    """One row per address that told its time: its clock minus ours, seconds, by the Date of its answer, which has whole seconds.
-
-    clock_error_s   by how much that can be wrong: half a second, and half of the way
-    """
+    """Clock of the server; one row per address whose response has a Date header."""
     hops = list(probe.hops())
     if clock := probe.measured_clock():
         where = {name: hops[-1][name] for name in ("url", "asked_from")}
@@ -92,52 +100,52 @@ def _certificate(record: dict) -> dict:
 
 @source(
     columns={
-        "url": "str",
-        "host": "str",
-        "address": "str",
-        "subject": "str",
-        "names": "str",
-        "serial": "str",
-        "fingerprint": "str",
-        "not_before": UTC,
-        "not_after": UTC,
-        "key_kind": "str",
-        "key_bits": "Int64",
-        "signature": "str",
-        "self_signed": "boolean",
-        "chain": "str",
-        "ends_in_root": "boolean",
-        "issuer": "str",
-        "issuer_url": "str",
-        "fits_name": "boolean",
-        "trusted": "boolean",
-        "distrust": "str",
-        "accepted": "boolean",
-        "why_not": "str",
-        "is_default": "boolean",
-        "clock_offset_s": "float64",
-        "asked_from": "str",
+        "url": Column("str", "probed address"),
+        "host": Column("str", "host of the address"),
+        "address": Column("str", "IP address of the connection"),
+        "subject": Column("str", "subject of the server's certificate"),
+        "names": Column("str", "DNS names and IP addresses that the certificate is valid for"),
+        "serial": Column("str", "serial number"),
+        "fingerprint": Column("str", "SHA-256 fingerprint"),
+        "not_before": Column(UTC, "start of its validity"),
+        "not_after": Column(UTC, "end of its validity"),
+        "key_kind": Column("str", "kind of its key: `RSA`, `EC`, …"),
+        "key_bits": Column("Int64", "length of its key"),
+        "signature": Column("str", "hash algorithm of its signature: `sha256`"),
+        "self_signed": Column("boolean", "the certificate is signed by its own key"),
+        "chain": Column(
+            "str",
+            "subjects from the server's certificate upwards, as far as the served certificates lead: `api.neurallog.com < R11`",
+        ),
+        "ends_in_root": Column("boolean", "the last certificate of the chain is self-signed"),
+        "issuer": Column("str", "issuer of the last certificate of the chain"),
+        "issuer_url": Column("str", "address of the issuer certificate, as the server certificate names it"),
+        "fits_name": Column("boolean", "the certificate is valid for the host of the address"),
+        "trusted": Column(
+            "boolean", "the chain leads to an authority that this machine trusts, regardless of names and dates"
+        ),
+        "distrust": Column("str", "reason why it is not trusted; empty if it is"),
+        "accepted": Column("boolean", "a client on this machine accepts it now, by our clock"),
+        "why_not": Column("str", "first objection of OpenSSL; empty if it is accepted"),
+        "is_default": Column("boolean", "the server serves the same certificate for an unknown name"),
+        "clock_offset_s": Column(
+            "float64",
+            "clock of the server minus ours",
+            unknown="the response had no Date header, or there was no response",
+        ),
+        "asked_from": Column(
+            "str",
+            "place of the probe: `a pod` or `a machine outside of the cluster`; name, route and certificate can differ by place",
+        ),
     },
-    nullable=("clock_offset_s",),
     covers="now",
     parse=_certificates,
     guide=("C053", "C061", "C064", "C065"),
 )
 def probe_certificates(probe):
-    """One row per address that speaks TLS: the certificate that it serves, and what a client that verifies would say.
+    """Served certificate of each TLS address, and the verdict of a client that verifies it; one row per address.
 
-    names, key_kind, key_bits, signature   of the server's own certificate: `EC`, 256, `sha256`
-    self_signed   it vouches for itself
-    chain         subjects from the server's certificate upwards, as far as what was served leads: `api.neurallog.com < R11`
-    ends_in_root, issuer   of the last one of the chain; issuer_url: where the server's certificate says that its issuer's can be had
-    fits_name     it is for the host of the address
-    trusted       it leads to an authority that is trusted here, whatever its name and dates; distrust: why not
-    accepted      a client of here would accept it today, by our clock; why_not: the first thing that OpenSSL says against it
-    is_default    the same is served for a name that nobody has
-    clock_offset_s   the server's clock minus ours, null where it is not known
-
-    The records hold the certificates themselves, as PEM.
-    """
+    Key, signature and names are those of the server's own certificate. The records hold the certificates themselves, as PEM."""
     if probe.target.scheme == "http":
         yield Proof("the address is one of plain HTTP: there is no certificate")
         return

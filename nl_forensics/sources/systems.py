@@ -1,6 +1,7 @@
 """Which system answered at all. Asked of every system, before anything else."""
 
 from nl_forensics.sources import UTC, Permission, source
+from nl_forensics.sources.column import Column
 
 PORT_FORWARD = Permission(
     kubernetes="list services endpointslices.discovery.k8s.io; get,create pods/portforward",
@@ -12,32 +13,32 @@ TELL_THEMSELVES = ("probe",)  # whether they answer is what their own sources ar
 
 @source(
     columns={
-        "system": "str",
-        "answered": "boolean",
-        "why": "str",
-        "took_ms": "float64",
-        "version": "str",
-        "role": "str",
-        "superuser": "boolean",
-        "clock_offset_s": "float64",
-        "at": UTC,
+        "system": Column("str", "kind of the system: `postgres`, `redis`, …"),
+        "answered": Column(
+            "boolean",
+            "false: connection refused, no free connection, timeout, untrusted certificate, or not the response of this system",
+        ),
+        "why": Column("str", "reason of the failure; empty if it answered"),
+        "took_ms": Column("float64", "time from the first packet to the first response"),
+        "version": Column("str", "version of the server", unknown="the system did not answer, or does not report it"),
+        "role": Column(
+            "str", "PostgreSQL role that we are connected as", unknown="the system did not answer, or is not PostgreSQL"
+        ),
+        "superuser": Column(
+            "boolean", "whether that role is a superuser", unknown="the system did not answer, or is not PostgreSQL"
+        ),
+        "clock_offset_s": Column(
+            "float64", "clock of the server minus ours", unknown="the system did not answer, or has no readable clock"
+        ),
+        "at": Column(UTC, "time of the attempt"),
     },
-    nullable=("version", "role", "superuser", "clock_offset_s"),
     covers="now",
     needs=Permission(redis="+info", kubernetes="get /version namespaces"),
     guide=("C020", "C021"),
 )
 def systems_reached(any_system):
-    """One row per system that we tried to reach, whether it answered or not: an outage is an answer too.
+    """Reachability of every system, whether it answered or not; one row per system.
 
-    answered        false: it refused, had no free connection, gave no answer within `budget.connect_s` (also when it was asked
-                    again after a question that hung), or answered as another system would, with a certificate that can't be
-                    trusted, or with a page to sign in
-    why             what was said instead of an answer, "" when it answered
-    took_ms         from the first packet to the first answer, milliseconds
-    clock_offset_s  the server's clock minus ours, seconds
-
-    A system that answers "you may not log in" did answer. The collector records these rows itself, since only it is left when
-    the one who asks is stuck.
-    """
+    A timeout means `budget.connect_s`, also for a second attempt after a question that hung. "Permission denied" is an answer. The
+    collector records these rows itself, so that they are complete even if the worker is stuck."""
     raise NotImplementedError("recorded by the collector")

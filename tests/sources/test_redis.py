@@ -288,7 +288,7 @@ def test_latency_monitor_off(server, asked):
 def test_percentiles_need_redis_7(server, asked):
     heard = ask(asked, "redis_latency_percentiles")
     if server.version == "6.2":
-        assert heard.unseen == [f"percentiles of command latency: Redis {asked.version} does not measure them"]
+        assert heard.unseen == [f"latency percentiles of commands: Redis {asked.version} does not measure them"]
         assert not heard.proof
     else:
         assert "info" in set(heard.table.command)

@@ -123,7 +123,7 @@ def test_who_is_not_scraped_is_not_well(unseen_case, rule):
 def test_who_is_gone_since_the_baseline_is_not_well(gone_case, rule):
     (finding,) = checks.judge(rule, gone_case)
     assert finding.status is Status.UNKNOWN
-    assert "which has some in the baseline" in finding.because
+    assert "which has values in the baseline" in finding.because
 
 
 @pytest.mark.parametrize("worsen", WAYS, ids=[worsen.__name__[1:] for worsen in WAYS])

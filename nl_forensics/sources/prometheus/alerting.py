@@ -13,6 +13,7 @@ import pandas as pd
 from nl_forensics.errors import BadAnswer
 from nl_forensics.runs import runs
 from nl_forensics.sources import UTC, Partial, Permission, Proof, source
+from nl_forensics.sources.column import Column
 from nl_forensics.sources.prometheus.firing import OWN_LABELS, TOLERANCE, Due, Rule, stretches, within
 from nl_forensics.sources.prometheus.series import spans, step_of
 
@@ -62,13 +63,13 @@ def _parse_history(records: list[dict]) -> pd.DataFrame:
 
 
 HISTORY = {
-    "window": "str",
-    "alert": "str",
-    "state": "str",
-    "severity": "str",
-    "labels": "str",
-    "at": UTC,
-    "until": UTC,
+    "window": Column("str", "`incident` or `baseline`"),
+    "alert": Column("str", "name of the alert"),
+    "state": Column("str", "`pending` or `firing`"),
+    "severity": Column("str", "label `severity`; empty if there is none"),
+    "labels": Column("str", "all labels except name and state, as JSON"),
+    "at": Column(UTC, "first evaluation of the episode in the window"),
+    "until": Column(UTC, "last evaluation of the episode in the window"),
 }
 
 
@@ -80,22 +81,16 @@ HISTORY = {
     guide=("C122",),
 )
 def prom_alert_history(prometheus, incident):
-    """What was alerting during the incident and its baseline; one row per alert, state, and stretch without a break.
+    """Pending and firing alerts during the incident and its baseline; one row per alert, state and episode.
 
-    window   `incident` or `baseline`
-    state    `pending` or `firing`
-    labels   all but name and state, as JSON
-    at       the first evaluation of the stretch that lies in the window, UTC; until: the last one
-
-    From the series ALERTS, which Prometheus writes at each evaluation of a rule: what an Alertmanager silenced is in it, too.
-    """
+    From the series ALERTS, which Prometheus writes at each evaluation of a rule, whether or not an Alertmanager silences the alert."""
     groups = prometheus.get("/api/v1/rules?type=alert")["groups"]
     intervals = {rule["name"]: group["interval"] for group in groups for rule in group["rules"]}
     yield Proof(f"Prometheus was asked for ALERTS, and has {len(intervals)} alerts by name")
     for name, window in (("incident", incident), ("baseline", incident.baseline)):
         if window:
             answer = prometheus.instant(f"ALERTS[{window.seconds:.0f}s]", window.end)
-            yield from (Partial(f"{name}: Prometheus warns: {one}", window=name) for one in answer["warnings"])
+            yield from (Partial(f"{name}: warning of Prometheus: {one}", window=name) for one in answer["warnings"])
             for found in answer["result"]:
                 yield {"window": name, "interval_s": intervals.get(found["metric"]["alertname"]), **found}
 
@@ -140,26 +135,33 @@ def _row(due: Due) -> dict:
 
 
 DUE = {
-    "group": "str",
-    "rule": "str",
-    "severity": "str",
-    "labels": "str",
-    "for_s": "float64",
-    "last_error": "str",
-    "at": UTC,
-    "until": UTC,
-    "evaluations": "Int64",
-    "fired": "boolean",
-    "fired_at": UTC,
-    "missed_at": UTC,
-    "missed_until": UTC,
+    "group": Column("str", "rule group"),
+    "rule": Column("str", "name of the alert"),
+    "severity": Column("str", "label `severity` of the rule; empty if there is none"),
+    "labels": Column("str", "labels of the alert, without its name and those that a template makes"),
+    "for_s": Column("float64", "`for` of the rule: time from pending to firing"),
+    "last_error": Column("str", "error of the last evaluation of the rule; empty if it succeeded"),
+    "at": Column(UTC, "first evaluation of an episode in which the alert should have been firing, its `for` included"),
+    "until": Column(UTC, "last evaluation of that episode"),
+    "evaluations": Column("Int64", "evaluations in that episode"),
+    "fired": Column("boolean", "whether the alert was firing then, by the series ALERTS"),
+    "fired_at": Column(
+        UTC,
+        "first evaluation of the episode at which the alert was firing",
+        absent="the alert was not firing in the episode",
+    ),
+    "missed_at": Column(
+        UTC,
+        "start of the longest part in which it should have been firing and was not",
+        absent="no such part is proven",
+    ),
+    "missed_until": Column(UTC, "end of that part", absent="no such part is proven"),
 }
 
 
 @source(
     parse=_parse_due,
     columns=DUE,
-    nullable=("fired_at", "missed_at", "missed_until"),
     covers="window",
     needs=Permission(
         prometheus="/api/v1/rules /api/v1/targets /api/v1/query_range /api/v1/query /api/v1/status/runtimeinfo"
@@ -169,18 +171,10 @@ DUE = {
     " look at prom_alert_history",
 )
 def prom_rule_series(prometheus, incident, platform):
-    """When alerts should have been firing: each alerting rule's own expression, asked at each moment at which it is evaluated.
+    """When alerts should have been firing: the expression of each alerting rule, queried at each of its evaluations.
 
-    labels       of the alert, without its name and those that a template makes
-    at, until    the first and the last evaluation of a stretch in which it should have been firing, its `for` counted, UTC
-    fired        whether it was, by the series ALERTS; null where that can't be decided
-    fired_at     the first evaluation of the stretch at which it was firing
-    missed_at, missed_until   the longest part in which it should have been, and was not
-    last_error   of the rule's last evaluation, "" when it succeeded
-
-    A rule as it is today is asked: what lies before Prometheus last read its configuration, or started, proves nothing missed. A rule
-    that is evaluated more often than `budget.prometheus_points` allows is not asked.
-    """
+    `fired` is null if that cannot be decided. The rules of today are queried: nothing before Prometheus last loaded its configuration, or
+    started, counts as missed. A rule that is evaluated more often than `budget.prometheus_points` allows is left out."""
     rules = [(group, rule) for group in prometheus.get("/api/v1/rules?type=alert")["groups"] for rule in group["rules"]]
     asked = rules[: platform.budget.prometheus_rules]
     alive = _alive(prometheus, incident, max((_before_s(*each) for each in asked), default=0), platform.budget)
@@ -267,7 +261,9 @@ class _Question:
         except BadAnswer as error:
             yield Partial(f"{self.name}: {error}", "see whether Prometheus can evaluate it, on its page /rules")
             return
-        yield from (Partial(f"{self.name}: Prometheus warns: {one}") for one in found["warnings"] + alerts["warnings"])
+        yield from (
+            Partial(f"{self.name}: warning of Prometheus: {one}") for one in found["warnings"] + alerts["warnings"]
+        )
         yield {
             "group": self.group["name"],
             "rule": self.rule["name"],

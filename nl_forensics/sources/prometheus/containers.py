@@ -35,35 +35,33 @@ series(
     "prom_container_memory",
     f"{USED} and {CHOSEN}",
     value="used_bytes",
+    meaning="working set: what the kernel compares with the limit, without memory that it can reclaim",
     labels=CONTAINER,
     about="kubernetes",
     guide=("C085", "C086"),
-    doc="""Memory of the containers that came nearest to their limit, 5 of each node and window, and of the 2 largest.
+    doc="""Memory of containers: per node and window the 5 nearest to their limit, and the 2 largest.
 
-    target      the node
-    used_bytes  the working set, which is what the kernel compares with the limit: what can be given back is left out
-
-    No value while a container does not run. Of a node whose kubelet Prometheus does not scrape there is no row.""",
+    `target` is the node. No value while a container does not run. A node whose kubelet Prometheus does not scrape has no row.""",
 )
 
 series(
     "prom_container_memory_limit",
     f"{LIMIT} and {CHOSEN}",
     value="limit_bytes",
+    meaning="memory limit of the container; 0: no limit",
     labels=CONTAINER,
     about="kubernetes",
     guide=("C085", "C086"),
-    doc="""The memory limit of each container of prom_container_memory at that time; 0: none.""",
+    doc="""Memory limit of the containers of prom_container_memory, per step.""",
 )
 
 series(
     "prom_container_start",
     f"max by ({BY}) ({of_containers('container_start_time_seconds')}) and {CHOSEN}",
     value="started_s",
+    meaning="start of this run of the container, in seconds since 1970 (UTC); another value is another run",
     labels=CONTAINER,
     about="kubernetes",
     guide=("C042", "C048"),
-    doc="""When the run of each container of prom_container_memory began: another value is another run.
-
-    started_s   seconds since 1970 began, UTC""",
+    doc="""Start of the containers of prom_container_memory, per step.""",
 )

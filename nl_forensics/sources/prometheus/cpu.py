@@ -39,35 +39,36 @@ series(
     "prom_cpu_throttled",
     f"({_throttled('{range}')} or 0 * ({PERIOD} unless {QUOTA})) and ({CHOSEN})",
     value="throttled_ratio",
+    meaning="share of the 100 ms periods with CPU demand in which the container was throttled; 0: no demand, or no limit",
     labels=CONTAINER,
     about="kubernetes",
     guide=GUIDE,
-    doc="""Share of the periods (100 ms) in which a container was held back since it had used up its CPU limit for that period, 0 to 1.
+    doc="""CPU throttling of containers, per step.
 
-    target   the node
-
-    Of the periods in which it wanted CPU, in the time of a rate before each step; 0 where it wanted none, and where it has no limit. Of
-    each node the 5 that were held back most for a quarter of an hour, the 5 that came nearest to their limit, and the 2 that used most.""",
+    `target` is the node. Per node the 5 containers that were throttled most for 15 min, the 5 nearest to their limit, and the 2 with the
+    highest use.""",
 )
 
 series(
     "prom_cpu_used",
     f"{USED} and ({CHOSEN})",
     value="used_cores",
+    meaning="mean CPU use of the container in the range before the step",
     labels=CONTAINER,
     about="kubernetes",
     guide=GUIDE,
-    doc="""CPU that each container of prom_cpu_throttled used, in cores: the mean of the time of a rate before each step.""",
+    doc="""CPU use of the containers of prom_cpu_throttled, per step.""",
 )
 
 series(
     "prom_cpu_limit",
     f"({LIMIT} or 0 * ({PERIOD} unless {QUOTA})) and ({CHOSEN})",
     value="limit_cores",
+    meaning="CPU limit of the container; 0: no limit",
     labels=CONTAINER,
     about="kubernetes",
     guide=GUIDE,
-    doc="""The CPU limit of each container of prom_cpu_throttled at that time, in cores; 0: none.""",
+    doc="""CPU limit of the containers of prom_cpu_throttled, per step.""",
 )
 
 

@@ -6,29 +6,30 @@ series(
     "prom_dns_answers",
     "sum by (rcode) (rate(coredns_dns_responses_total{{{dns}}}[{range}]))",
     value="answers_per_s",
+    meaning="responses with this code",
     labels=("rcode",),
     guide=("C051", "C052"),
-    doc="""Answers of CoreDNS a second, by their code.
-
-    rcode   `NOERROR`; `NXDOMAIN`, which is usual: clients try each search domain in turn; `SERVFAIL`, `REFUSED`: it failed""",
+    doc="""Responses of CoreDNS by code, per step.""",
 )
 
 series(
     "prom_dns_slowest",
     "1000 * histogram_quantile(0.99, sum by (le) (rate(coredns_dns_request_duration_seconds_bucket{{{dns}}}[{range}])))",
     value="p99_ms",
+    meaning="p99 latency of requests to CoreDNS, as precise as the buckets of its histogram",
     labels=(),
     guide=("C052",),
-    doc="""Time within which CoreDNS answered 99 % of the requests, milliseconds; as exact as the buckets of its histogram.
+    doc="""p99 latency of CoreDNS, per step.
 
-    What it has in its cache is in it, as is what it asks of name servers outside of the cluster.""",
+    Cached responses are included, as are requests to name servers outside the cluster.""",
 )
 
 series(
     "prom_dns_panics",
     "sum(increase(coredns_panics_total{{{dns}}}[{range}]))",
     value="panics",
+    meaning="crashes that CoreDNS caught in the range before the step",
     labels=(),
     guide=("C052",),
-    doc="""How often CoreDNS caught a crash of its own in the time of a rate before each step.""",
+    doc="""Panics of CoreDNS, per step.""",
 )

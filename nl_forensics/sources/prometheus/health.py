@@ -6,22 +6,24 @@ import yaml
 
 from nl_forensics.errors import BadAnswer
 from nl_forensics.sources import UTC, Partial, Permission, Proof, source
+from nl_forensics.sources.column import Column
 from nl_forensics.sources.prometheus.itself import moment
 from nl_forensics.sources.prometheus.series import series
 
 
 @source(
     columns={
-        "version": "str",
-        "started_at": UTC,
-        "loaded_at": UTC,
-        "reload_succeeded": "boolean",
-        "corruptions": "Int64",
-        "head_series": "Int64",
-        "alertmanagers": "Int64",
-        "external_labels": "str",
+        "version": Column("str", "version of Prometheus"),
+        "started_at": Column(UTC, "start of the server"),
+        "loaded_at": Column(UTC, "last successful load of the configuration", absent="no configuration was loaded yet"),
+        "reload_succeeded": Column("boolean", "the last load of the configuration succeeded"),
+        "corruptions": Column("Int64", "corruptions of the write-ahead log that were repaired since the start"),
+        "head_series": Column("Int64", "time series in memory"),
+        "alertmanagers": Column("Int64", "Alertmanagers that it sends alerts to"),
+        "external_labels": Column(
+            "str", "labels that it adds to every alert, as JSON; nothing else of the configuration is recorded"
+        ),
     },
-    nullable=("loaded_at",),
     covers="now",
     needs=Permission(
         prometheus="/api/v1/status/runtimeinfo /api/v1/status/tsdb /api/v1/status/config /api/v1/alertmanagers"
@@ -29,14 +31,7 @@ from nl_forensics.sources.prometheus.series import series
     guide=("C122",),
 )
 def prom_server(prometheus):
-    """How it is; one row.
-
-    loaded_at         when it last read its configuration with success, UTC; reload_succeeded: whether the last try was one
-    corruptions       of its write-ahead log, repaired since it started
-    head_series       time series in memory
-    alertmanagers     to whom it sends alerts
-    external_labels   which it adds to every alert that it sends, as JSON; nothing else of the configuration is kept
-    """
+    """State of Prometheus itself; one row."""
     running = prometheus.get("/api/v1/status/runtimeinfo")
     configured = yaml.safe_load(prometheus.get("/api/v1/status/config")["yaml"]) or {}
     yield {
@@ -52,17 +47,20 @@ def prom_server(prometheus):
 
 
 @source(
-    columns={"kind": "str", "name": "str", "series": "Int64"},
+    columns={
+        "kind": Column(
+            "str",
+            "`metric`: series of that name; `label`: values of that label; `pair`: series with that label and value",
+        ),
+        "name": Column("str", "name of the metric, the label, or label=value"),
+        "series": Column("Int64", "number of series, or of values"),
+    },
     covers="now",
     needs=Permission(prometheus="/api/v1/status/tsdb"),
     guide=("C121", "C122"),
 )
 def prom_cardinality(prometheus):
-    """What its memory is full of; the ten largest of each kind.
-
-    kind     `metric`: series of that name; `label`: values of that label; `pair`: series with that label and value
-    series   how many series, or values
-    """
+    """Largest metrics and labels in memory; the ten largest of each kind."""
     status = prometheus.get("/api/v1/status/tsdb")
     told = {
         "metric": "seriesCountByMetricName",
@@ -75,19 +73,21 @@ def prom_cardinality(prometheus):
 
 
 @source(
-    columns={"metric": "str"},
+    columns={
+        "metric": Column("str", "name of the metric"),
+    },
     covers="window",
     needs=Permission(prometheus="/api/v1/label/__name__/values"),
     guide=("C125",),
 )
 def prom_metric_names(prometheus, incident):
-    """The names of all metrics that had a sample during the incident; one row per name."""
+    """Names of all metrics with a sample during the incident; one row per name."""
     window = f"start={incident.start.timestamp():.0f}&end={incident.end.timestamp():.0f}"
     names = prometheus.get(f"/api/v1/label/__name__/values?{window}")
     if not names:
         raise BadAnswer("no metric had a sample during the incident", "see whether Prometheus ran, and scraped")
     for warning in prometheus.warnings:
-        yield Partial(f"Prometheus warns: {warning}")
+        yield Partial(f"warning of Prometheus: {warning}")
     yield from ({"metric": name} for name in names)
 
 
@@ -101,49 +101,54 @@ series(
     "prom_up",
     "min by (job, instance) (up{{{targets}}})",
     value="up",
+    meaning="1: the target could be scraped; 0: it could not",
     labels=("job", "target"),
     come_and_go=True,
     guide=("C119", "C121"),
-    doc="""Whether each target could be scraped: 1 or 0, per step.
+    doc="""Scrape target availability, per step.
 
-    No value before its first scrape and after its last one: targets come and go. For five minutes Prometheus goes on telling the last
-    value of one that it does not scrape any more: see prom_scrape_age.""",
+    No value before its first scrape and after its last one: targets come and go. Prometheus repeats the last value of a target that it
+    does not scrape any more for 5 min: see prom_scrape_age.""",
 )
 
 series(
     "prom_scrape_age",
     "min by (job, instance) (time() - timestamp(up{{{targets}}}))",
     value="age_s",
+    meaning="age of the newest scrape, successful or not",
     labels=("job", "target"),
     sparse=True,
     guide=("C119", "C121"),
-    doc="""How old the newest scrape of each target is at each step, seconds, whether it succeeded or failed.
+    doc="""Age of the newest scrape of each target, per step.
 
-    No value where there was none for five minutes.""",
+    No value where there was no scrape for 5 min.""",
 )
 
 series(
     "prom_rule_failures",
     _by_group("prometheus_rule_evaluation_failures_total"),
     value="failures",
+    meaning="evaluations that failed in the 5 min before the step",
     labels=("target", "group"),
     guide=("C122",),
-    doc="""Evaluations of rules that failed in the five minutes before each step, by group of rules.""",
+    doc="""Failed rule evaluations by rule group.""",
 )
 
 series(
     "prom_rule_skips",
     _by_group("prometheus_rule_group_iterations_missed_total"),
     value="skipped",
+    meaning="evaluations that were skipped in the 5 min before the step, since the previous one was not finished",
     labels=("target", "group"),
     guide=("C122",),
-    doc="""Evaluations that were left out in the five minutes before each step, because the one before was not ready, by group of rules.""",
+    doc="""Skipped rule evaluations by rule group.""",
 )
 
 series(
     "prom_head_series",
     "max by (instance) (prometheus_tsdb_head_series{{{prometheus}}})",
     value="series",
+    meaning="time series in memory",
     guide=("C121", "C122"),
     doc="""Time series in the memory of Prometheus.""",
 )
@@ -152,33 +157,37 @@ series(
     "prom_undelivered_alerts",
     "max by (instance) (changes(prometheus_notifications_dropped_total{{{prometheus}}}[{range}]))",
     value="rounds",
-    doc="""How often in the five minutes before each step Prometheus gave up to tell an Alertmanager of alerts.
+    meaning="attempts to notify an Alertmanager in the 5 min before the step after which Prometheus dropped the alerts",
+    doc="""Alerts that Prometheus could not deliver to an Alertmanager.
 
-    While they fire it tries once a minute.""",
+    It retries once a minute while they fire.""",
 )
 
 series(
     "prom_notification_failures",
     "sum by (instance, integration) (increase(alertmanager_notifications_failed_total{{{alertmanager}}}[{range}]))",
     value="failures",
+    meaning="notifications that Alertmanager failed to send in the 5 min before the step",
     labels=("target", "integration"),
-    doc="""Messages that Alertmanager could not send in the five minutes before each step.
-
-    integration   the kind of receiver: `slack`, `pagerduty`, `webhook`, …""",
+    doc="""Notifications that Alertmanager could not send, by kind of receiver.""",
 )
 
 series(
     "prom_alertmanager_reload",
     "min by (instance) (alertmanager_config_last_reload_successful{{{alertmanager}}})",
     value="succeeded",
-    doc="""Whether Alertmanager's last try to read its configuration succeeded: 1 or 0, per step.""",
+    meaning="1: the last load of the configuration succeeded; 0: it failed",
+    doc="""Whether Alertmanager loaded its configuration, per step.""",
 )
 
 series(
     "prom_exporter_errors",
     "max by (job, instance) (pg_exporter_last_scrape_error{{{postgres}}} or redis_exporter_last_scrape_error{{{redis}}})",
     value="failed",
+    meaning="1: the last reading of the server by the exporter had an error; 0: none",
     labels=("job", "target"),
     guide=("C121",),
-    doc="""Whether an exporter's last look at its server had an error: 1 or 0, per step. It then leaves out series, and counts as up.""",
+    doc="""Whether an exporter had an error when it read its server, per step.
+
+    It then omits series, and still counts as up.""",
 )

@@ -4,6 +4,7 @@ import json
 from urllib.parse import urlsplit
 
 from nl_forensics.sources import UTC, Permission, Proof, as_rows, source
+from nl_forensics.sources.column import Column
 
 NEVER = "0001-01-01T00:00:00Z"  # Go's zero time: not scraped, or not evaluated, yet
 
@@ -14,33 +15,26 @@ def moment(text: str) -> str | None:
 
 @source(
     columns={
-        "job": "str",
-        "target": "str",
-        "namespace": "str",
-        "pod": "str",
-        "address": "str",
-        "health": "str",
-        "last_error": "str",
-        "last_scrape_at": UTC,
-        "scrape_duration_s": "float64",
-        "interval": "str",
-        "timeout": "str",
+        "job": Column("str", "job of the scrape configuration"),
+        "target": Column("str", "label `instance` of the target"),
+        "namespace": Column("str", "label `namespace` of the target; empty if it has none"),
+        "pod": Column("str", "label `pod` of the target; empty if it has none"),
+        "address": Column("str", "host and port that Prometheus connects to"),
+        "health": Column("str", "`up`, `down`, or `unknown` before the first scrape"),
+        "last_error": Column("str", "error of the last scrape; empty if it succeeded"),
+        "last_scrape_at": Column(UTC, "start of the last scrape", absent="the target has not been scraped yet"),
+        "scrape_duration_s": Column("float64", "duration of the last scrape"),
+        "interval": Column("str", "configured scrape interval (`30s`); empty before Prometheus 2.30"),
+        "timeout": Column("str", "configured scrape timeout (`10s`); empty before Prometheus 2.30"),
     },
-    nullable=("last_scrape_at",),
     covers="now",
     needs=Permission(prometheus="/api/v1/targets"),
     guide=("C119", "C120"),
 )
 def prom_targets(prometheus):
-    """Whom Prometheus scrapes; one row per active target.
+    """Scrape targets; one row per active target.
 
-    address             host and port that it connects to
-    health              `up`, `down`, or `unknown` before the first scrape
-    last_error          of the last scrape, "" when it succeeded
-    interval, timeout   as configured (`30s`); "" before Prometheus 2.30
-
-    A service that is missing from the configuration has no row.
-    """
+    A service that is missing from the scrape configuration has no row."""
     targets = prometheus.get("/api/v1/targets?state=active")["activeTargets"]
     yield Proof(f"Prometheus lists {len(targets)} active targets")
     for target in targets:
@@ -62,35 +56,34 @@ def prom_targets(prometheus):
 
 @source(
     columns={
-        "group": "str",
-        "rule": "str",
-        "kind": "str",
-        "query": "str",
-        "state": "str",
-        "health": "str",
-        "last_error": "str",
-        "evaluated_at": UTC,
-        "evaluation_s": "float64",
-        "interval_s": "float64",
-        "for_s": "float64",
-        "keep_firing_s": "float64",
-        "severity": "str",
+        "group": Column("str", "rule group"),
+        "rule": Column("str", "name of the alert, or of the recorded series"),
+        "kind": Column("str", "`alerting` or `recording`"),
+        "query": Column("str", "PromQL expression"),
+        "state": Column(
+            "str",
+            "state of an alerting rule: `inactive`, `pending` or `firing`",
+            absent="a recording rule has no state",
+        ),
+        "health": Column("str", "`ok`, `err`, or `unknown` before the first evaluation"),
+        "last_error": Column("str", "error of the last evaluation; empty if it succeeded"),
+        "evaluated_at": Column(UTC, "last evaluation", absent="the rule has not been evaluated yet"),
+        "evaluation_s": Column("float64", "duration of the last evaluation"),
+        "interval_s": Column("float64", "evaluation interval of the group"),
+        "for_s": Column("float64", "`for`: time from pending to firing", absent="a recording rule has no `for`"),
+        "keep_firing_s": Column(
+            "float64",
+            "`keep_firing_for`: time that the alert keeps firing after its expression returns nothing",
+            absent="a recording rule, or a Prometheus without this option",
+        ),
+        "severity": Column("str", "label `severity`; empty if there is none"),
     },
-    nullable=("state", "evaluated_at", "for_s", "keep_firing_s"),
     covers="now",
     needs=Permission(prometheus="/api/v1/rules"),
     guide=("C122",),
 )
 def prom_rules(prometheus):
-    """By which rules Prometheus records and alerts; one row per rule.
-
-    kind           `alerting` or `recording`
-    state          of an alerting rule: `inactive`, `pending` or `firing`
-    health         `ok`, `err`, or `unknown` before the first evaluation
-    evaluation_s   how long the last evaluation took; interval_s: how often its group is evaluated
-    for_s          how long before it fires; keep_firing_s: how long after its expression gives nothing any more
-    severity       the label of that name, "" where there is none
-    """
+    """Recording and alerting rules; one row per rule."""
     groups = prometheus.get("/api/v1/rules")["groups"]
     yield Proof(f"Prometheus lists {len(groups)} groups of rules")
     for group in groups:
@@ -114,19 +107,20 @@ def prom_rules(prometheus):
 
 @source(
     parse=lambda records: as_rows(records).assign(labels=[json.dumps(r["labels"], sort_keys=True) for r in records]),
-    columns={"alert": "str", "state": "str", "severity": "str", "active_at": UTC, "labels": "str"},
+    columns={
+        "alert": Column("str", "name of the alert"),
+        "state": Column("str", "`firing` or `pending`"),
+        "severity": Column("str", "label `severity`; empty if there is none"),
+        "active_at": Column(UTC, "time at which its expression became true"),
+        "labels": Column("str", "all labels, as JSON"),
+    },
     covers="now",
     needs=Permission(prometheus="/api/v1/alerts"),
 )
 def prom_alerts(prometheus):
-    """What is alerting, or about to; one row per alert.
+    """Alerts that are pending or firing now; one row per alert.
 
-    state       `firing` or `pending`
-    active_at   when its expression became true, UTC
-    labels      all its labels, as JSON
-
-    What Alertmanager silenced is here too: whom it told is not known to Prometheus.
-    """
+    Alerts that Alertmanager silences are included: Prometheus does not know about silences or receivers."""
     alerts = prometheus.get("/api/v1/alerts")["alerts"]
     yield Proof(f"Prometheus lists {len(alerts)} alerts")
     for alert in alerts:

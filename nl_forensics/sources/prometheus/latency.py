@@ -33,53 +33,56 @@ for percent in (50, 95, 99):
         f"prom_latency_p{percent}",
         _quantile(percent / 100, SERVICE),
         value=f"p{percent}_s",
+        meaning=f"p{percent} latency of all requests to the service",
         labels=SERVICE,
         each=SERVICE,
         sparse=True,
         about=ABOUT,
         guide=("C034",),
-        doc=f"""Within how many seconds each service answered {percent} % of its requests, per step; no row where nothing was asked.
+        doc=f"""p{percent} latency of each service, per step; no row where there were no requests.
 
-        Of few requests it is the slowest of them: prom_route_requests tells how many there were.""",
+        With few requests it is the slowest of them: prom_route_requests has their number.""",
     )
 
 series(
     "prom_route_latency_p95",
     _quantile(0.95, ROUTE),
     value="p95_s",
+    meaning="p95 latency of the route",
     labels=ROUTE,
     each=SERVICE,
     sparse=True,
     about=ABOUT,
     guide=("C034", "C035"),
-    doc="""Within how many seconds each route of a service answered 95 % of its requests, per step; no row where nothing was asked.""",
+    doc="""p95 latency of each route of a service, per step; no row where there were no requests.""",
 )
 
 series(
     "prom_route_requests",
     _by_route("count"),
     value="requests_per_s",
+    meaning="requests answered, with any status",
     labels=ROUTE,
     each=SERVICE,
     about=ABOUT,
     guide=("C034", "C035"),
-    doc="""Requests that each route of a service answered a second, whatever came out.
+    doc="""Requests that each route of a service answered, per step.
 
-    route   "" for a row that only says that the service was scraped, so that what is not counted did not happen
-
-    Probes and scrapes are left out by the label matchers of the platform file. A counter that is born says nothing of its growth.""",
+    A row with an empty route shows only that the service was scraped, so that a route without a row had no requests. The label matchers of
+    the platform file exclude probes and scrapes. A counter has no growth at its first sample.""",
 )
 
 series(
     "prom_route_time",
     _by_route("sum"),
     value="busy_per_s",
+    meaning="time that all requests to the route took: the mean number in progress at once",
     labels=ROUTE,
     each=SERVICE,
     about=ABOUT,
     guide=("C034", "C035", "C036"),
-    doc="""Seconds that all requests to a route took together, per second: as many are at work at once, on average.
+    doc="""Time that all requests to each route took together, per step.
 
-    The share of a route in it is its share of the time that customers wait; of that of the service, prom_database_time is spent waiting
-    for the database. `route`: as in prom_route_requests.""",
+    The share of a route in that of its service is its share of the time that customers wait; prom_database_time is the part that waits
+    for the database. Rows with an empty route: as in prom_route_requests.""",
 )

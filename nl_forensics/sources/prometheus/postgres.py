@@ -6,25 +6,23 @@ series(
     "prom_postgres_up",
     "max by (instance) (pg_up{{{postgres}}})",
     value="up",
+    meaning="1: the exporter reached PostgreSQL; 0: it did not",
     guide=("C020",),
-    doc="""Whether the exporter could reach PostgreSQL: 1 or 0, per step. The second witness of an outage.
+    doc="""Whether the exporter reached PostgreSQL, per step: a second, independent source on an outage.
 
-    target   the exporter that was scraped
-
-    No value: the exporter itself was not scraped, so nothing is known of PostgreSQL.""",
+    No value: the exporter itself was not scraped, so the state of PostgreSQL is unknown.""",
 )
 
 series(
     "prom_postgres_connections",
     "sum by (instance, state) (pg_stat_activity_count{{{postgres}}})",
     value="connections",
+    meaning="connections in this state, including the exporter's own",
     labels=("target", "state"),
     guide=("C066", "C067"),
-    doc="""Connections by state, per step; the exporter's own is among them.
+    doc="""Connections of PostgreSQL by state, per step.
 
-    state   `active`, `idle`, `idle in transaction`, `idle in transaction (aborted)`, …
-
-    A moment between two scrapes is not seen.""",
+    Peaks between two scrapes are not visible.""",
 )
 
 series(
@@ -34,10 +32,9 @@ series(
     " - (max by (instance) (pg_settings_reserved_connections{{{postgres}}})"
     " or 0 * max by (instance) (pg_settings_max_connections{{{postgres}}}))",
     value="slots",
+    meaning="max_connections without those reserved for superusers and, from PostgreSQL 16 on, for a role",
     guide=("C067",),
-    doc="""Connections that anyone may open.
-
-    max_connections without what is reserved for superusers and, from PostgreSQL 16 on, for a role.""",
+    doc="""Usable connections of PostgreSQL, per step.""",
 )
 
 series(
@@ -45,7 +42,8 @@ series(
     "sum by (instance) (rate(pg_stat_database_xact_commit{{{postgres}}}[{range}])"
     " + rate(pg_stat_database_xact_rollback{{{postgres}}}[{range}]))",
     value="transactions_per_s",
-    doc="""Transactions that ended, committed or rolled back, a second.""",
+    meaning="transactions that ended, committed or rolled back",
+    doc="""Transactions of PostgreSQL, per step.""",
 )
 
 series(
@@ -54,43 +52,50 @@ series(
     " / (sum by (instance) (rate(pg_stat_database_blks_hit{{{postgres}}}[{range}])"
     " + rate(pg_stat_database_blks_read{{{postgres}}}[{range}])) > 0)",
     value="hit_ratio",
+    meaning="share of block reads that shared_buffers served",
     sparse=True,
-    doc="""Share of the blocks that were found in shared_buffers, 0 to 1.
+    doc="""Cache hit ratio of PostgreSQL, per step.
 
-    No value where no block was asked for. What the cache of the operating system spared the disk is not seen.""",
+    No value where no block was read. Reads that the page cache of the operating system served count as misses.""",
 )
 
 series(
     "prom_postgres_deadlocks",
     "sum by (instance, datname) (increase(pg_stat_database_deadlocks{{{postgres}}}[{range}]))",
     value="deadlocks",
+    meaning="deadlocks in the 5 min (one step, if longer) before the step; extrapolated, so 1 can read 1.07",
     labels=("target", "database"),
-    doc="""Deadlocks in the 5 min (one step, where that is longer) that end at `at`. Prometheus extrapolates: 1 can read 1.07.""",
+    doc="""Deadlocks by database, per step.""",
 )
 
 series(
     "prom_postgres_temp",
     "sum by (instance, datname) (rate(pg_stat_database_temp_bytes{{{postgres}}}[{range}]))",
     value="temp_bytes_per_s",
+    meaning="rate of writes to temporary files, by sorts and hashes that exceed work_mem",
     labels=("target", "database"),
-    doc="""Bytes written to temporary files a second, by sorts and hashes that did not fit into work_mem.""",
+    doc="""Temporary files of PostgreSQL by database, per step.""",
 )
 
 series(
     "prom_postgres_longest_transaction",
     "max by (instance, state) (pg_stat_activity_max_tx_duration{{{postgres}}})",
     value="longest_s",
+    meaning="age of the oldest transaction in this state",
     labels=("target", "state"),
     guide=("C068",),
-    doc="""Age of the oldest transaction, by state, seconds. Backups and autovacuum are among them.""",
+    doc="""Oldest transaction by state, per step.
+
+    Backups and autovacuum are included.""",
 )
 
 series(
     "prom_postgres_replication_lag",
     "max by (instance) (pg_replication_lag{{{postgres}}} or pg_replication_lag_seconds{{{postgres}}})",
     value="lag_s",
-    doc="""Age of the newest transaction that a replica replayed, seconds; 0 on a primary.
+    meaning="age of the newest transaction that the replica replayed; 0 on a primary",
+    doc="""Replication lag of replicas, per step.
 
-    While the primary writes nothing, the age grows though nothing is missing. Only exporters with the query (0.11: one of your own,
+    While the primary writes nothing, the lag grows although no data are missing. Only exporters with this query (0.11: a custom one,
     later: built in) have this series.""",
 )

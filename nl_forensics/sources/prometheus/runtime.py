@@ -42,64 +42,66 @@ series(
     "prom_gc_time",
     f"max by (namespace, service) (sum by ({POD}) ({_of_service(COLLECTING)}))",
     value="gc_ratio",
+    meaning="share of its time that the pod spent in garbage collection; of each service, the pod with the highest",
     labels=SERVICE,
     each=SERVICE,
     about="metrics.gc_seconds",
     guide=("C034", "C048"),
-    doc="""Share of its time that a service spent collecting garbage, 0 to 1; of its pods the one that spent most.
+    doc="""Garbage collection of services, per step.
 
-    Of a runtime that collects beside its work (Go), only what it stood still for is counted. A service that does not tell has no row.""",
+    For runtimes that collect concurrently (Go), only the pauses count. A service without this metric has no row.""",
 )
 
 series(
     "prom_pool_in_use",
     f"{IN_USE} and {CHOSEN}",
     value="in_use",
+    meaning="database connections in use at the time of a scrape",
     labels=POOL,
     each=SERVICE,
     about="metrics.pool_in_use",
     guide=("C034",),
-    doc="""Database connections of a pod's own pool that were in use at the moment of a scrape; of each service the 3 pods with the fullest.
+    doc="""Connections in use of each pod's database pool; of each service the 3 pods with the highest use.
 
-    target   the pod, by its address
-
-    Several pools of one pod are added up. What comes and goes between two scrapes is not seen.""",
+    `target` is the address of the pod. Several pools of one pod are added up. Peaks between two scrapes are not visible.""",
 )
 
 series(
     "prom_pool_size",
     f"{SIZE} and {CHOSEN}",
     value="size",
+    meaning="connections that the pool can open",
     labels=POOL,
     each=SERVICE,
     about="metrics.pool_size",
     guide=("C034",),
-    doc="""How many connections each pool of prom_pool_in_use may open.""",
+    doc="""Size of the pools of prom_pool_in_use, per step.""",
 )
 
 series(
     "prom_pool_waiting",
     f"{WAITING} and {CHOSEN}",
     value="waiting",
+    meaning="requests that waited for a connection at the time of a scrape",
     labels=POOL,
     each=SERVICE,
     about="metrics.pool_waiting",
     guide=("C034",),
-    doc="""Who waited for a connection of each pool of prom_pool_in_use, at the moment of a scrape.""",
+    doc="""Waiting requests of the pools of prom_pool_in_use, per step.""",
 )
 
 series(
     "prom_database_time",
     _time("{metrics.database_seconds}{{{database}}}"),
     value="waiting_per_s",
+    meaning="time that all requests waited for database statements: the mean number that wait at once",
     labels=SERVICE,
     each=SERVICE,
     about="metrics.database_seconds",
     guide=("C034", "C036"),
-    doc="""Seconds that all requests to a service waited for statements of the database, per second: so many waited at once, on average.
+    doc="""Time that requests to a service waited for the database, per step.
 
-    Waiting for a free connection of the pool is not in it. What a service does in the background is left out by the label matchers of
-    the platform file.""",
+    Waiting for a free connection of the pool is not included. The label matchers of the platform file exclude background work.""",
 )
 
 

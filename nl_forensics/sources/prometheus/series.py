@@ -9,13 +9,37 @@ from typing import Any
 
 import pandas as pd
 
-from nl_forensics.sources import SOURCES, UTC, Column, Partial, Permission, Source
+from nl_forensics.sources import SOURCES, UTC, Partial, Permission, Source
+from nl_forensics.sources.column import Column
 from nl_forensics.sources.kubernetes.reading import scope
 
 SMALLEST_STEP_S = 15
 RATE_S = 300  # at least four scrapes at the usual intervals, so that a rate has something to compare
 LABEL = {"target": "instance", "database": "datname", "command": "cmd"}  # `instance` is the Prometheus that was asked
 TARGET = ("target",)
+SHARED = {
+    "window": Column("str", "`incident` or `baseline`"),
+    "at": Column(UTC, "time of the step; a rate covers the range that ends here"),
+    "target": Column("str", "target that was scraped (label `instance`)"),
+    "job": Column("str", "job of the scrape configuration"),
+    "database": Column("str", "name of the database"),
+    "command": Column("str", "command, in lower case"),
+    "state": Column("str", "`active`, `idle`, `idle in transaction`, `idle in transaction (aborted)`, …"),
+    "key": Column("str", "key of the queue"),
+    "group": Column("str", "rule group"),
+    "integration": Column("str", "kind of receiver: `slack`, `pagerduty`, `webhook`, …"),
+    "namespace": Column("str", "namespace; empty if the target has no such label"),
+    "pod": Column("str", "name of the pod"),
+    "container": Column("str", "name of the container"),
+    "volume": Column("str", "claim, or mount point"),
+    "service": Column("str", "service, by the label in the platform file"),
+    "status": Column("str", "HTTP status (`200`, `503`); empty: the service was scraped"),
+    "route": Column("str", "route of the service; empty: the service was scraped"),
+    "tenant": Column("str", "tenant; empty if the counter has no such label"),
+    "rcode": Column(
+        "str", "`NOERROR`; `NXDOMAIN` (usual: clients try each search domain in turn); `SERVFAIL`, `REFUSED` (failed)"
+    ),
+}
 METRIC = re.compile(r'[a-zA-Z_:][a-zA-Z0-9_:]*(?=\{)|(?<=__name__=~")[^"]+')
 
 
@@ -36,6 +60,7 @@ def series(
     query: str,
     *,
     value: str,
+    meaning: str,
     labels: tuple[str, ...] = TARGET,
     each: tuple[str, ...] = TARGET,
     sparse: bool = False,
@@ -46,16 +71,16 @@ def series(
 ) -> None:
     """Declare one PromQL expression as a table: one row per series and step, over the incident and its baseline.
 
-    query   PromQL; {postgres}, {redis}, {kubelet}, {volumes}, … stand for the label matchers of the platform file, {metrics.…} for the
-            names that it gives to what the programs count, {queues} and {namespaces} for regular expressions of its queues and of
-            the namespaces in scope, {range} for the duration of a rate, {window} and {step} for those of the whole answer
-    value   name of the value column, with its unit
-    labels  labels that become columns; `target` is the label `instance`, `database` is `datname`, `command` is `cmd`
-    each    labels that tell apart of whom every step must have a value: of each target, or of each service. A service of the baseline
-            must be there in the incident, too; another target may have taken the place of one
-    sparse  steps without a value are normal (nothing happened that could be divided by), so they are no gap
-    about   as in Source
-    come_and_go   a series may begin and end within a window: only a hole between is a gap
+    query    PromQL; {postgres}, {redis}, {kubelet}, {volumes}, … stand for the label matchers of the platform file, {metrics.…} for the
+             metric names in it, {queues} and {namespaces} for regular expressions of its queues and of the namespaces in scope, {range}
+             for the duration of a rate, {window} and {step} for those of the whole answer
+    value    name of the value column, with its unit; `meaning`: what it measures
+    labels   labels that become columns; `target` is the label `instance`, `database` is `datname`, `command` is `cmd`
+    each     labels that identify what must have a value at every step: each target, or each service. A service of the baseline must be
+             in the incident, too; a target can be replaced by another
+    sparse   steps without a value are normal (nothing to divide by), so they are no gap
+    about    as in Source
+    come_and_go   a series may begin and end within a window: only a hole in between is a gap
 
     Columns besides these: `at` (UTC) and `window` (`incident` or `baseline`). The value of a rate covers the {range} that ends at `at`.
     """
@@ -84,13 +109,13 @@ def series(
             columns=["window", "at", *labels, value],
         )
 
-    columns = {"window": "str", "at": UTC} | dict.fromkeys(labels, "str") | {value: "float64"}
+    columns = {label: SHARED[label] for label in ("window", "at", *labels)} | {value: Column("float64", meaning)}
     SOURCES[name] = Source(
         name=name,
         system="prometheus",
         fetch=fetch,
         parse=parse,
-        columns={column: Column(dtype) for column, dtype in columns.items()},
+        columns=columns,
         covers="window",
         readings=1,
         needs=Permission(prometheus="/api/v1/query_range"),
@@ -123,20 +148,20 @@ def _ask(prometheus, query: str, window_name: str, window, step: int) -> Generat
     """One range query. Returns what was found."""
     answer = prometheus.range(query, window.start, window.end, step)
     for warning in answer["warnings"]:
-        yield Partial(f"{window_name}: Prometheus warns: {warning}", window=window_name)
+        yield Partial(f"{window_name}: warning of Prometheus: {warning}", window=window_name)
     for found in answer["result"]:
         yield {"window": window_name, "step_s": step, **found}
     if not answer["result"]:
         yield Partial(
             f"{window_name}: no series of {' or '.join(dict.fromkeys(METRIC.findall(query))) or query}",
-            "let Prometheus scrape who has it, or correct names and labels in the platform file (selectors, metrics, promql)",
+            "scrape a target that exports this metric, or correct names and labels in the platform file (selectors, metrics, promql)",
             window_name,
         )
     return answer["result"]
 
 
 def _seen(result: list[dict], each: tuple[str, ...]) -> dict[str, set[int]]:
-    """Of each target (or whatever `each` tells apart), the moments at which one of its series has a value."""
+    """The steps at which each target (or whatever `each` identifies) has a value."""
     seen: dict[str, set[int]] = {}
     for found in result:
         name = " · ".join(filter(None, (found["metric"].get(LABEL.get(label, label), "") for label in each)))
@@ -145,7 +170,7 @@ def _seen(result: list[dict], each: tuple[str, ...]) -> dict[str, set[int]]:
 
 
 def _holes(seen: dict[str, set[int]], window_name: str, window, step: int, come_and_go: bool) -> Iterator[Partial]:
-    """Steps without a value: a hole in a chart is not a quiet line. One missing step is the edge of the window."""
+    """Steps without a value: a gap in a chart is not a quiet line. One missing step is the edge of the window."""
     start = round(window.start.timestamp())
     expected = range(start, start + int(window.seconds) + 1, step)
     for name, moments in sorted(seen.items()):
@@ -154,18 +179,20 @@ def _holes(seen: dict[str, set[int]], window_name: str, window, step: int, come_
         if len(missing) > 1:
             where = f" ({name})" if name else ""
             unseen = f"{window_name}: no value {spans(missing, step)}{where}"
-            yield Partial(unseen, "see whether its target was up", window_name)
+            yield Partial(unseen, "check whether its target was up", window_name)
 
 
 def _gone(seen: dict[str, dict]) -> Iterator[Partial]:
-    """Who is in the baseline and not in the incident: it must not look as if nothing were wrong with it."""
+    """Targets and services of the baseline that are missing from the incident: they must not appear healthy."""
     if seen["incident"]:
         for name in sorted(seen.get("baseline", {}).keys() - seen["incident"].keys()):
-            yield Partial(f"incident: no value of {name}, which has some in the baseline", "see whether it is there")
+            yield Partial(
+                f"incident: no value of {name}, which has values in the baseline", "check whether it still exists"
+            )
 
 
 def spans(missing: list[int], step: int) -> str:
-    """`from 14:02 to 14:10 UTC`, the first three of them."""
+    """`from 14:02 to 14:10 UTC`, the first three periods."""
     moments = set(missing)
     starts = [at for at in missing if at - step not in moments]
     ends = [at for at in missing if at + step not in moments]
@@ -173,5 +200,5 @@ def spans(missing: list[int], step: int) -> str:
         f"from {datetime.fromtimestamp(first, utc):%H:%M:%S} to {datetime.fromtimestamp(last, utc):%H:%M:%S} UTC"
         for first, last in list(zip(starts, ends, strict=True))[:3]
     ]
-    more = f", and {len(starts) - 3} stretches more" if len(starts) > 3 else ""
+    more = f", and {len(starts) - 3} more periods" if len(starts) > 3 else ""
     return ", ".join(shown) + more

@@ -23,59 +23,56 @@ series(
     "prom_service_up",
     f"avg by (namespace, service) ({OF_TARGETS})",
     value="up_ratio",
+    meaning="share of its targets (pods) that could be scraped",
     labels=SERVICE,
     each=SERVICE,
     about="metrics.service_label",
     guide=("C018", "C022", "C026"),
-    doc="""Share of the targets of each service that answered Prometheus, 0 to 1, per step; a target is a pod.
+    doc="""Share of the targets of each service that answered Prometheus, per step.
 
-    namespace   of the target, "" where it has no such label
-    service     of the target, by the label that the platform file names
-
-    A pod that Prometheus does not know of is not in it.""",
+    A pod that Prometheus does not know is not included.""",
 )
 
 series(
     "prom_service_requests",
     f"sum by (namespace, service, status) (rate({REQUESTS}[{{range}}])) or {none_of(REQUESTS)}",
     value="requests_per_s",
+    meaning="requests answered with this status",
     labels=(*SERVICE, "status"),
     each=SERVICE,
     about="metrics.requests",
     guide=("C022", "C026"),
-    doc="""Requests that each service answered a second, by HTTP status.
+    doc="""Requests that each service answered, by HTTP status, per step.
 
-    status   `200`, `503`, …; "" for a row that only says that the service was scraped, so that what is not counted did not happen
-
-    Probes and scrapes are left out by the label matchers of the platform file. What never reached the service is not counted; nor is
-    the first request of a status since a pod started, because a counter that is born says nothing of its growth.""",
+    A row with an empty status shows only that the service was scraped, so that a status without a row did not occur. The label matchers of
+    the platform file exclude probes and scrapes. Requests that never reached the service are not counted, nor is the first request of a
+    status since the start of a pod: a counter has no growth at its first sample.""",
 )
 
 series(
     "prom_lines_accepted",
     "sum by (tenant) (rate({metrics.lines_accepted}{{{lines}}}[{range}]))",
     value="accepted_per_s",
+    meaning="log lines accepted",
     labels=("tenant",),
     each=("tenant",),
     about="metrics.lines_accepted",
     guide=("C015", "C030", "C033"),
-    doc="""Log lines of each tenant that were taken in a second.
+    doc="""Log lines that were accepted, by tenant, per step.
 
-    tenant   "" where the counter is not by tenant
-
-    That a line was taken in tells nothing of its being stored. A restart of the program is no spike: a counter that begins anew counts
-    from zero.""",
+    An accepted line is not necessarily stored. A restart of the program makes no spike: a counter that restarts counts from zero.""",
 )
 
 series(
     "prom_lines_stored",
     "sum by (tenant) (rate({metrics.lines_stored}{{{lines}}}[{range}]))",
     value="stored_per_s",
+    meaning="log lines stored, whenever they were accepted",
     labels=("tenant",),
     each=("tenant",),
     about="metrics.lines_stored",
     guide=("C015", "C030", "C033"),
-    doc="""Log lines of each tenant that were stored a second, whenever they were taken in.""",
+    doc="""Log lines that were stored, by tenant, per step.""",
 )
 
 

@@ -24,32 +24,33 @@ series(
     "prom_volume_available",
     _by_volume(AVAILABLE),
     value="available_bytes",
+    meaning="free space for ordinary users",
     labels=VOLUME,
     guide=("C071", "C130"),
-    doc="""Free space of each volume, as an ordinary user may fill it.
+    doc="""Free space of each volume, per step.
 
-    target      the node
-    namespace   of the claim; "" where node_exporter is the witness
-    volume      claim, or mount point""",
+    `target` is the node.""",
 )
 
 series(
     "prom_volume_size",
     _by_volume(CAPACITY),
     value="size_bytes",
+    meaning="size of the volume",
     labels=VOLUME,
     guide=("C071", "C130"),
-    doc="""Size of each volume.""",
+    doc="""Size of each volume, per step.""",
 )
 
 series(
     "prom_volume_growth",
     _by_volume(AVAILABLE, "(-deriv(METRIC[6h]) and METRIC offset 3h)"),
     value="growth_bytes_per_s",
+    meaning="rate at which the volume filled over the last 6 h; negative: it emptied",
     labels=VOLUME,
     sparse=True,
     guide=("C071", "C130"),
-    doc="""How fast each volume filled over the last 6 h, bytes a second; negative: it emptied.
+    doc="""Growth of the used space of each volume, per step.
 
-    No value for a volume that is younger than 3 h: a trend of minutes says nothing of days.""",
+    No value for a volume younger than 3 h: a trend of minutes does not predict days.""",
 )

@@ -1,6 +1,7 @@
 """Who is connected."""
 
 from nl_forensics.sources import Permission, Proof, as_rows, source
+from nl_forensics.sources.column import Column
 from nl_forensics.sources.redis.names import readable
 
 TEXT = {"name": "name", "flags": "flags", "cmd": "command", "user": "user"}
@@ -25,38 +26,29 @@ def _clients(records: list[dict]):
 @source(
     parse=_clients,
     columns={
-        "id": "Int64",
-        "host": "str",
-        "name": "str",
-        "user": "str",
-        "kind": "str",
-        "flags": "str",
-        "blocked": "boolean",
-        "db": "Int64",
-        "command": "str",
-        "age_s": "Int64",
-        "idle_s": "Int64",
-        "channels": "Int64",
-        "channel_patterns": "Int64",
-        "query_buffer_bytes": "Int64",
-        "output_buffer_bytes": "Int64",
-        "memory_bytes": "Int64",
+        "id": Column("Int64", "client ID, unique since the start of the server"),
+        "host": Column("str", "address of the client, without its port"),
+        "name": Column("str", "name set by CLIENT SETNAME; empty if not set"),
+        "user": Column("str", "ACL user; empty before Redis 6.0"),
+        "kind": Column("str", "`client`, `subscriber`, `replica`, `primary` or `monitor`"),
+        "flags": Column("str", "flags of CLIENT LIST; `b`: waits in a blocking command, or is paused"),
+        "blocked": Column("boolean", "it waits in a blocking command, or is paused"),
+        "db": Column("Int64", "number of the selected database"),
+        "command": Column("str", "last command, in lower case"),
+        "age_s": Column("Int64", "time since it connected"),
+        "idle_s": Column("Int64", "time since its last command"),
+        "channels": Column("Int64", "channels that it subscribes to"),
+        "channel_patterns": Column("Int64", "patterns of channels that it subscribes to"),
+        "query_buffer_bytes": Column("Int64", "received commands that are not processed yet"),
+        "output_buffer_bytes": Column("Int64", "replies that the client has not read yet"),
+        "memory_bytes": Column("Int64", "all memory of this connection"),
     },
     covers="now",
     needs=Permission(redis="+client|list +client|info"),
     guide=("C074",),
 )
 def redis_clients(redis):
-    """Every connection as it is now, ours left out; one row per connection.
-
-    host      address without its port
-    kind      `client`, `subscriber`, `replica`, `primary` or `monitor`
-    flags     as Redis gives them; `b`: waits in a blocking command, or was paused
-    command   the last one, in lower case
-    age_s, idle_s         since it connected, since its last command, seconds
-    output_buffer_bytes   answers that it has not read yet
-    memory_bytes          all that this connection takes
-    """
+    """Connections at the time of the sample, except ours; one row per connection."""
     own = _fields(redis.call("CLIENT", "INFO"))["id"]
     lines = redis.call("CLIENT", "LIST").splitlines()
     yield Proof(f"CLIENT LIST shows {len(lines)} connections, ours among them")

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from nl_forensics.sources import Partial, Permission, Proof, as_rows, deltas, source
+from nl_forensics.sources.column import Column
 from nl_forensics.sources.redis.names import readable
 from nl_forensics.sources.redis.settings import settings
 
@@ -19,12 +20,19 @@ STATS = {
     "total_error_replies": "error_answers",
 }
 ALL = "(all)"  # recorded with each reading, since a reading without errors would leave no trace
+RESET = "the counter was reset, or is missing from one of the readings"
 COMMAND = ("calls", "usec", "rejected_calls", "failed_calls")
 
 
-def _grown(names: tuple[str, ...]) -> dict[str, str]:
-    """The columns of counters: the total, and its growth between the two readings."""
-    return {column: "Int64" for name in names for column in (name, f"{name}_delta")} | {"seconds": "float64"}
+def _grown(meanings: dict[str, str]) -> dict[str, Column]:
+    """The columns of counters: the total since the start, and its growth between the two readings."""
+    columns = {
+        "seconds": Column("float64", "time between the two readings", unknown="it is missing from one of the readings")
+    }
+    for name, meaning in meanings.items():
+        columns[name] = Column("Int64", f"{meaning}, since the start of the server or CONFIG RESETSTAT")
+        columns[f"{name}_delta"] = Column("Int64", f"growth of `{name}` between the two readings", unknown=RESET)
+    return columns
 
 
 def _counters(records: list[dict]) -> pd.DataFrame:
@@ -35,25 +43,32 @@ def _counters(records: list[dict]) -> pd.DataFrame:
 
 @source(
     parse=_counters,
-    columns=_grown(tuple(STATS.values())) | {"uptime_s": "Int64"},
+    columns={
+        **_grown(
+            {
+                "commands": "commands processed",
+                "connections": "connections accepted",
+                "rejected_connections": "connections rejected at maxclients",
+                "expired_keys": "keys deleted at the end of their time to live",
+                "evicted_keys": "keys evicted for lack of memory",
+                "hits": "lookups that found their key",
+                "misses": "lookups that did not find their key",
+                "full_syncs": "full synchronisations of replicas",
+                "refused_partial_syncs": "partial synchronisations that replicas requested and did not get",
+                "error_answers": "replies that were an error",
+            }
+        ),
+        "uptime_s": Column("Int64", "time since the start of the server"),
+    },
     covers="since",
     readings=2,
     needs=Permission(redis="+info"),
     guide=("C074",),
 )
 def redis_counters(redis):
-    """What the whole server counted: the totals since its start (or CONFIG RESETSTAT), and the growth between two readings; one row.
+    """Counters of the whole server: totals, and their growth between two readings; one row.
 
-    commands, connections        processed, accepted
-    rejected_connections         turned away at maxclients
-    expired_keys, evicted_keys   gone by their time to live; thrown out for lack of memory
-    hits, misses                 lookups that found their key, or did not
-    full_syncs, refused_partial_syncs   whole copies for replicas; replicas that asked for less in vain
-    error_answers                answers that were an error
-    seconds                      between the two readings
-    uptime_s                     since the start of the server, seconds
-
-    What happened between the incident and the first reading is in the totals only, without a time.
+    An event between the incident and the first reading is only in the totals, without a time.
     """
     info = redis.call("INFO", "stats")
     uptime_s = redis.call("INFO", "server")["uptime_in_seconds"]
@@ -81,23 +96,25 @@ def _commands(records: list[dict]) -> pd.DataFrame:
 
 @source(
     parse=_commands,
-    columns={"command": "str"}
-    | _grown(("calls", "rejected_calls", "failed_calls"))
-    | {"spent_ms": "float64", "spent_ms_delta": "float64"},
+    columns={
+        "command": Column("str", "command in lower case, with its subcommand from Redis 7.0 on (`client|list`)"),
+        **_grown(
+            {
+                "calls": "calls",
+                "rejected_calls": "calls rejected before execution: no permission, no memory, wrong number of arguments",
+                "failed_calls": "calls that failed during execution: wrong type of key, …",
+            }
+        ),
+        "spent_ms": Column("float64", "execution time of all calls since the start of the server or CONFIG RESETSTAT"),
+        "spent_ms_delta": Column("float64", "growth of `spent_ms` between the two readings", unknown=RESET),
+    },
     covers="since",
     readings=2,
     needs=Permission(redis="+info"),
     guide=("C076",),
 )
 def redis_commands(redis):
-    """Commands by kind, since the start of the server (or CONFIG RESETSTAT), and the growth between two readings; one row per command.
-
-    command          in lower case, with its subcommand from Redis 7.0 on (`client|list`)
-    calls            how often
-    spent_ms         execution time, all calls together, milliseconds
-    rejected_calls   refused before they ran: no permission, no memory, wrong number of arguments
-    failed_calls     failed while they ran: wrong type of key, …
-    """
+    """Calls and execution time by command: totals, and their growth between two readings; one row per command."""
     for name, counted in redis.call("INFO", "commandstats").items():
         yield {"command": name.removeprefix("cmdstat_")} | {counter: counted.get(counter) for counter in COMMAND}
 
@@ -109,50 +126,57 @@ def _errors(records: list[dict]) -> pd.DataFrame:
 
 @source(
     parse=_errors,
-    columns={"error": "str"} | _grown(("answers",)),
+    columns={
+        "error": Column(
+            "str",
+            "first word of the reply: `OOM` (no memory for a write), `MISCONF` (writes rejected since a snapshot failed),"
+            " `NOPERM`, `NOAUTH`, `WRONGPASS`, `READONLY` (a write to a replica), `ERR` (all without a code of their own)",
+        ),
+        **_grown({"answers": "replies with this error"}),
+    },
     covers="since",
     readings=2,
     needs=Permission(redis="+info"),
     guide=("C074",),
 )
 def redis_errors(redis):
-    """Answers that were an error, by their first word, since the start (or CONFIG RESETSTAT), and between two readings; one row per word.
-
-    error    `OOM`: no memory for a write; `MISCONF`: no write because no snapshot can be saved; `NOPERM`, `NOAUTH`, `WRONGPASS`;
-             `READONLY`: a write to a replica; `ERR`: everything without a word of its own
-    answers  how many
-    """
+    """Error replies by error code: totals, and their growth between two readings; one row per code."""
     counted = redis.call("INFO", "errorstats")
-    yield Proof(f"INFO errorstats lists {len(counted)} kinds of error")
+    yield Proof(f"INFO errorstats lists {len(counted)} error codes")
     yield {"error": ALL, "answers": redis.call("INFO", "stats")["total_error_replies"]}
     for name, found in counted.items():
         yield {"error": readable(name.removeprefix("errorstat_")), "answers": found["count"]}
 
 
 @source(
-    columns={"command": "str", "p50_ms": "float64", "p99_ms": "float64", "p999_ms": "float64"},
+    columns={
+        "command": Column("str", "command in lower case, with its subcommand (`client|list`)"),
+        **{
+            f"p{name}_ms": Column("float64", f"p{percent} of the execution time, without network, queueing and waiting")
+            for name, percent in (("50", "50"), ("99", "99"), ("999", "99.9"))
+        },
+    },
     covers="since",
     needs=Permission(redis="+info +config|get"),
     guide=("C076",),
 )
 def redis_latency_percentiles(redis):
-    """How long commands took since the start of the server (or CONFIG RESETSTAT); one row per command.
+    """Latency percentiles of commands since the start of the server or CONFIG RESETSTAT; one row per command.
 
-    p50_ms, p99_ms, p999_ms   half of the calls, 99 %, 99.9 % were faster, milliseconds; without network, queueing or waiting
-
-    Redis 7.0 and later. One number over the whole life of the server: a bad hour drowns in a good week.
+    Redis 7.0 and later. One value covers the whole life of the server, so a bad hour hardly shows after a good week.
     """
     tracking = settings(redis, "latency-tracking").get("latency-tracking")
     if tracking is None:
         yield Partial(
-            f"percentiles of command latency: Redis {redis.version} does not measure them", "Redis 7.0 or later"
+            f"latency percentiles of commands: Redis {redis.version} does not measure them",
+            "upgrade to Redis 7.0 or later",
         )
         return
     if tracking != "yes":
-        yield Partial("percentiles of command latency: not measured", "CONFIG SET latency-tracking yes")
+        yield Partial("latency percentiles of commands: not measured", "CONFIG SET latency-tracking yes")
         return
     measured = redis.call("INFO", "latencystats")
-    yield Proof(f"latency tracking is on, and knows {len(measured)} commands")
+    yield Proof(f"latency tracking is on, with {len(measured)} commands")
     for name, found in measured.items():
         yield {"command": name.removeprefix("latency_percentiles_usec_")} | {
             column: found.get(percentile, float("nan")) / 1000

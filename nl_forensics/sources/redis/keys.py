@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from nl_forensics.inputs.platform import Platform
 from nl_forensics.sources import Partial, Permission, Proof, source
+from nl_forensics.sources.column import Column
 from nl_forensics.sources.redis.names import kind, pattern
 
 BATCH = 500
@@ -115,31 +116,27 @@ def _sample(redis, platform: Platform) -> Sample:
 
 @source(
     columns={
-        "key": "str",
-        "type": "str",
-        "kind": "str",
-        "keys": "Int64",
-        "keys_with_ttl": "Int64",
-        "bytes": "Int64",
-        "biggest_bytes": "Int64",
-        "longest": "Int64",
+        "key": Column(
+            "str",
+            "pattern of the key (`usage:*`): the parts after the leading words identify customers and are not recorded",
+        ),
+        "type": Column("str", "type of the keys: `string`, `list`, `hash`, …"),
+        "kind": Column("str", "role of the key in the platform file: `queue`, `precious`, `cache`, or empty"),
+        "keys": Column("Int64", "keys in the sample"),
+        "keys_with_ttl": Column("Int64", "of these, keys that expire"),
+        "bytes": Column("Int64", "memory of all of them, as MEMORY USAGE estimates it from 5 elements"),
+        "biggest_bytes": Column("Int64", "memory of the largest of them"),
+        "longest": Column("Int64", "number of elements of the longest; bytes, for strings"),
     },
     covers="now",
     needs=Permission(redis=SCANS),
     guide=("C041", "C075", "C077"),
 )
 def redis_prefixes(redis, platform):
-    """What the keys are, by pattern and type; one row per pattern and type, largest first.
+    """Keys by pattern and type; one row per pattern and type, largest first.
 
-    key            pattern (`usage:*`): the parts behind the leading words are ids of customers, and are not recorded
-    kind           what the platform file says of it: `queue`, `precious`, `cache`, or ""
-    keys, keys_with_ttl    how many were seen, how many of these expire
-    bytes, biggest_bytes   all of them, the biggest of them, as MEMORY USAGE estimates with 5 samples
-    longest        most elements (bytes, of a string) of one key
-
-    At most budget.redis_scan_keys keys within budget.redis_scan_s. SCAN goes in the order of hashes, so a part of the keys is a
-    fair sample: shares hold, sums do not.
-    """
+    At most budget.redis_scan_keys keys within budget.redis_scan_s. SCAN follows the order of hashes, so part of the keys is a fair
+    sample: shares are valid, sums are not."""
     found = _sample(redis, platform)
     yield Proof(f"{found.seen:,} of {found.total:,} keys of database {redis.database} were looked at")
     for (key, type_, kind_), sums in sorted(found.prefixes.items(), key=lambda item: -item[1]["bytes"]):
@@ -156,26 +153,28 @@ def _other_databases(redis) -> Iterator[Partial]:
 
 @source(
     columns={
-        "key": "str",
-        "type": "str",
-        "kind": "str",
-        "bytes": "Int64",
-        "length": "Int64",
-        "ttl_s": "float64",
+        "key": Column(
+            "str",
+            "pattern of the key, or its whole name if it is one word or in the platform file",
+        ),
+        "type": Column("str", "type of the key: `string`, `list`, `hash`, …"),
+        "kind": Column("str", "role of the key in the platform file: `queue`, `precious`, `cache`, or empty"),
+        "bytes": Column("Int64", "memory of the key, as MEMORY USAGE estimates it from 5 elements"),
+        "length": Column(
+            "Int64",
+            "number of elements; bytes, for a string",
+            unknown="the type belongs to a module, or the key changed during the scan",
+        ),
+        "ttl_s": Column("float64", "time until it expires", absent="the key never expires"),
     },
-    nullable=("length", "ttl_s"),
     covers="now",
     needs=Permission(redis=SCANS),
     guide=("C075",),
 )
 def redis_big_keys(redis, platform):
-    """The biggest keys of the sample; one row per key, 50 at most, biggest first.
+    """Largest keys of the sample; one row per key, 50 at most, largest first.
 
-    key       pattern, or the whole name where it is one word or the platform file names it. To find the key itself:
-              `SCAN 0 MATCH <pattern> TYPE <type>` with MEMORY USAGE
-    kind      what the platform file says of it: `queue`, `precious`, `cache`, or ""
-    length    elements; bytes, of a string; null of a type that a module brought
-    ttl_s     until it expires; null: never
+    To find a key by its pattern: `SCAN 0 MATCH <pattern> TYPE <type>`, with MEMORY USAGE of each.
     """
     found = _sample(redis, platform)
     yield Proof(f"{found.seen:,} of {found.total:,} keys of database {redis.database} were looked at")
@@ -185,18 +184,27 @@ def redis_big_keys(redis, platform):
 
 
 @source(
-    columns={"key": "str", "type": "str", "kind": "str", "frequency": "Int64", "bytes": "Int64"},
+    columns={
+        "key": Column(
+            "str",
+            "pattern of the key (`usage:*`): the parts after the leading words identify customers and are not recorded",
+        ),
+        "type": Column("str", "type of the key: `string`, `list`, `hash`, …"),
+        "kind": Column("str", "role of the key in the platform file: `queue`, `precious`, `cache`, or empty"),
+        "frequency": Column(
+            "Int64",
+            "use counter, 0 to 255, logarithmic and decaying: with the default lfu-log-factor 10, 100,000 uses give about 142",
+        ),
+        "bytes": Column("Int64", "memory of the key, as MEMORY USAGE estimates it from 5 elements"),
+    },
     covers="now",
     needs=Permission(redis=SCANS),
     guide=("C075",),
 )
 def redis_hot_keys(redis, platform):
-    """The keys of the sample that are used most; one row per key, 20 at most, hottest first.
+    """Most used keys of the sample; one row per key, 20 at most, hottest first.
 
-    frequency   0 to 255, a logarithm that fades with time: with the usual lfu-log-factor 10, 100,000 uses give about 142
-
-    Redis counts uses only under an LFU maxmemory-policy.
-    """
+    Redis counts uses only with an LFU maxmemory-policy."""
     found = _sample(redis, platform)
     if not found.lfu:
         yield Partial("which keys are used most: Redis counts uses only under an LFU maxmemory-policy")
@@ -207,20 +215,21 @@ def redis_hot_keys(redis, platform):
 
 
 @source(
-    columns={"key": "str", "policy": "str", "limit_bytes": "Int64", "keys": "Int64", "keys_with_ttl": "Int64"},
+    columns={
+        "key": Column("str", "pattern of critical keys, from redis.precious in the platform file"),
+        "policy": Column("str", "maxmemory-policy: what Redis evicts at the limit"),
+        "limit_bytes": Column("Int64", "maxmemory; 0: no limit"),
+        "keys": Column("Int64", "keys of this pattern in the sample"),
+        "keys_with_ttl": Column("Int64", "of these, keys that expire"),
+    },
     covers="now",
     needs=Permission(redis=SCANS),
     guide=("C041", "C077"),
 )
 def redis_precious(redis, platform):
-    """Whether keys that must not get lost share this instance with an eviction policy; one row per pattern of the platform file.
+    """Whether critical keys share this instance with an eviction policy; one row per pattern of redis.precious.
 
-    key                    pattern that the platform file calls precious
-    policy, limit_bytes    maxmemory-policy and maxmemory: what is thrown out when the memory is full; 0: no limit
-    keys, keys_with_ttl    how many of them were seen in the sample, how many of these expire
-
-    Where nothing can be evicted (no limit, or `noeviction`), what the sample left out does not matter.
-    """
+    Where nothing can be evicted (no limit, or `noeviction`), the keys outside the sample do not matter."""
     memory = redis.call("INFO", "memory")
     policy, limit = memory["maxmemory_policy"], memory["maxmemory"]
     found = _sample(redis, platform)

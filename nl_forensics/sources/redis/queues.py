@@ -3,6 +3,7 @@
 import pandas as pd
 
 from nl_forensics.sources import UTC, Permission, Proof, as_rows, source
+from nl_forensics.sources.column import Column
 
 DEPTH = {"list": "LLEN", "stream": "XLEN", "zset": "ZCARD", "set": "SCARD"}
 
@@ -23,14 +24,19 @@ def _queues(records: list[dict]) -> pd.DataFrame:
 @source(
     parse=_queues,
     columns={
-        "at": UTC,
-        "key": "str",
-        "type": "str",
-        "depth": "Int64",
-        "pending": "Int64",
-        "role": "str",
+        "at": Column(UTC, "time of the reading"),
+        "key": Column("str", "key of the queue, as in the platform file"),
+        "type": Column("str", "`list`, `stream`, `zset` or `set`; any other type is not a queue"),
+        "depth": Column(
+            "Int64", "items in the queue", unknown="no key of this name was found, or its type is not a queue"
+        ),
+        "pending": Column(
+            "Int64",
+            "entries of a stream that are delivered to a consumer and not acknowledged",
+            absent="the key is not a stream",
+        ),
+        "role": Column("str", "role of this instance: `master` or `slave`"),
     },
-    nullable=("depth", "pending"),
     covers="now",
     readings=4,
     needs=Permission(redis="+type +llen +xlen +zcard +scard +xinfo|groups +info"),
@@ -38,17 +44,10 @@ def _queues(records: list[dict]) -> pd.DataFrame:
     hole="a queue that is not there may be empty, or wrongly named: check redis.queues in the platform file",
 )
 def redis_queues(redis, platform):
-    """Length of each queue that the platform file names, over several readings; one row per queue and reading.
+    """Length of each queue in the platform file, over several readings; one row per queue and reading.
 
-    at        of the reading, UTC
-    type      `list`, `stream`, `zset` or `set`; anything else is no queue; null where no reading found the key: an empty queue and
-              a wrong name look alike
-    depth     items that wait; null where there is no key, or one that is no queue
-    pending   of a stream: handed to a consumer, but not yet confirmed; null of others
-    role      of this instance: `master` or `slave`
-
-    The age of the oldest item would need its content, which is not read.
-    """
+    A key that no reading found has no type: an empty queue and a wrong name give the same answer. The age of the oldest item would
+    require reading its content, which is never done."""
     instances = platform.systems.instances("redis")
     here = {name for name, endpoint in instances.items() if endpoint == redis.endpoint}
     keys = [queue.key for queue in platform.redis.queues if queue.instance in here]

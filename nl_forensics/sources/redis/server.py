@@ -6,6 +6,7 @@ from datetime import datetime
 import pandas as pd
 
 from nl_forensics.sources import UTC, Permission, Proof, as_rows, source
+from nl_forensics.sources.column import Column
 from nl_forensics.sources.redis.settings import settings
 
 SERVER = {
@@ -71,31 +72,24 @@ def _server(records: list[dict]) -> pd.DataFrame:
 @source(
     parse=_server,
     columns={
-        "version": "str",
-        "mode": "str",
-        "role": "str",
-        "started_at": UTC,
-        "uptime_s": "Int64",
-        "loading": "boolean",
-        "connected_clients": "Int64",
-        "blocked_clients": "Int64",
-        "most_clients": "Int64",
-        "client_buffers_bytes": "Int64",
-        "replica_buffers_bytes": "Int64",
+        "version": Column("str", "version of Redis; Valkey reports the Redis version that it is compatible with"),
+        "mode": Column("str", "`standalone`, `sentinel` or `cluster`"),
+        "role": Column("str", "`master` or `slave`, in the terms of Redis"),
+        "started_at": Column(UTC, "start of the server"),
+        "uptime_s": Column("Int64", "time since the start of the server"),
+        "loading": Column("boolean", "the server loads its data from disk and rejects all commands except INFO"),
+        "connected_clients": Column("Int64", "client connections, without replicas"),
+        "blocked_clients": Column("Int64", "clients that wait in a blocking command, or are paused"),
+        "most_clients": Column("Int64", "maxclients, the limit of connections"),
+        "client_buffers_bytes": Column("Int64", "memory of client connections"),
+        "replica_buffers_bytes": Column("Int64", "memory of replica connections"),
     },
     covers="now",
     needs=Permission(redis="+info"),
     guide=("C021", "C074"),
 )
 def redis_server(redis):
-    """What this instance is, and how many connections it has; one row.
-
-    version   of Redis; Valkey gives the version of Redis that it is compatible with
-    role      `master` or `slave`, in the words of Redis
-    loading   it reads its data from disk after a start, and refuses every other command meanwhile
-    connected_clients, blocked_clients, most_clients   connections; those that wait in a blocking command; maxclients
-    client_buffers_bytes, replica_buffers_bytes        memory of the connections, of clients and of replicas
-    """
+    """Identity of this instance, and its connections; one row."""
     asked = {}
     for section in ("server", "clients", "memory", "persistence", "replication"):
         asked |= redis.call("INFO", section)
@@ -105,39 +99,40 @@ def redis_server(redis):
 @source(
     parse=lambda records: as_rows(records).rename(columns=MEMORY),
     columns={
-        "used_bytes": "Int64",
-        "peak_bytes": "Int64",
-        "rss_bytes": "Int64",
-        "dataset_bytes": "Int64",
-        "overhead_bytes": "Int64",
-        "limit_bytes": "Int64",
-        "policy": "str",
-        "not_counted_bytes": "Int64",
-        "machine_bytes": "Int64",
-        "fragmentation_ratio": "float64",
-        "fragmentation_bytes": "Int64",
-        "allocator_fragmentation_ratio": "float64",
-        "allocator_fragmentation_bytes": "Int64",
-        "allocator_rss_ratio": "float64",
-        "allocator_rss_bytes": "Int64",
-        "process_rss_ratio": "float64",
-        "process_rss_bytes": "Int64",
+        "used_bytes": Column("Int64", "memory that Redis requested from its allocator; maxmemory limits this"),
+        "peak_bytes": Column("Int64", "highest value of used_bytes since the start"),
+        "rss_bytes": Column("Int64", "resident memory of the process"),
+        "dataset_bytes": Column("Int64", "memory of the data, without overhead"),
+        "overhead_bytes": Column("Int64", "memory of buffers and internal structures"),
+        "limit_bytes": Column("Int64", "maxmemory; 0: no limit, Redis grows until the kernel or Kubernetes kills it"),
+        "policy": Column("str", "maxmemory-policy: what Redis evicts at the limit"),
+        "not_counted_bytes": Column(
+            "Int64", "part of used_bytes that maxmemory does not count: buffers of replicas and of the append-only file"
+        ),
+        "machine_bytes": Column("Int64", "memory of the whole machine; Redis cannot see the limit of its container"),
+        "fragmentation_ratio": Column(
+            "float64", "rss_bytes / used_bytes; 1 is ideal, meaningless for a few MB of data"
+        ),
+        "fragmentation_bytes": Column("Int64", "rss_bytes − used_bytes"),
+        "allocator_fragmentation_ratio": Column(
+            "float64", "active / allocated memory of the allocator: external fragmentation; 1 is ideal"
+        ),
+        "allocator_fragmentation_bytes": Column("Int64", "fragmented memory of the allocator"),
+        "allocator_rss_ratio": Column(
+            "float64", "resident / active memory of the allocator: pages that it has not returned; 1 is ideal"
+        ),
+        "allocator_rss_bytes": Column("Int64", "memory that the allocator has not returned to the kernel"),
+        "process_rss_ratio": Column("float64", "resident memory of the process / that of the allocator; 1 is ideal"),
+        "process_rss_bytes": Column("Int64", "resident memory of the process outside the allocator"),
     },
     covers="now",
     needs=Permission(redis="+info"),
     guide=("C074",),
 )
 def redis_memory(redis):
-    """Where the memory goes; one row.
+    """Memory of Redis (INFO memory); one row.
 
-    used_bytes       what Redis asked its allocator for; compared with limit_bytes
-    not_counted_bytes   the part of it that maxmemory does not count: buffers of replicas and of the append-only file
-    rss_bytes        what the process takes from the machine
-    limit_bytes      maxmemory; 0: none, so Redis grows until the kernel or Kubernetes kills it
-    policy           maxmemory-policy: what happens at the limit
-    machine_bytes    memory of the whole machine: the limit of a container can't be seen from inside Redis
-    *_ratio          as MEMORY DOCTOR compares them; of a few MB of data they mean nothing
-    """
+    MEMORY DOCTOR compares the same ratios."""
     yield _kept(redis.call("INFO", "memory"), MEMORY)
 
 
@@ -150,57 +145,49 @@ def _persistence(records: list[dict]) -> pd.DataFrame:
 @source(
     parse=_persistence,
     columns={
-        "last_save_at": UTC,
-        "last_save_status": "str",
-        "saving": "boolean",
-        "changes_since_save": "Int64",
-        "save_rules": "str",
-        "aof_enabled": "boolean",
-        "aof_write_status": "str",
-        "aof_rewrite_status": "str",
+        "last_save_at": Column(UTC, "last successful snapshot (RDB); start of the server if there was none"),
+        "last_save_status": Column("str", "result of the last snapshot: `ok` or `err`"),
+        "saving": Column("boolean", "a snapshot is being saved"),
+        "changes_since_save": Column("Int64", "writes since the last snapshot"),
+        "save_rules": Column("str", '`save`: "seconds changes …"; empty: snapshots are off'),
+        "aof_enabled": Column("boolean", "the append-only file is on"),
+        "aof_write_status": Column("str", "result of the last write to the append-only file: `ok` or `err`"),
+        "aof_rewrite_status": Column("str", "result of the last rewrite of the append-only file: `ok` or `err`"),
     },
     covers="now",
     needs=Permission(redis="+info +config|get"),
     guide=("C074",),
 )
 def redis_persistence(redis):
-    """Whether the data would survive a restart; one row.
-
-    last_save_at         of the snapshot (RDB), UTC; of a server that never saved: its start
-    changes_since_save   writes that no snapshot has
-    save_rules           `save`: "seconds changes …"; empty: no snapshots are made
-    aof_enabled          the append-only file is on
-    *_status             `ok` or `err`
-    """
+    """Whether the data survive a restart; one row."""
     rules = settings(redis, "save").get("save")
     yield _kept(redis.call("INFO", "persistence") | {"save_rules": rules}, PERSISTENCE)
 
 
 @source(
     columns={
-        "direction": "str",
-        "peer": "str",
-        "state": "str",
-        "lag_bytes": "Int64",
-        "silent_s": "Int64",
-        "syncing": "boolean",
-        "down_since": UTC,
-        "backlog_bytes": "Int64",
+        "direction": Column("str", "`from` the primary, or `to` a replica"),
+        "peer": Column("str", "IP address or host of the other side, and its port"),
+        "state": Column(
+            "str", "from the primary: `up` or `down`; to a replica: `online`, `wait_bgsave` or `send_bulk`"
+        ),
+        "lag_bytes": Column(
+            "Int64", "data that the replica has not acknowledged", unknown="only the primary knows the lag of a replica"
+        ),
+        "silent_s": Column(
+            "Int64", "time since the last message of the other side", absent="the primary has never sent a message"
+        ),
+        "syncing": Column("boolean", "a full synchronisation is in progress"),
+        "down_since": Column(UTC, "start of the outage of the link", absent="the link is up, or was never up"),
+        "backlog_bytes": Column(
+            "Int64", "size of the replication backlog: a replica that lags by more needs a full synchronisation"
+        ),
     },
-    nullable=("lag_bytes", "silent_s", "down_since"),
     covers="now",
     needs=Permission(redis="+info"),
 )
 def redis_replication(redis):
-    """Links between this instance and its replicas or its primary; one row per link, none for an instance that stands alone.
-
-    direction      `from` the primary, or `to` a replica
-    state          `up` or `down` from the primary; `online`, `wait_bgsave` or `send_bulk` to a replica
-    lag_bytes      what a replica has not confirmed yet; null towards the primary, which knows it better
-    silent_s       since the last word of the other side, seconds; null towards a primary that never said one
-    syncing        a full copy is being made
-    backlog_bytes  how far a replica may fall behind before it needs a full copy
-    """
+    """Replication links of this instance; one row per link, none for an instance without replicas or primary."""
     info = redis.call("INFO", "replication")
     yield Proof(f"role {info['role']}, {info.get('connected_slaves', 0)} replicas connected")
     if info["role"] == "slave":
@@ -240,16 +227,20 @@ def _or_null(seconds: int) -> int | None:
 
 
 @source(
-    columns={"db": "Int64", "keys": "Int64", "keys_with_ttl": "Int64", "mean_ttl_s": "float64"},
+    columns={
+        "db": Column("Int64", "number of the database"),
+        "keys": Column("Int64", "keys in it"),
+        "keys_with_ttl": Column("Int64", "keys that expire"),
+        "mean_ttl_s": Column(
+            "float64", "mean time to live of the keys that expire, as Redis estimates it; 0: no key expires"
+        ),
+    },
     covers="now",
     needs=Permission(redis="+info"),
     guide=("C075",),
 )
 def redis_keyspace(redis):
-    """How many keys there are; one row per numbered database that has any.
-
-    mean_ttl_s   over the keys that expire, seconds, as Redis estimates it; 0 where none does
-    """
+    """Number of keys; one row per numbered database that has any."""
     databases = redis.call("INFO", "keyspace")
     yield Proof(f"INFO keyspace lists {len(databases)} databases with keys")
     for name, found in databases.items():

@@ -2,6 +2,7 @@
 
 from nl_forensics.errors import NotAllowed
 from nl_forensics.sources import Permission, source
+from nl_forensics.sources.column import Column
 
 PARAMETERS = (
     "activedefrag",
@@ -41,18 +42,20 @@ def settings(redis, *names: str) -> dict[str, str]:
 
 
 @source(
-    columns={"name": "str", "value": "str"},
+    columns={
+        "name": Column("str", "parameter, as in redis.conf"),
+        "value": Column(
+            "str",
+            'value in force: bytes and milliseconds are plain numbers, `save` is "seconds changes seconds changes …"',
+        ),
+    },
     covers="now",
     needs=Permission(redis="+config|get"),
     guide=("C074",),
 )
 def redis_settings(redis):
-    """Configuration as it is in force; one row per parameter.
+    """Configuration in force; one row per parameter.
 
-    name    as in redis.conf
-    value   as the server says it: bytes and milliseconds are plain numbers, `save` is "seconds changes seconds changes …"
-
-    A parameter that this version of the server does not know has no row.
-    """
+    A parameter that this version of the server does not have has no row."""
     for name, value in settings(redis, *PARAMETERS).items():
         yield {"name": name, "value": value}

@@ -8,6 +8,7 @@ import pandas as pd
 
 from nl_forensics.errors import NotAllowed
 from nl_forensics.sources import UTC, Partial, Permission, Proof, source
+from nl_forensics.sources.column import Column
 from nl_forensics.sources.redis.names import command_and_pattern, readable
 from nl_forensics.sources.redis.settings import settings
 
@@ -29,7 +30,18 @@ def _slowlog(records: list[dict]) -> pd.DataFrame:
 
 @source(
     parse=_slowlog,
-    columns={"at": UTC, "duration_ms": "float64", "command": "str", "client": "str", "client_name": "str"},
+    columns={
+        "at": Column(UTC, "end of the command, to the second"),
+        "duration_ms": Column(
+            "float64", "execution time, without network, queueing, and the wait of a blocking command"
+        ),
+        "command": Column(
+            "str",
+            "command and pattern of its first key (`HGETALL usage:*`); values can hold customer data and are never recorded",
+        ),
+        "client": Column("str", "IP address and port of the client"),
+        "client_name": Column("str", "name set by CLIENT SETNAME; empty if not set"),
+    },
     covers="ring",
     needs=Permission(redis="+slowlog|get +slowlog|len +config|get +info"),
     guide=("C039", "C076"),
@@ -37,15 +49,8 @@ def _slowlog(records: list[dict]) -> pd.DataFrame:
 def redis_slowlog(redis, incident, platform):
     """Commands slower than slowlog-log-slower-than; one row per command, newest first.
 
-    at           when it was written down, that is when it ended, UTC, whole seconds
-    duration_ms  execution time, without network, queueing, or the time in which a blocking command waited, milliseconds
-    command      command and pattern of its first key (`HGETALL usage:*`): values can hold customer data, so they are never recorded
-    client       ip:port
-    client_name  as the client called itself, "" for most
-
-    The log is a ring of slowlog-max-len entries in memory: it may begin after the incident did, a restart empties it, and with the
-    threshold off it proves nothing.
-    """
+    The log is a ring of slowlog-max-len entries in memory: it can start after the incident did, a restart empties it, and with the
+    threshold off it proves nothing."""
     try:
         asked = settings(redis, "slowlog-log-slower-than", "slowlog-max-len")
         threshold_us, ring = int(asked["slowlog-log-slower-than"]), int(asked["slowlog-max-len"])
@@ -98,20 +103,22 @@ def _started_at(redis) -> datetime:
 
 
 @source(
-    columns={"event": "str", "at": UTC, "duration_ms": "Int64"},
+    columns={
+        "event": Column(
+            "str",
+            "`command` (slow), `fast-command` (slow, though fast by nature), `fork`, `expire-cycle`, `eviction-cycle`, `aof-*`, …",
+        ),
+        "at": Column(UTC, "time of the pause, to the second"),
+        "duration_ms": Column("Int64", "longest pause in that second"),
+    },
     covers="ring",
     needs=Permission(redis="+latency|latest +latency|history +config|get +info"),
     guide=("C076",),
 )
 def redis_latency_events(redis, incident):
-    """Moments in which Redis stood still, by what it was doing; one row per second and event, newest first.
+    """Pauses of Redis by cause (LATENCY HISTORY); one row per second and event, newest first.
 
-    event        `command` (slow), `fast-command` (slow though it should not be), `fork`, `expire-cycle`, `eviction-cycle`, `aof-*`, …
-    at           when, UTC, whole seconds
-    duration_ms  the longest of that second, milliseconds
-
-    Measured only above latency-monitor-threshold, which is 0 (off) unless somebody set it. The last 160 seconds with an event are kept.
-    """
+    Measured only above latency-monitor-threshold, which is 0 (off) by default. Redis keeps the last 160 seconds that have an event."""
     threshold_ms = int(settings(redis, "latency-monitor-threshold").get("latency-monitor-threshold", 0))
     if threshold_ms == 0:
         yield Partial("latency events: not measured", "CONFIG SET latency-monitor-threshold 100")
