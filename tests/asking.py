@@ -15,7 +15,7 @@ from nl_forensics.inputs.platform import Platform
 from nl_forensics.redact import Redactor
 from nl_forensics.sources import Partial, Proof
 from nl_forensics.units import Wording
-from tests.record.specimens import FOLDER
+from tests.recorded import specimen
 
 
 class Heard(NamedTuple):
@@ -75,9 +75,9 @@ def empty_table(name) -> pd.DataFrame:
     return pd.DataFrame(columns).assign(instance=pd.Series(dtype="str"), asked_at=pd.Series(dtype=sources.UTC))
 
 
-def specimen_tables(path):
+def specimen_tables(name):
     """The check that a recorded specimen is of, and its tables without the rows that have holes."""
-    recorded = json.loads(path.read_text(encoding="utf-8"))
+    recorded = specimen(name)
     tables = {}
     for name, answer in recorded["answers"].items():
         table = sources.load()[name].table(answer["records"])
@@ -86,10 +86,10 @@ def specimen_tables(path):
     return recorded["check"], tables
 
 
-def told_rows(path) -> pd.DataFrame:
+def told_rows(name) -> pd.DataFrame:
     """The rows of a recorded specimen that break its rule; the first of them can be told in words."""
-    name, tables = specimen_tables(path)
-    check = checks.load()[name]
+    of_check, tables = specimen_tables(name)
+    check = checks.load()[of_check]
     rows = check.offenders(**{table: empty_table(table) for table in check.needs} | tables, **check.limits)
     for row in rows.head(1).to_dict("records"):
         for template in (check.subject, check.because):
@@ -98,8 +98,7 @@ def told_rows(path) -> pd.DataFrame:
 
 
 def specimens(module):
-    """The files of the specimens that a module of tests.record defines."""
+    """The names of the specimens that a module of tests.record defines."""
     from tests.record.specimens import SPECIMENS
 
-    own = [one.name for one in SPECIMENS.values() if module in (one.fault.__module__, one.edit.__module__)]
-    return [FOLDER / f"{name}.json" for name in own]
+    return [one.name for one in SPECIMENS.values() if module in (one.fault.__module__, one.edit.__module__)]

@@ -1,13 +1,16 @@
 """What many tests share: a home of their own, and servers that nobody changes."""
 
 import os
+import shutil
 import signal
+import tempfile
 import threading
 from pathlib import Path
 
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
+from tests.recorded import UNPACKED
 from tests.stack import pgbouncer, postgres, prometheus, redis
 
 # One worker has the files that start a whole Kubernetes, one after another: two of them at a time would keep the machine from all else,
@@ -37,6 +40,13 @@ LONGEST = (
 
 # A shell that starts us in the background has us ignore Ctrl-C, and so would every program that we start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config):
+    """Stories are unpacked once for all workers, which inherit our environment."""
+    if not hasattr(config, "workerinput"):
+        os.environ[UNPACKED] = tempfile.mkdtemp(prefix="nl-stories-")
+        config.add_cleanup(lambda: shutil.rmtree(os.environ.pop(UNPACKED), ignore_errors=True))
 
 
 def pytest_collection_modifyitems(items):

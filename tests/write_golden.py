@@ -4,23 +4,11 @@ import json
 from pathlib import Path
 
 from nl_forensics.checks import run_checks
-from nl_forensics.evidence.case import Case
 from nl_forensics.finding import Findings
-from tests.record import stories
+from tests.recorded import names, recorded_case
 
-STORIES = stories.FOLDER
 GOLDEN = Path(__file__).parent / "golden"
 TOLD = ("check", "status", "severity", "subject", "because", "when")
-
-
-def names() -> list[str]:
-    """Every recorded story."""
-    return sorted([stories.DEMO, *(folder.name for folder in STORIES.iterdir() if folder.is_dir())])
-
-
-def case_of(name: str) -> Case:
-    """A recorded story."""
-    return Case(stories.place(name))
 
 
 def golden(findings: Findings) -> list[dict[str, str]]:
@@ -38,7 +26,7 @@ def main() -> None:
         if stale.stem not in names():
             stale.unlink()
     for name in names():
-        (GOLDEN / f"{name}.json").write_text(as_text(run_checks(case_of(name))), encoding="utf-8")
+        (GOLDEN / f"{name}.json").write_text(as_text(run_checks(recorded_case(name))), encoding="utf-8")
 
 
 if __name__ == "__main__":

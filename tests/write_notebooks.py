@@ -14,7 +14,7 @@ import yaml
 from nbclient import NotebookClient
 
 from nl_forensics.delivery.kernel import EncryptedKernel
-from nl_forensics.evidence.case import DEMO, Case
+from tests.recorded import recorded_case
 
 TOP = Path(__file__).parent.parent
 NOTEBOOKS = sorted((TOP / "notebooks").glob("*.ipynb"))
@@ -30,7 +30,7 @@ INCIDENT_BLOCK = re.compile(r"^incident:\n(?:[ ].*\n)+", re.MULTILINE)
 
 def demo_incident() -> dict:
     """The question that the demo case answers, what it is called first, without what was left empty."""
-    asked = Case(DEMO).incident.model_dump(mode="json")
+    asked = recorded_case("demo").incident.model_dump(mode="json")
     return {name: value for name, value in ({"id": asked["id"], "title": asked["title"]} | asked).items() if value}
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from nl_forensics.checks import check_limits, run_checks
 from nl_forensics.collection.collect import collect
 from nl_forensics.errors import ParameterError
-from nl_forensics.evidence.case import DEMO, Case
+from nl_forensics.evidence.case import Case
+from nl_forensics.evidence.demo import demo
 from nl_forensics.finding import Findings
 from nl_forensics.inputs.parameters import Parameters, resolve
 
@@ -24,7 +25,7 @@ def workspace() -> Path:
 def case_folder(case: str, incident_id: str) -> Path:
     """The folder of a case: `demo` is the recorded one that ships; by default `cases/<incident id>` in the workspace."""
     if case == "demo":
-        return DEMO
+        return demo()
     return workspace() / (case or f"cases/{incident_id}")
 
 

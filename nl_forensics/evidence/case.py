@@ -18,7 +18,6 @@ from nl_forensics.inputs.parameters import Parameters, home
 from nl_forensics.redact import Vault
 from nl_forensics.sources.systems import TELL_THEMSELVES
 
-DEMO = Path(__file__).parents[1] / "demo"
 SURELY_WRONG_S = 2  # a clock that is apart from ours by less may be one that was measured over a slow way
 
 

@@ -1,6 +1,5 @@
 """Charts: on every recorded fault, and on tables that are refused, empty, holed or hostile."""
 
-import json
 import subprocess
 import sys
 import warnings
@@ -18,10 +17,9 @@ from nl_forensics.evidence.case import Case
 from nl_forensics.evidence.rounds import open_round
 from nl_forensics.inputs.parameters import resolve
 from nl_forensics.sources import Partial, Proof
-from tests.record.specimens import FOLDER
-from tests.write_golden import STORIES
+from tests import recorded
 
-ANSWERS = {path.stem: json.loads(path.read_text())["answers"] for path in sorted(FOLDER.glob("*.json"))}
+ANSWERS = {name: recorded.specimen(name)["answers"] for name in recorded.specimens()}
 SHOWN = {table for chart in CHARTS.values() for table in chart.tables}
 SMALLEST_FONT = 9
 
@@ -122,7 +120,7 @@ def test_sessions_that_a_plain_role_may_not_see_are_not_zero_connections(tmp_pat
 
 @pytest.fixture(scope="module")
 def healthy() -> Case:
-    return Case(STORIES / "healthy")
+    return recorded.recorded_case("healthy")
 
 
 @pytest.mark.parametrize("name", CHARTS)

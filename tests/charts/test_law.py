@@ -8,7 +8,8 @@ import pytest
 
 from nl_forensics.charts import CHARTS
 from nl_forensics.evidence import custody
-from nl_forensics.evidence.case import DEMO, Case
+from nl_forensics.evidence.case import Case
+from tests.recorded import story
 
 EMPTY = "is empty, and nothing proves that it was measured"
 
@@ -16,7 +17,7 @@ EMPTY = "is empty, and nothing proves that it was measured"
 @pytest.fixture(scope="module")
 def with_a_second_instance(tmp_path_factory) -> Case:
     """The demo, in which a second instance of every system gave an empty answer to every question."""
-    case = Case(shutil.copytree(DEMO, tmp_path_factory.mktemp("demo") / "case"))
+    case = Case(shutil.copytree(story("demo"), tmp_path_factory.mktemp("demo") / "case"))
     nothing = case.folder / "nothing.ndjson.gz"
     nothing.write_bytes(gzip.compress(b""))
     facts = {

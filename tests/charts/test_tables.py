@@ -7,11 +7,9 @@ import pytest
 
 from nl_forensics import sources
 from nl_forensics.charts import tables
-from nl_forensics.evidence.case import DEMO, Case
 from tests.charts.test_charts import case_of
 from tests.delivery.test_notebooks import code_of
-from tests.record.specimens import FOLDER
-from tests.write_golden import STORIES
+from tests.recorded import recorded_case, specimen
 from tests.write_notebooks import NOTEBOOKS
 
 NEEDS = {
@@ -33,8 +31,7 @@ def of(name, case):
 
 def answers_of(*specimens):
     """The recorded answers of some specimens, laid over one another."""
-    recorded = [json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))["answers"] for name in specimens]
-    return {name: answer for answers in recorded for name, answer in answers.items()}
+    return {name: answer for one in specimens for name, answer in specimen(one)["answers"].items()}
 
 
 def test_every_table_is_known_here_and_has_a_reader():
@@ -142,7 +139,7 @@ def test_where_ingresses_lead(tmp_path):
 
 def test_failed_requests_are_counted_and_compared_with_the_baseline():
     """4,152 requests in 8 minutes: the load generator of the stack makes 8 to 9 a second."""
-    rows = of("failed_requests", Case(DEMO)).rows.set_index("service")
+    rows = of("failed_requests", recorded_case("demo")).rows.set_index("service")
     first = rows.iloc[0]
     assert rows.index[0] == "neurallog-system · api-gateway", "most failures on top"
     assert 8 < first["requests, about"] / 481 < 9.5
@@ -152,18 +149,18 @@ def test_failed_requests_are_counted_and_compared_with_the_baseline():
 
 
 def test_requests_without_a_baseline_are_compared_with_nothing():
-    case = Case(STORIES / "config_changed")
+    case = recorded_case("config_changed")
     assert set(case.read("prom_service_requests").rows["window"]) == {"incident"}
     assert set(of("failed_requests", case).rows["share in the baseline"]) == {"not seen"}
 
 
 def test_what_could_be_brought_back():
-    [server] = of("postgres_elsewhere", Case(DEMO)).rows.itertuples(index=False, name=None)
+    [server] = of("postgres_elsewhere", recorded_case("demo")).rows.itertuples(index=False, name=None)
     assert server == ("main", "none: archive_mode is off", "replica_1: streaming, 0 B behind")
-    lagging = of("postgres_elsewhere", Case(STORIES / "replica_lagging")).rows.set_index("server")
+    lagging = of("postgres_elsewhere", recorded_case("replica_lagging")).rows.set_index("server")
     assert lagging.loc["main", "replicas"].endswith(" MiB behind")
     assert lagging.loc["replica", "replicas"] == "none was seen"
-    [redis] = of("redis_saved", Case(DEMO)).rows.to_dict("records")
+    [redis] = of("redis_saved", recorded_case("demo")).rows.to_dict("records")
     assert (redis["append-only file"], redis["changes since then"]) == ("on", 10000)
 
 

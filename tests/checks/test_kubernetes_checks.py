@@ -1,6 +1,5 @@
 """The rules about Kubernetes: each fires on its fault as a real cluster shows it, and on none of the known false alarms."""
 
-import json
 from datetime import UTC, datetime, timedelta
 from string import Formatter
 
@@ -20,10 +19,11 @@ from nl_forensics.sources import Proof
 from nl_forensics.units import Wording
 from tests.asking import empty_table, offenders, specimen_tables
 from tests.record import specimens
+from tests.recorded import specimen
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 RECORDED = [
-    specimens.FOLDER / f"{one.name}.json"
+    one.name
     for one in specimens.load().values()
     if one.fault.__module__.startswith("tests.record.kubernetes.")
     and set(checks.load()[one.check].needs) <= set(one.sources)  # others take the rest from a healthy case
@@ -94,9 +94,9 @@ OOM = CRASHED | {"last_reason": "OOMKilled", "last_exit_code": 137, "restarts": 
 # --- Every rule sees its fault ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
-def test_rule_fires_on_its_specimen(path):
-    name, tables = specimen_tables(path)
+@pytest.mark.parametrize("recorded", RECORDED)
+def test_rule_fires_on_its_specimen(recorded):
+    name, tables = specimen_tables(recorded)
     one = checks.load()[name]
     found = one.offenders(**{needed: tables[needed] for needed in one.needs}, **one.limits)
     assert len(found)
@@ -113,7 +113,7 @@ def test_every_rule_has_a_specimen():
         for one in checks.load().values()
         if one.offenders.__module__.startswith("nl_forensics.checks.kubernetes")
     }
-    assert own <= {specimens.load()[path.stem].check for path in RECORDED}
+    assert own <= {specimens.load()[name].check for name in RECORDED}
 
 
 @pytest.mark.parametrize(
@@ -551,8 +551,7 @@ def case_of(folder, records) -> Case:
 
 
 def recorded_oom(**changes) -> list[dict]:
-    path = specimens.FOLDER / "killed_for_memory.json"
-    records = json.loads(path.read_text(encoding="utf-8"))["answers"]["k8s_containers"]["records"]
+    records = specimen("killed_for_memory")["answers"]["k8s_containers"]["records"]
     return [
         record | {"pod_created_at": ago(days=30), "state": "running", "state_reason": ""} | changes
         for record in records

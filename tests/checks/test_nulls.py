@@ -3,7 +3,6 @@
 Every column of every table that a recorded fault's rule needs is emptied, one at a time.
 """
 
-import json
 from dataclasses import replace
 
 import pandas as pd
@@ -14,16 +13,14 @@ from nl_forensics.checks import judge
 from nl_forensics.evidence.case import Case
 from nl_forensics.evidence.table import Table
 from nl_forensics.finding import Status
-from tests.record import specimens
-from tests.write_golden import STORIES
+from tests.recorded import recorded_case, specimen, specimens
 
 CHECKS = checks.load()
-RECORDED = sorted(specimens.FOLDER.glob("*.json"))
 
 
 @pytest.fixture(scope="module")
 def healthy() -> Case:
-    return Case(STORIES / "healthy")
+    return recorded_case("healthy")
 
 
 def with_fault(healthy: Case, recorded: dict) -> Case:
@@ -43,18 +40,18 @@ def emptied(table: Table, column: str) -> Table:
     return replace(table, _rows=rows.assign(**{column: pd.Series(None, rows.index, dtype=rows[column].dtype)}))
 
 
-@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
-def test_a_null_hides_no_fault(healthy, path):
-    recorded = json.loads(path.read_text(encoding="utf-8"))
+@pytest.mark.parametrize("name", specimens())
+def test_a_null_hides_no_fault(healthy, name):
+    recorded = specimen(name)
     check, case = CHECKS[recorded["check"]], with_fault(healthy, recorded)
     assert {finding.status for finding in judge(check, case)} == {Status.PROBLEM}
     healed = []
-    for name in check.needs:
-        table = case.read(name)
+    for needed in check.needs:
+        table = case.read(needed)
         for column, spec in table.source.columns.items():
             if table.rows[column].notna().any():
-                case.tables[name] = emptied(table, column)
+                case.tables[needed] = emptied(table, column)
                 if {finding.status for finding in judge(check, case)} == {Status.OK} and not spec.absent:
-                    healed.append(f"{name}.{column}")
-        case.tables[name] = table
+                    healed.append(f"{needed}.{column}")
+        case.tables[needed] = table
     assert healed == []

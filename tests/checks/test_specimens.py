@@ -22,34 +22,32 @@ from nl_forensics.evidence.case import Case
 from nl_forensics.evidence.rounds import open_round
 from nl_forensics.finding import Findings, Status
 from nl_forensics.sources import Partial, Proof
+from tests import recorded
 from tests.record import specimens
-from tests.write_golden import STORIES
 
-HEALTHY = STORIES / "healthy"
-RECORDED = sorted(specimens.FOLDER.glob("*.json"))
 CHECKS = checks.load()
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
     """Where a copy of the healthy case lies, sealed: who adds a round takes it away again."""
-    return shutil.copytree(HEALTHY, tmp_path_factory.mktemp("healthy") / "case")
+    return shutil.copytree(recorded.story("healthy"), tmp_path_factory.mktemp("healthy") / "case")
 
 
 @contextmanager
-def with_specimen(recorded: dict, place: Path) -> Iterator[Case]:
+def with_specimen(one: dict, place: Path) -> Iterator[Case]:
     """The healthy case with a later round, in which the specimen's sources were asked again."""
     try:
-        yield asked_again(place, recorded)
+        yield asked_again(place, one)
     finally:
         for later in Case(place).rounds[1:]:
             shutil.rmtree(later.folder)
 
 
-def asked_again(place: Path, recorded: dict) -> Case:
+def asked_again(place: Path, one: dict) -> Case:
     """The case with one more round, in which the specimen's sources gave its answers."""
-    step = open_round(place, Case(place).parameters, recorded["answers"])
-    for name, answer in recorded["answers"].items():
+    step = open_round(place, Case(place).parameters, one["answers"])
+    for name, answer in one["answers"].items():
         recording = step.record(name, "main")
         recording.write([*answer["records"], *(Partial(*part) for part in answer["partial"])])
         if answer["proof"]:
@@ -60,46 +58,46 @@ def asked_again(place: Path, recorded: dict) -> Case:
     return Case(place)
 
 
-@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
-def test_a_check_finds_its_fault(path, place):
-    recorded = json.loads(path.read_text(encoding="utf-8"))
-    with with_specimen(recorded, place) as case:
-        found = judge(CHECKS[recorded["check"]], case)
+@pytest.mark.parametrize("name", recorded.specimens())
+def test_a_check_finds_its_fault(name, place):
+    one = recorded.specimen(name)
+    with with_specimen(one, place) as case:
+        found = judge(CHECKS[one["check"]], case)
         first, added = case.rounds
         assert custody.verify(added.folder, custody.seal_of(first.folder)) == []
     assert {finding.status for finding in found} == {Status.PROBLEM}, [f.because for f in found]
 
 
 def test_what_is_new_since_the_round_before_is_told(place):
-    recorded = json.loads((specimens.FOLDER / "forgotten_slot.json").read_text(encoding="utf-8"))
-    with with_specimen(recorded, place):
+    one = recorded.specimen("forgotten_slot")
+    with with_specimen(one, place):
         Case(place).note("a note asks nothing, so it is no round to compare with")
         case = Case(place)
         new = checks.changes_since_last_round(case, checks.run_checks(case))
-    assert {(change.what, change.finding.check) for change in new} == {("new", recorded["check"])}
+    assert {(change.what, change.finding.check) for change in new} == {("new", one["check"])}
 
 
 def test_a_report_judges_the_round_before_once_and_tells_what_is_new(place, tmp_path, monkeypatch):
-    recorded = json.loads((specimens.FOLDER / "forgotten_slot.json").read_text(encoding="utf-8"))
+    one = recorded.specimen("forgotten_slot")
     asked, before = [], Case.before
     monkeypatch.setattr(Case, "before", lambda one: asked.append(one) or before(one))
-    with with_specimen(recorded, place) as case:
+    with with_specimen(one, place) as case:
         report(case, tmp_path / "report", ("05",))
     told = json.loads((tmp_path / "report/findings.json").read_text(encoding="utf-8"))["changes"]
-    assert {(change["what"], change["check"]) for change in told} == {("new", recorded["check"])}
+    assert {(change["what"], change["check"]) for change in told} == {("new", one["check"])}
     assert told[0]["subject"] in (tmp_path / "report/report.html").read_text(encoding="utf-8")
     assert len(asked) == 1
 
 
 def test_where_nothing_was_judged_nothing_is_solved(place):
-    recorded = json.loads((specimens.FOLDER / "forgotten_slot.json").read_text(encoding="utf-8"))
-    with with_specimen(recorded, place):
-        assert checks.changes_since_last_round(asked_again(place, recorded), Findings([])) == []
+    one = recorded.specimen("forgotten_slot")
+    with with_specimen(one, place):
+        assert checks.changes_since_last_round(asked_again(place, one), Findings([])) == []
 
 
 def test_every_specimen_is_recorded_as_it_is_registered():
     registered = {one.name: one.check for one in specimens.load().values()}
-    assert {path.stem: json.loads(path.read_text(encoding="utf-8"))["check"] for path in RECORDED} == registered
+    assert {name: recorded.specimen(name)["check"] for name in recorded.specimens()} == registered
 
 
 # --- The law: bad evidence can prove a problem, only whole evidence can prove health ----------------------------------
@@ -145,7 +143,7 @@ def _alter(case: Case, name: str, **facts) -> None:
 @pytest.fixture(scope="module")
 def healthy(tmp_path_factory) -> Case:
     """With all tables read."""
-    case = Case(shutil.copytree(HEALTHY, tmp_path_factory.mktemp("healthy") / "case"))
+    case = Case(shutil.copytree(recorded.story("healthy"), tmp_path_factory.mktemp("healthy") / "case"))
     for name, answers in case.answers.items():
         if any(answer.file for answer in answers.values()):
             case.read(name)

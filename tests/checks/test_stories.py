@@ -1,7 +1,6 @@
 """What we conclude from whole recorded incidents, and that every check was seen in each of its three states."""
 
 import gzip
-import json
 import re
 from fnmatch import fnmatchcase
 from functools import cache
@@ -14,13 +13,15 @@ from nl_forensics import checks
 from nl_forensics.checks import run_checks
 from nl_forensics.conclusions import postmortem
 from nl_forensics.conclusions.timeline import COLUMNS, timeline
-from nl_forensics.evidence.case import DEMO, Case
+from nl_forensics.evidence.case import Case
 from nl_forensics.facts.entities import JUST_BEFORE
 from nl_forensics.finding import Findings, Status
+from nl_forensics.inputs.parameters import shipped
+from tests import recorded
 from tests.delivery.test_summary import NOTEBOOK_NAMES, of, told
 from tests.record import stories
-from tests.record.specimens import FOLDER as SPECIMENS
-from tests.write_golden import GOLDEN, STORIES, as_text, case_of, names
+from tests.recorded import STORIES, names, recorded_case
+from tests.write_golden import GOLDEN, as_text
 
 CAUSES = yaml.safe_load((STORIES / "causes.yaml").read_text())
 SMALL_ENOUGH = 400_000  # bytes
@@ -30,7 +31,7 @@ NEVER_RECORDED = re.compile(r"/tmp/|/root/|/home/|/work/|nl-stack-|nl-story-|tes
 
 @cache
 def story(name: str) -> Case:
-    return case_of(name)
+    return recorded_case(name)
 
 
 @cache
@@ -118,20 +119,19 @@ def test_blindness_is_never_health():
 
 @pytest.mark.parametrize("name", names())
 def test_a_story_is_whole_and_small_and_of_no_machine(name):
-    assert case_of(name).verify() == []
-    files = [path for path in stories.place(name).rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files) <= SMALL_ENOUGH
-    for path in files:
+    assert recorded_case(name).verify() == []
+    assert recorded.archive(name).stat().st_size <= SMALL_ENOUGH
+    for path in (path for path in recorded.story(name).rglob("*") if path.is_file()):
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         assert not (found := NEVER_RECORDED.search(content.decode())), f"{path}: {found[0]}"
 
 
 def test_the_demo_parameters_ask_what_the_demo_case_answers():
-    asked = yaml.safe_load((DEMO.parent.parent / "parameters/demo.yaml").read_text())["incident"]
-    recorded = Case(DEMO).incident
-    moments = {name: f"{getattr(recorded, name):%Y-%m-%dT%H:%M:%SZ}" for name in ("start", "end")}
+    asked = yaml.safe_load(shipped("demo.yaml").read_text())["incident"]
+    answered = recorded_case("demo").incident
+    moments = {name: f"{getattr(answered, name):%Y-%m-%dT%H:%M:%SZ}" for name in ("start", "end")}
     assert {"id": asked["id"], "start": asked["start"], "end": asked["end"]} == {"id": "demo"} | moments
-    assert asked.get("title") == recorded.title
+    assert asked.get("title") == answered.title
 
 
 @pytest.fixture(scope="module")
@@ -140,8 +140,7 @@ def seen() -> dict[Status, set[str]]:
     found: dict[Status, set[str]] = {status: set() for status in Status}
     for finding in (finding for name in names() for finding in findings_of(name)):
         found[finding.status].add(finding.check)
-    for path in SPECIMENS.glob("*.json"):
-        found[Status.PROBLEM].add(json.loads(path.read_text(encoding="utf-8"))["check"])
+    found[Status.PROBLEM] |= {recorded.specimen(name)["check"] for name in recorded.specimens()}
     return found
 
 

@@ -16,10 +16,12 @@ from nl_forensics import checks, cli, sources
 from nl_forensics.checks import run_checks
 from nl_forensics.cli import judging
 from nl_forensics.delivery.report import notebooks
-from nl_forensics.evidence.case import DEMO, Case
+from nl_forensics.evidence.case import Case
+from nl_forensics.evidence.demo import demo
 from tests.charts.test_charts import case_of
 from tests.charts.test_tables import lines_of
 from tests.investigation import Investigation, ago
+from tests.recorded import story
 from tests.stack import faults, postgres
 from tests.stack.process import HOST
 
@@ -168,7 +170,7 @@ def test_the_demo_case_is_not_written_to(words, capsys):
 
 
 def test_nothing_is_collected_into_the_demo_case(one_redis, capsys):
-    assert one_redis.command("collect", one_redis.file, "--case", DEMO) == 2
+    assert one_redis.command("collect", one_redis.file, "--case", demo()) == 2
     assert "nothing is added to it" in one_line(capsys)
 
 
@@ -291,10 +293,10 @@ def test_the_guide_as_json(capsys):
 
 def test_a_report_of_a_case_that_is_named_from_here(tmp_path):
     """Notebooks run side by side, in a folder of their own, and no path that was given means another place meanwhile."""
-    shutil.copytree(DEMO, tmp_path / "cases/here")
+    shutil.copytree(story("demo"), tmp_path / "cases/here")
     command = [sys.executable, "-m", "nl_forensics", "report", "cases/here", "--out", "out", "--sections", "04,10"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    judged = run_checks(Case(DEMO), ("04", "10"))
+    judged = run_checks(Case(story("demo")), ("04", "10"))
     assert (done.returncode, done.stderr) == (judged.exit_code(), "")
     assert done.stdout.splitlines()[-1] == "out/report.html"
     told = json.loads((tmp_path / "out/findings.json").read_text(encoding="utf-8"))
@@ -350,7 +352,7 @@ def test_a_source_explains_its_columns(capsys):
 
 def test_there_is_no_report_of_half_a_case(tmp_path, capsys):
     """A notebook would go on with its collection, one beside the other."""
-    half = shutil.copytree(DEMO, tmp_path / "half")
+    half = shutil.copytree(story("demo"), tmp_path / "half")
     (half / "1/tagmanifest-sha256.txt").unlink()
     assert cli.run(["report", str(half), "--out", str(tmp_path / "out")]) == 5
     assert one_line(capsys) == f"{half} is not whole yet: `nl-forensics collect {half}` finishes it"
@@ -393,7 +395,7 @@ def test_an_interrupted_report_does_not_run_to_its_end(tmp_path):
 
 
 def test_no_name_of_a_file_steers_a_terminal(tmp_path, capsys):
-    case = shutil.copytree(DEMO, tmp_path / "case")
+    case = shutil.copytree(story("demo"), tmp_path / "case")
     (case / "1/data/\x1b[2Jall is well").write_text("")
     assert cli.run(["verify", str(case)]) == 5
     [line] = capsys.readouterr().err.splitlines()

@@ -1,7 +1,5 @@
 """Of each service, which cause of slowness is supported, which is refuted, and which was not seen."""
 
-import json
-
 import pandas as pd
 import pytest
 
@@ -9,7 +7,7 @@ from nl_forensics import checks
 from nl_forensics.conclusions.causes import CAUSES, NOT_SEEN, REFUTED, SLOW, SUPPORTED, causes, of_service
 from nl_forensics.finding import Finding, Status
 from tests.charts.test_charts import case_of
-from tests.record.specimens import FOLDER
+from tests.recorded import specimen
 
 
 def problem(partial=False, **row):
@@ -66,7 +64,7 @@ def test_where_nothing_was_seen_no_service_looks_quick(tmp_path):
 
 
 def test_a_slow_service_is_told_with_what_was_not_seen(tmp_path):
-    slow = json.loads((FOLDER / "a_tenth_is_slow.json").read_text())["answers"]
+    slow = specimen("a_tenth_is_slow")["answers"]
     row = {"metric": {"namespace": "neurallog-system", "service": "api-gateway"}, "window": "incident", "step_s": 15}
     asked_at = next(iter(slow.values()))["asked_at"]
     at = pd.Timestamp(asked_at).timestamp()

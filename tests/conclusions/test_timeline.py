@@ -11,11 +11,11 @@ from nl_forensics.checks import run_checks
 from nl_forensics.conclusions import postmortem
 from nl_forensics.conclusions.timeline import SOURCES, Kind, timeline
 from nl_forensics.delivery.report import report
-from nl_forensics.evidence.case import DEMO, Case
+from nl_forensics.evidence.case import Case
 from nl_forensics.finding import Findings
+from tests import recorded
 from tests.charts.test_charts import case_of
 from tests.charts.test_tables import answers_of
-from tests.write_golden import STORIES
 
 BILLING, SESSION = "neurallog-system/billing-service", "postgres/main, billing-service (app@neurallog)"
 SECTIONS = {
@@ -28,7 +28,7 @@ SECTIONS = {
 
 @cache
 def story(name) -> tuple[Case, Findings]:
-    case = Case(DEMO if name == "demo" else STORIES / name)
+    case = recorded.recorded_case(name)
     return case, run_checks(case, SECTIONS.get(name, ("06",)))
 
 
@@ -128,7 +128,7 @@ def test_how_wrong_a_time_can_be():
 
 
 def test_what_people_note_stands_among_the_rest(tmp_path):
-    shutil.copytree(DEMO, tmp_path / "case")
+    shutil.copytree(recorded.story("demo"), tmp_path / "case")
     Case(tmp_path / "case").note("rolled back")
     case, findings = Case(tmp_path / "case"), story("demo")[1]
     rows = timeline(case, findings)

@@ -14,7 +14,7 @@ import requests
 from websocket import create_connection
 
 from nl_forensics.delivery.report import notebooks, with_case
-from nl_forensics.evidence.case import DEMO, Case
+from tests.recorded import recorded_case
 from tests.stack.process import HOST, free_port
 
 NAME, TOKEN = "05_database_issues.ipynb", "test-token"
@@ -115,13 +115,13 @@ def test_a_notebook_runs_in_jupyterlab_up_to_its_verdict(lab):
 
 
 def test_a_copy_in_which_somebody_worked_is_kept(workspace):
-    folder = with_case(Case(DEMO), workspace / "lab")
+    folder = with_case(recorded_case("demo"), workspace / "lab")
     copy = folder / NAME
     worked_in = nbformat.read(copy, as_version=4)
     worked_in.cells.append(nbformat.v4.new_markdown_cell("It was the release of 03:24."))
     nbformat.write(worked_in, copy)
     (folder / "06_kubernetes_problems.ipynb").unlink()
-    with_case(Case(DEMO), folder)
+    with_case(recorded_case("demo"), folder)
     assert nbformat.read(copy, as_version=4).cells[-1].source == "It was the release of 03:24."
     assert (folder / "06_kubernetes_problems.ipynb").exists()
 

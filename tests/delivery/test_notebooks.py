@@ -15,11 +15,12 @@ from nl_forensics.charts.chart import MIME
 from nl_forensics.delivery import guide
 from nl_forensics.delivery.kernel import EncryptedKernel
 from nl_forensics.delivery.report import parameters_of
-from nl_forensics.evidence.case import DEMO, Case
+from nl_forensics.evidence.demo import ARCHIVE
 from nl_forensics.inputs import parameters as parameter_files
 from nl_forensics.inputs.incident import Incident, Window
 from nl_forensics.inputs.parameters import Narrative, Parameters
 from tests.charts.test_charts import case_of
+from tests.recorded import recorded_case
 from tests.write_notebooks import CELL_KEYS, DEMO_PARAMETERS, KERNEL, NOTEBOOKS, TOP
 
 VARIABLES = list(Parameters.model_fields)
@@ -59,7 +60,7 @@ ACTIONS = (
 COMMANDS = [(section, command) for section, told in GUIDE.items() for command in told["commands"]]
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-needs_demo = pytest.mark.skipif(not (DEMO / "1").is_dir(), reason="the demo case is not recorded yet: make record")
+needs_demo = pytest.mark.skipif(not ARCHIVE.exists(), reason="the demo case is not recorded yet: make record")
 
 
 def read(path):
@@ -142,7 +143,7 @@ def test_the_defaults_are_those_of_the_demo(path):
 @needs_demo
 def test_the_demo_parameters_are_those_of_the_demo_case():
     asked = parameter_files.read(DEMO_PARAMETERS)
-    assert asked.incident == Case(DEMO).incident
+    assert asked.incident == recorded_case("demo").incident
 
 
 @every_notebook

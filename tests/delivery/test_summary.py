@@ -1,6 +1,5 @@
 """Ten lines for a chat: short and plain. That they are true of every story is tested beside the stories."""
 
-import json
 from datetime import datetime, timedelta
 
 from nl_forensics.checks import run_checks
@@ -13,8 +12,7 @@ from nl_forensics.inputs.parameters import Parameters
 from nl_forensics.sources import Partial, Proof
 from tests.asking import platform
 from tests.cli.test_first_look import SYSTEMS
-from tests.record import specimens
-from tests.write_golden import STORIES
+from tests.recorded import recorded_case, specimen
 
 NOTEBOOK_NAMES = {section: path.name for section, path in notebooks().items()}
 
@@ -34,7 +32,7 @@ def with_specimens(folder, *names, left_out=None, changed=None) -> Case:
     """A case of Kubernetes alone, in which only the tables of these specimens were answered."""
     answers = {}
     for name in names:
-        answers |= json.loads((specimens.FOLDER / f"{name}.json").read_text(encoding="utf-8"))["answers"]
+        answers |= specimen(name)["answers"]
     end = datetime.fromisoformat(max(answer["asked_at"] for answer in answers.values()))
     asked = Parameters(
         incident=Incident(id="now", start=(end - timedelta(minutes=30)).isoformat(), end=end.isoformat()),
@@ -53,13 +51,13 @@ def with_specimens(folder, *names, left_out=None, changed=None) -> Case:
 
 
 def test_the_root_of_a_lock_chain_is_told_first():
-    lines = told(Case(STORIES / "lock_chain"))
+    lines = told(recorded_case("lock_chain"))
     assert of("broken", lines)[0].startswith("postgres/main, billing-service (app@neurallog) (critical): ")
     assert of("changed", lines)[0].startswith("not seen: Kubernetes was not asked")
 
 
 def test_a_blind_case_is_not_called_well():
-    lines = told(Case(STORIES / "blind"))
+    lines = told(recorded_case("blind"))
     assert "all that matters for it was seen" not in " ".join(lines)
     assert of("not seen", lines)
 
@@ -106,5 +104,5 @@ def test_hostile_text_stays_on_its_line(tmp_path):
 
 
 def test_an_outage_is_not_dated_by_the_question(tmp_path):
-    [since] = of("since", told(Case(STORIES / "postgres_down")))
+    [since] = of("since", told(recorded_case("postgres_down")))
     assert since.startswith("not known; seen at ")

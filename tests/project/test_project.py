@@ -63,7 +63,7 @@ def test_an_installed_package_works_outside_the_checkout(tmp_path):
         "parameters_shipped/platforms/neurallog.yaml",
         "templates/report.html",
         "guide.yaml",
-        "demo/1/custody.jsonl",
+        "demo.zip",
     ):
         assert f"nl_forensics/{wanted}" in names
     assert any(name.startswith("nl_forensics/notebooks/05_") for name in names)

@@ -15,8 +15,8 @@
 
 records what is there after seconds as what would still be there 20 minutes later: the answer is dated so.
 
-Each becomes `tests/specimens/<name>.json`. The tests lay it over the story `healthy`, as a later round of the same case, and the named
-check must then find a problem.
+Those of one module are kept in one file of `tests/specimens`. The tests lay each over the story `healthy`, as a later round of the same
+case, and the named check must then find a problem.
 """
 
 import importlib
@@ -26,7 +26,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from nl_forensics import sources
 from nl_forensics.collection.worker import readings
@@ -36,6 +35,7 @@ from nl_forensics.inputs.parameters import read_yaml, shipped
 from nl_forensics.inputs.platform import Platform
 from nl_forensics.redact import Redactor
 from nl_forensics.sources import Partial, Proof
+from tests import recorded
 from tests.stack import alertmanager, pgbouncer, postgres, prometheus, redis, tls
 from tests.stack.alertmanager import Alertmanager
 from tests.stack.grafana import grafana
@@ -44,7 +44,6 @@ from tests.stack.kubernetes.cluster import cluster
 from tests.stack.prometheus import Prometheus
 from tests.stack.rules import RULES
 
-FOLDER = Path(__file__).parent.parent / "specimens"
 MODULES = (
     "postgres_sessions",
     "postgres_tables",
@@ -80,6 +79,12 @@ class Specimen:
     edit: Callable[[str, dict], dict]
     later: timedelta = AT_ONCE
     baseline: bool = False
+
+    @property
+    def kept_in(self) -> str:
+        """The module of `tests.record` that defines it, or the folder of that module."""
+        defined = self.edit if self.fault is _untouched else self.fault
+        return defined.__module__.removeprefix("tests.record.").split(".")[0]
 
 
 SPECIMENS: dict[str, Specimen] = {}
@@ -128,10 +133,10 @@ def load() -> dict[str, Specimen]:
     return SPECIMENS
 
 
-def make(one: Specimen) -> Path:
+def make(one: Specimen) -> None:
     """Record a specimen from fresh servers of the systems that its sources ask."""
     with SERVERS[frozenset(_system_of(name) for name in one.sources)]() as (server, addresses):
-        return record(one, server, addresses)
+        record(one, server, addresses)
 
 
 @contextmanager
@@ -218,7 +223,7 @@ SERVERS = {
 }
 
 
-def record(one: Specimen, server, addresses: dict[str, str]) -> Path:
+def record(one: Specimen, server, addresses: dict[str, str]) -> None:
     """Make the fault, ask the sources, and write what they answered. `addresses`: by system, of the role that asks."""
     platform = Platform.model_validate(read_yaml(shipped("platforms/neurallog.yaml")))
     with one.fault(server):
@@ -232,10 +237,7 @@ def record(one: Specimen, server, addresses: dict[str, str]) -> Path:
             with closing(open_link(system, address, endpoint, platform.budget)) as link:
                 asked = [name for name in one.sources if _system_of(name) == system]
                 answers |= {name: _answer(one, name, link, incident, platform) for name in asked}
-    text = json.dumps({"check": one.check, "why": one.why, "answers": answers}, indent=1, sort_keys=True, default=str)
-    path = FOLDER / f"{one.name}.json"
-    path.write_text(text + "\n", encoding="utf-8")
-    return path
+    recorded.keep_specimen(one.kept_in, one.name, {"check": one.check, "why": one.why, "answers": answers})
 
 
 def _system_of(name: str) -> str:

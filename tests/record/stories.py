@@ -1,4 +1,4 @@
-"""A story is a whole incident, recorded from the real stack while it goes on: a case folder in `tests/stories`, as `collect` makes it.
+"""A story is a whole incident, recorded from the real stack while it goes on: the case that `collect` makes, in `tests/stories`.
 
     @story("The API hangs since a payment was left open")
     def lock_chain(stage):
@@ -19,7 +19,6 @@ What is to be found in it stands in `tests/stories/causes.yaml`; all that is fou
 
 import importlib
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -29,8 +28,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from nl_forensics.collection import collect
-from nl_forensics.evidence.case import DEMO as PACKAGED
 from nl_forensics.inputs.parameters import Parameters, read_yaml, shipped
+from tests import recorded
 from tests.record.clock import Clock
 from tests.record.past import past as healthy_past
 from tests.stack.kubernetes.api import Refused
@@ -41,8 +40,6 @@ from tests.stack.neurallog.neurallog import NeuralLog, neurallog
 from tests.stack.stack import Stack, stack
 from tests.stack.tls import our_authority
 
-FOLDER = Path(__file__).parent.parent / "stories"
-DEMO = "demo"  # the story that ships with the package, in nl_forensics/demo
 MODULES = (
     "postgres_stories",
     "redis_stories",
@@ -198,27 +195,17 @@ class Stage:
                 platform["systems"][system] = "absent"
         parameters = Parameters.model_validate({"incident": question | incident, "platform": platform})
         with _recorder(environment):
-            recorded = collect.collect(self.folder, parameters)
-        if faults := recorded.verify():
+            case = collect.collect(self.folder, parameters)
+        if faults := case.verify():
             raise AssertionError(f"{self.name}: {faults}")
-
-
-def place(name: str) -> Path:
-    """Where a recorded story lies."""
-    return PACKAGED if name == DEMO else FOLDER / name
 
 
 def record(one: Story) -> None:
     """Play a story, and put its case in the place of the former one."""
-    target = place(one.name)
     with tempfile.TemporaryDirectory(prefix="nl-story-") as scratch:
         folder = Path(scratch) / "case"
         one.play(Stage(one.name, one.title, folder))
-        for hidden in folder.glob(".*"):
-            hidden.unlink()
-        if target.exists():
-            shutil.rmtree(target)
-        shutil.copytree(folder, target)
+        recorded.keep_story(one.name, folder)
 
 
 @contextmanager

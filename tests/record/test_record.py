@@ -1,5 +1,6 @@
 """What stories are recorded with: a clock to look at, and a past with the incident in it."""
 
+import json
 import random
 import shutil
 import time
@@ -7,6 +8,8 @@ from datetime import timedelta
 
 import pytest
 
+from nl_forensics.evidence import demo
+from tests import recorded
 from tests.record import stories
 from tests.record.clock import Clock
 from tests.record.past import Gone, Ramp, Turn, past
@@ -60,3 +63,25 @@ def test_a_recorder_leaves_the_environment_as_it_was(monkeypatch):
         assert "NL_REDIS_URL" not in stories.os.environ
     assert stories.os.environ["NL_REDIS_URL"] == "redis://production"
     assert "NL_POSTGRES_DSN" not in stories.os.environ
+
+
+def test_the_same_case_makes_the_same_archive(tmp_path, monkeypatch):
+    """Whatever the dates of its files, and in whichever order they were written; a lock is no part of it."""
+    monkeypatch.setattr(recorded, "STORIES", tmp_path)
+    for name, files in (("one", ("1/data/b.gz", "1/a.json", ".lock")), ("two", ("1/a.json", "1/data/b.gz"))):
+        for file in files:
+            path = tmp_path / name / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(file)
+        recorded.keep_story(name, tmp_path / name)
+    assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
+    demo.unpack(tmp_path / "one.zip", tmp_path / "unpacked")
+    assert (tmp_path / "unpacked/1/data/b.gz").read_text() == "1/data/b.gz"
+    assert not (tmp_path / "unpacked/.lock").exists()
+
+
+def test_a_specimen_takes_the_place_of_its_former_recording_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(recorded, "SPECIMENS", tmp_path)
+    for name, value in (("b", 1), ("a", 2), ("b", 3)):
+        recorded.keep_specimen("redis", name, {"check": value})
+    assert json.loads((tmp_path / "redis.json").read_text()) == {"a": {"check": 2}, "b": {"check": 3}}

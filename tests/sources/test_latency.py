@@ -22,9 +22,9 @@ def fresh():
         yield server
 
 
-@pytest.mark.parametrize("path", specimens(faults.__name__), ids=lambda path: path.stem)
-def test_words_of_a_specimen(path):
-    assert len(told_rows(path)) == 1
+@pytest.mark.parametrize("name", specimens(faults.__name__))
+def test_words_of_a_specimen(name):
+    assert len(told_rows(name)) == 1
 
 
 # --- Asking -----------------------------------------------------------------------------------------------------------

@@ -414,9 +414,9 @@ def test_names_in_promql(expression, metrics):
 # --- Words ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", specimens(faults.__name__), ids=lambda path: path.stem)
-def test_words_of_a_specimen(path):
-    assert len(told_rows(path))
+@pytest.mark.parametrize("name", specimens(faults.__name__))
+def test_words_of_a_specimen(name):
+    assert len(told_rows(name))
 
 
 @pytest.mark.parametrize("name", MONITORING)

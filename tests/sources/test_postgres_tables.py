@@ -13,6 +13,7 @@ from nl_forensics.inputs.platform import Budget, PostgresEndpoint
 from nl_forensics.sources import Partial, Proof
 from nl_forensics.sources.postgres import bloat, indexes, replication, sequences, tables, vacuum, wal
 from nl_forensics.units import Wording
+from tests import recorded
 from tests.record import postgres_tables, specimens
 from tests.stack import postgres
 
@@ -305,7 +306,7 @@ def ago(**age):
 
 @pytest.mark.parametrize("one", SPECIMENS, ids=lambda one: one.name)
 def test_a_recorded_fault_is_seen(one):
-    answers = json.loads((specimens.FOLDER / f"{one.name}.json").read_text())["answers"]
+    answers = recorded.specimen(one.name)["answers"]
     tables = []
     for name in CHECKS[one.check].needs:
         table = SOURCES[name].table(answers[name]["records"])

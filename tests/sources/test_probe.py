@@ -23,9 +23,9 @@ from nl_forensics.units import Wording
 from tests.asking import ask, offenders
 from tests.checks.test_kubernetes_checks import rows
 from tests.investigation import Investigation
+from tests.recorded import recorded_case
 from tests.stack import faults as wire
 from tests.stack.tls import Authority, self_signed, serving, short_key
-from tests.write_golden import case_of
 
 HOP_S = 0.5
 OURS = [one for one in checks.load().values() if all(name.startswith("probe_") for name in one.needs)]
@@ -284,7 +284,7 @@ def test_a_system_whose_clock_is_wrong(offset_s, said):
 
 @pytest.mark.parametrize("name", ["postgres_down", "blind"])
 def test_the_clock_of_a_system_that_did_not_answer_is_unknown(name):
-    findings = run_checks(case_of(name), ["04"])
+    findings = run_checks(recorded_case(name), ["04"])
     [finding] = [one for one in findings if one.check == "every_system_has_our_time"]
     assert finding.status is Status.UNKNOWN
 

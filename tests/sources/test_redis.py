@@ -582,9 +582,9 @@ def test_queue_trend(depths, alarm):
 # --- Specimens --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", specimens(faults.__name__), ids=lambda path: path.stem)
-def test_words_of_a_specimen(path):
-    assert len(told_rows(path))
+@pytest.mark.parametrize("name", specimens(faults.__name__))
+def test_words_of_a_specimen(name):
+    assert len(told_rows(name))
 
 
 def test_a_server_that_hides_its_configuration():

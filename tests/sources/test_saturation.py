@@ -413,9 +413,9 @@ def test_a_service_that_nobody_asks_has_no_share(tmp_path):
 # --- All of them --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", specimens(faults.__name__), ids=lambda path: path.stem)
-def test_words_of_a_specimen(path):
-    assert len(told_rows(path)) == 1
+@pytest.mark.parametrize("name", specimens(faults.__name__))
+def test_words_of_a_specimen(name):
+    assert len(told_rows(name)) == 1
 
 
 @pytest.mark.parametrize("name", OWN)

@@ -1,6 +1,5 @@
 """What services and log lines tell Prometheus: asked of a real one with a written past, judged by the rules, and drawn."""
 
-import json
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -19,6 +18,7 @@ from tests.checks.test_specimens import WAYS
 from tests.record.latency import took
 from tests.record.prometheus import past, since
 from tests.record.services import ACCEPTED, GATEWAY, LOG_SERVER, REQUESTS, STORED, growing
+from tests.recorded import specimen
 from tests.sources.test_prometheus import steps
 from tests.stack import history, prometheus
 from tests.stack.history import QUICK
@@ -187,20 +187,16 @@ def test_a_name_that_nobody_counts_proves_nothing(fresh):
 # --- Rules ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", specimens(faults.__name__), ids=lambda path: path.stem)
-def test_words_of_a_specimen(path):
-    assert len(told_rows(path)) == 1
+@pytest.mark.parametrize("name", specimens(faults.__name__))
+def test_words_of_a_specimen(name):
+    assert len(told_rows(name)) == 1
 
 
 def test_the_restart_in_a_specimen_is_not_counted_as_loss():
-    _, tables = specimen_tables(faults_file("lines_wait"))
+    _, tables = specimen_tables("lines_wait")
     (row,) = offenders("what_is_accepted_is_stored", *tables.values()).to_dict("records")
     assert 0.6 * 6_600 < row["missing"] <= 6_600
     assert 8 <= (tables["prom_lines_stored"]["at"].max() - row["at"]).total_seconds() / 60 <= 11
-
-
-def faults_file(name):
-    return next(path for path in specimens(faults.__name__) if path.stem == name)
 
 
 def service(values, **columns):
@@ -311,8 +307,8 @@ def test_a_column_that_was_not_seen_does_not_look_well(healthy_case):
 
 
 def test_the_worst_service_is_on_top(tmp_path):
-    answers = json.loads(faults_file("service_gone").read_text())["answers"]
-    answers |= json.loads(faults_file("service_fails").read_text())["answers"]
+    answers = specimen("service_gone")["answers"]
+    answers |= specimen("service_fails")["answers"]
     asked_at = min(answer["asked_at"] for answer in answers.values())
     words = CHARTS["service_overview"](case_of(tmp_path, answers, asked_at=asked_at)).words
     assert "1 of 1 services are not well: neurallog-system · api-gateway (errors 20 %" in words

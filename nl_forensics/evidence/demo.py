@@ -1,0 +1,42 @@
+"""The recorded case that ships: one archive in the package, and a folder, as every case is, from its first use."""
+
+import atexit
+import hashlib
+import shutil
+import tempfile
+import zipfile
+from functools import cache
+from pathlib import Path
+
+from nl_forensics.inputs.parameters import home
+
+ARCHIVE = Path(__file__).parents[1] / "demo.zip"
+
+
+@cache
+def demo() -> Path:
+    """The folder of the demo case: below `home()`, unpacked once for each version of it; where that can't be written, for this process."""
+    folder = home() / f"demo-{hashlib.sha256(ARCHIVE.read_bytes()).hexdigest()[:12]}"
+    if folder.is_dir():
+        return folder
+    try:
+        home().mkdir(parents=True, exist_ok=True, mode=0o700)
+        unpack(ARCHIVE, folder)
+    except OSError:
+        place = Path(tempfile.mkdtemp(prefix="nl-forensics-"))
+        atexit.register(shutil.rmtree, place, ignore_errors=True)
+        folder = place / "demo"
+        unpack(ARCHIVE, folder)
+    return folder
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Whole or not at all, and by as many processes at once as like to: who finds the folder finds everything in it."""
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
+        with zipfile.ZipFile(archive) as packed:
+            packed.extractall(Path(scratch, "case"))
+        try:
+            Path(scratch, "case").rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
