@@ -1,4 +1,4 @@
-"""PostgreSQL: who is connected, who waits, and for what."""
+"""PostgreSQL: connections, open transactions, locks and waits."""
 
 import pandas as pd
 
@@ -6,92 +6,79 @@ from nl_forensics.charts.canvas import Bar, Face
 from nl_forensics.charts.chart import chart
 from nl_forensics.charts.labels import age_s, asked, listed, named
 from nl_forensics.charts.units import NUMBER, PERCENT, SECONDS
+from nl_forensics.checks.postgres.labels import clients, usable_connections
 
-CONNECTION = "client backend"
 STATES = ("active", "idle in transaction", "idle in transaction (aborted)", "idle")  # others come after these
-RESERVED = ("superuser_reserved_connections", "reserved_connections")
-HOLDS, WAITS = "age of the transaction in front", "has waited"
-UNSEEN_STATE = "state not seen"
-MOST_ROWS = 14
+BLOCKS, WAITS = "age of the blocking transaction", "waiting time"
+UNKNOWN_STATE = "unknown state"
+MAX_ROWS = 14
 
 
 def _counts(rows: pd.DataFrame) -> dict[str, float]:
-    """Sessions by state, those that matter first, so that every bar is stacked in the same order."""
-    counts = rows["state"].fillna(UNSEEN_STATE).value_counts()
+    """Sessions by state, the important ones first, so that every bar is stacked in the same order."""
+    counts = rows["state"].fillna(UNKNOWN_STATE).value_counts()
     order = [*STATES, *sorted(set(counts.index) - set(STATES))]
     return {state: float(counts.get(state, 0)) for state in order if counts.get(state, 0)}
 
 
-def usable_slots(pg_settings: pd.DataFrame) -> pd.Series:
-    """Connections that an ordinary role can open, by instance."""
-    values = pg_settings.assign(setting=pd.to_numeric(pg_settings["setting"], errors="coerce"))
-    table = values.pivot_table(index="instance", columns="name", values="setting")
-    table = table.reindex(columns=["max_connections", *RESERVED])
-    return (table["max_connections"] - table[list(RESERVED)].fillna(0).sum(axis=1)).dropna()
-
-
-@chart("How many connections are open, and how many slots are left?")
+@chart("Connections vs. usable max_connections")
 def connections_by_state(face: Face, pg_activity, pg_settings):
-    """Connections of each server by state, stacked, against the slots that ordinary roles can use. Superusers' reserve is left out."""
-    clients, usable = pg_activity[pg_activity["backend_type"] == CONNECTION], usable_slots(pg_settings)
+    """Connections of each server by state, stacked, against max_connections without the connections reserved for superusers."""
+    sessions, usable = clients(pg_activity), usable_connections(pg_settings).dropna()
     bars = []
-    for instance, slots in usable.items():
-        counts = _counts(clients[clients["instance"] == instance])
+    for instance, limit in usable.items():
+        counts = _counts(sessions[sessions["instance"] == instance])
         open_now, least = sum(counts.values()), "at least " if face.partial else ""
-        text = f"{least}{open_now:.0f} of {slots:.0f}, {PERCENT.words(open_now / slots)}"
-        bars.append(Bar(instance, counts, text, slots))
-    face.bars(bars, NUMBER, f"connections, {asked(pg_activity)}", "slots that can be used", STATES)
-    told = (
-        f"{bar.name}: {bar.text} usable slots ({', '.join(f'{n:.0f} {state}' for state, n in bar.parts.items()) or 'none open'})"
+        text = f"{least}{open_now:.0f} of {limit:.0f}, {PERCENT.words(open_now / limit)}"
+        bars.append(Bar(instance, counts, text, limit))
+    face.bars(bars, NUMBER, f"connections, {asked(pg_activity)}", "usable connections", STATES)
+    words = (
+        f"{bar.name}: {bar.text} usable connections ({', '.join(f'{n:.0f} {state}' for state, n in bar.parts.items()) or 'none open'})"
         for bar in bars
     )
-    return f"{listed(told)}, {asked(pg_activity)}."
+    return f"{listed(words)}, {asked(pg_activity)}."
 
 
-@chart("Who holds the connections?")
+@chart("Connections by application")
 def connections_by_application(face: Face, pg_activity):
     """Connections by role and application, stacked by state, most first."""
-    clients = pg_activity[pg_activity["backend_type"] == CONNECTION]
-    if clients.empty:
-        return face.say(f"Nobody but us was connected, {asked(pg_activity)}.")
-    holders = clients.assign(holder=named(clients, "role", "application")).groupby("holder", sort=False)
-    bars = [Bar(str(holder), _counts(rows), f"{len(rows)}") for holder, rows in holders]
+    sessions = clients(pg_activity)
+    if sessions.empty:
+        return face.say(f"No connection except our own, {asked(pg_activity)}.")
+    groups = sessions.assign(group=named(sessions, "role", "application")).groupby("group", sort=False)
+    bars = [Bar(str(name), _counts(rows), f"{len(rows)}") for name, rows in groups]
     bars.sort(key=lambda bar: (-sum(bar.parts.values()), bar.name))
-    face.bars(bars[:MOST_ROWS], NUMBER, f"connections, {asked(pg_activity)}", kinds=STATES)
+    face.bars(bars[:MAX_ROWS], NUMBER, f"connections, {asked(pg_activity)}", kinds=STATES)
     return f"Most connections: {listed(f'{bar.name} has {bar.text}' for bar in bars)}, {asked(pg_activity)}."
 
 
-@chart("Who waits for a connection of the pooler?")
+@chart("PgBouncer clients by pool")
 def pool_clients(face: Face, pgbouncer_pools):
-    """Clients of each pool that are served and that wait, at the look at which most waited."""
+    """Active and waiting clients of each pool, in the sample with most waiting clients."""
     if pgbouncer_pools.empty:
-        return face.say(f"The pooler has no pool in use, {asked(pgbouncer_pools)}.")
+        return face.say(f"No pool is in use, {asked(pgbouncer_pools)}.")
     rows = pgbouncer_pools.assign(name=named(pgbouncer_pools, "database", "role"))
     worst = rows.sort_values(["waiting_clients", "longest_wait_s"], ascending=False, kind="stable").drop_duplicates(
         "name"
     )
     bars = [
-        Bar(row.name, {"served": float(row.active_clients), "waiting": float(row.waiting_clients)}, _pool(row))
+        Bar(row.name, {"active": float(row.active_clients), "waiting": float(row.waiting_clients)}, _pool(row))
         for row in worst.itertuples(index=False)
     ]
-    face.bars(bars[:MOST_ROWS], NUMBER, f"clients, {asked(rows)}", kinds=("served", "waiting"))
+    face.bars(bars[:MAX_ROWS], NUMBER, f"clients, {asked(rows)}", kinds=("active", "waiting"))
     return f"{listed(f'{bar.name}: {bar.text}' for bar in bars)}; {asked(rows)}."
 
 
 def _pool(row) -> str:
-    waits = (
-        f"{row.waiting_clients} wait, up to {SECONDS.words(row.longest_wait_s)}"
-        if row.waiting_clients
-        else "nobody waits"
-    )
+    longest = f", longest {SECONDS.words(row.longest_wait_s)}" if row.waiting_clients else ""
     servers = row.active_servers + row.idle_servers + row.used_servers
-    return f"{waits}; {row.active_servers} of {servers} connections are in use"
+    return f"{row.waiting_clients} waiting{longest}; {row.active_servers} of {servers} server connections in use"
 
 
-@chart("Which transactions have been open longest?")
+@chart("Longest open transactions")
 def open_transactions(face: Face, pg_activity):
-    """Age of every open transaction, by what its session does now. PostgreSQL's own workers are left out."""
-    rows = pg_activity[pg_activity["xact_start"].notna() & (pg_activity["backend_type"] == CONNECTION)]
+    """Age of every open transaction by the state of its session, PostgreSQL's own processes excluded."""
+    rows = clients(pg_activity).dropna(subset=["xact_start"])
     if rows.empty:
         return face.say(f"No transaction was open, {asked(pg_activity)}.")
     rows = rows.assign(age_s=age_s(rows, "xact_start").clip(lower=0), name=named(rows, "pid", "application"))
@@ -100,33 +87,33 @@ def open_transactions(face: Face, pg_activity):
         Bar(row.name, {_state(row.state): row.age_s}, f"{SECONDS.words(row.age_s)}, {row.query}")
         for row in rows.itertuples(index=False)
     ]
-    face.bars(bars[:MOST_ROWS], SECONDS, f"age of the transaction, {asked(pg_activity)}", kinds=STATES)
+    face.bars(bars[:MAX_ROWS], SECONDS, f"transaction age, {asked(pg_activity)}", kinds=STATES)
     worst = listed(f"{bar.name} {next(iter(bar.parts))}, {SECONDS.words(sum(bar.parts.values()))}" for bar in bars)
     return f"{len(bars)} open transactions, oldest first: {worst}; {asked(pg_activity)}."
 
 
 def _state(state) -> str:
-    return UNSEEN_STATE if pd.isna(state) else str(state)
+    return UNKNOWN_STATE if pd.isna(state) else str(state)
 
 
-@chart("Who waits for whose lock, and how long?")
+@chart("Lock tree: blockers and waiters")
 def lock_tree(face: Face, pg_blocking):
-    """The lock tree: each chain begins with the session that waits for nobody; who waits for it stands indented below."""
+    """Each chain begins with its root blocker, which waits for no lock; its waiters are indented below it."""
     if pg_blocking.empty:
-        return face.say("No session waited for a lock at the moment of asking.")
+        return face.say("No session was waiting for a lock at the moment of asking.")
     rows = pg_blocking.assign(waits_s=age_s(pg_blocking, "waiting_since").clip(lower=0))
-    bars, told = [], []
+    bars, chains = [], []
     for (_, root), chain in _longest_first(rows):
         first = chain.iloc[0]
         bars.append(_root_bar(root, first))
         bars += _below(chain, root, 1)
         longest = SECONDS.words(chain["waits_s"].max())
-        told.append(
-            f"{len(chain)} sessions wait for {_process(root, first['root_application'])} "
-            f"({_state(first['root_state'])}), the longest for {longest}"
+        blocker, waiters = _process(root, first["root_application"]), "session" if len(chain) == 1 else "sessions"
+        chains.append(
+            f"{blocker} ({_state(first['root_state'])}) blocks {len(chain)} {waiters}, longest wait {longest}"
         )
-    face.bars(bars, SECONDS, asked(pg_blocking), kinds=(HOLDS, WAITS))
-    return f"{listed(told)}; {asked(pg_blocking)}."
+    face.bars(bars, SECONDS, f"duration, {asked(pg_blocking)}", kinds=(BLOCKS, WAITS))
+    return f"{listed(chains)}; {asked(pg_blocking)}."
 
 
 def _longest_first(rows: pd.DataFrame) -> list:
@@ -138,11 +125,11 @@ def _root_bar(root: int, first: pd.Series) -> Bar:
     opened = first["asked_at"] - first["root_xact_start"]
     age = 0.0 if pd.isna(opened) else max(0.0, opened.total_seconds())
     text = f"{_state(first['root_state'])}, {SECONDS.words(age)}: {first['root_query']}"
-    return Bar(_process(root, first["root_application"]), {HOLDS: age}, text)
+    return Bar(_process(root, first["root_application"]), {BLOCKS: age}, text)
 
 
 def _below(chain: pd.DataFrame, pid: int, depth: int) -> list[Bar]:
-    """Those who wait directly for one session, each followed by those who wait for it."""
+    """The direct waiters of one session, each followed by its own waiters."""
     bars = []
     waiting = chain[(chain["blocked_by_pid"] == pid) & (chain["depth"] == depth)]
     for row in waiting.sort_values(["waits_s", "pid"], ascending=[False, True]).itertuples():
@@ -157,16 +144,16 @@ def _process(pid: int, application: str) -> str:
     return f"{pid} {application}".strip() if pid else "prepared transaction"
 
 
-@chart("What do active sessions wait for?")
+@chart("Wait events of active sessions")
 def wait_profile(face: Face, pg_wait_samples):
-    """Share of active sessions by wait event, over ten looks. Not waiting means: running, or about to."""
+    """Share of active sessions by wait event, over ten samples. Not waiting means: running, or ready to run."""
     if pg_wait_samples.empty:
-        return face.say("No session was active in any of the looks.")
+        return face.say("No session was active in any sample.")
     kind = pg_wait_samples["wait_event_type"].fillna("not waiting")
     event = pg_wait_samples["wait_event"].fillna("")
     rows = pg_wait_samples.assign(wait=(kind + " " + event).str.strip())
     sessions = rows.groupby(named(rows, "wait"))["sessions"].sum().sort_values(ascending=False, kind="stable")
     shares = sessions / sessions.sum()
     bars = [Bar(str(wait), {"share": float(share)}, PERCENT.words(share)) for wait, share in shares.items()]
-    face.bars(bars[:MOST_ROWS], PERCENT, f"share of the active sessions, {asked(rows)}")
-    return f"{listed(f'{bar.name} {bar.text}' for bar in bars)} of the active sessions over ten looks, {asked(rows)}."
+    face.bars(bars[:MAX_ROWS], PERCENT, f"share of active sessions, {asked(rows)}")
+    return f"{listed(f'{bar.name} {bar.text}' for bar in bars)} of active sessions over ten samples, {asked(rows)}."

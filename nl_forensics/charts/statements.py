@@ -1,4 +1,4 @@
-"""PostgreSQL: which statements take the time."""
+"""PostgreSQL: statements by execution time."""
 
 import pandas as pd
 
@@ -7,24 +7,24 @@ from nl_forensics.charts.chart import chart
 from nl_forensics.charts.labels import cut, listed, moment, named
 from nl_forensics.charts.units import MILLISECONDS, NUMBER, PERCENT
 
-MOST_ROWS = 8
-NO_BASELINE = "The counters of PostgreSQL have no past, so the baseline window has none to compare with"
+MAX_ROWS = 8
+NO_BASELINE = "PostgreSQL's counters carry no timestamps: no baseline to compare with"
 
 
-@chart("Which statements take the database's time?")
+@chart("Statements by share of execution time")
 def top_statements(face: Face, pg_statements):
-    """Share of the execution time of all statements, while we looked, against the share since the counters began.
+    """Share of the execution time of all statements between the two readings, against the share since the counters began.
 
-    The counters have no past: what they hold since they were reset is the nearest thing to a baseline, and is drawn as a mark.
+    The counters carry no timestamps: the share since their last reset is the nearest to a baseline, and is drawn as a mark.
     """
     rows = pg_statements.assign(
         now=pg_statements["exec_ms_delta"] / pg_statements["all_exec_ms_delta"],
         ever=pg_statements["exec_ms"] / pg_statements["all_exec_ms"],
         name=named(pg_statements, "database", "query"),
     )
-    looked = rows["now"].fillna(0).max() > 0
-    rows = rows.sort_values(["now" if looked else "ever", "ever"], ascending=False, kind="stable")
-    rows = rows[rows["now"] > 0] if looked else rows
+    ran = rows["now"].fillna(0).max() > 0
+    rows = rows.sort_values(["now" if ran else "ever", "ever"], ascending=False, kind="stable")
+    rows = rows[rows["now"] > 0] if ran else rows
     since = (
         f"since {moment(rows['counted_since'].min())}"
         if rows["counted_since"].notna().any()
@@ -32,23 +32,23 @@ def top_statements(face: Face, pg_statements):
     )
     if rows.empty:
         return face.say(f"No statement was executed {since}.")
-    bars = [_statement(row, looked) for row in rows.head(MOST_ROWS).itertuples(index=False)]
-    when = f"in the {rows['seconds'].max():.1f} s between two readings" if looked else since
-    mark = f"share {since}" if looked else ""
-    face.bars(bars, PERCENT, f"share of the execution time of all statements, {when}", mark, above=True)
-    told = listed(f"{cut(bar.name, 90)}: {bar.text}" for bar in bars)
+    bars = [_statement(row, ran) for row in rows.head(MAX_ROWS).itertuples(index=False)]
+    when = f"in the {rows['seconds'].max():.1f} s between the two readings" if ran else since
+    mark = f"share {since}" if ran else ""
+    face.bars(bars, PERCENT, f"share of all execution time, {when}", mark, above=True)
+    shares = listed(f"{cut(bar.name, 90)}: {bar.text}" for bar in bars)
     compared = (
-        f"{NO_BASELINE}; the mark shows the share {since}"
-        if looked
-        else f"Nothing was executed between two readings. {NO_BASELINE}"
+        f"{NO_BASELINE}; the mark is the share {since}"
+        if ran
+        else f"No statement was executed between the two readings. {NO_BASELINE}"
     )
-    return f"Share of execution time {when}, to {moment(rows['asked_at'].max())}: {told}. {compared}."
+    return f"Share of execution time {when}, to {moment(rows['asked_at'].max())}: {shares}. {compared}."
 
 
-def _statement(row, looked: bool) -> Bar:
-    """The bar of one statement: what it took while we looked, or, when nothing ran, since the counters began."""
-    lifetime = f"mean {MILLISECONDS.words(row.exec_ms / row.calls)}" if row.calls else "never finished"
-    if not looked:
+def _statement(row, ran: bool) -> Bar:
+    """The bar of one statement: its share between the two readings, or, when nothing ran, since the counters began."""
+    lifetime = f"mean {MILLISECONDS.words(row.exec_ms / row.calls)}" if row.calls else "no finished call"
+    if not ran:
         return Bar(row.name, {"": row.ever}, f"{PERCENT.words(row.ever)}, {NUMBER.words(row.calls)} calls, {lifetime}")
     if not row.calls_delta or pd.isna(row.calls_delta):
         return Bar(row.name, {"": row.now}, f"{PERCENT.words(row.now)}", row.ever)
