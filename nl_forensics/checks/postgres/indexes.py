@@ -72,7 +72,7 @@ def no_index_is_redundant(pg_indexes):
 
 
 def _is_covered(pair: dict) -> bool:
-    """Of two equal ones that enforce nothing, the one whose name comes later is redundant."""
+    """Of two equal ones that enforce nothing, the later by name is redundant."""
     if pair["index"] == pair["index_other"]:
         return False
     if pair["keys"] == pair["keys_other"]:

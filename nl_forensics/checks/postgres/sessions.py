@@ -136,7 +136,7 @@ def no_query_runs_long(pg_activity, *, max_s=60, critical_s=300):
     rows = rows[(rows.wait_event_type != "Lock").fillna(True)]
     rows = rows.assign(session=session_of, statement=short(rows["query"]), runs_s=seconds_since(rows.query_start, rows))
     rows = rows.assign(
-        waits=("waiting for " + rows.wait_event_type + " " + rows.wait_event).fillna("not waiting"),
+        waits=("waiting on " + rows.wait_event_type + " " + rows.wait_event).fillna("not waiting"),
         is_maintenance=_is_maintenance(rows),
     )
     return rows[rows.runs_s >= max_s].sort_values("runs_s", ascending=False)
