@@ -16,6 +16,11 @@ def one_line(message: pd.Series, most: int = MOST_CHARACTERS) -> pd.Series:
     return line.where(line.str.len() <= most, line.str.slice(0, head) + "…" + line.str.slice(head + 1 - most))
 
 
+def counted(numbers: pd.Series, noun: str) -> pd.Series:
+    """`1 line`, `3 lines`."""
+    return numbers.astype("str") + f" {noun}" + (numbers == 1).map({True: "", False: "s"})
+
+
 def usual(before: pd.Series, words: Callable[[float], str]) -> list[str]:
     """What it was in the baseline, in words; null where there is none."""
     return [

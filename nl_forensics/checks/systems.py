@@ -14,7 +14,7 @@ from nl_forensics.checks.rule import check
 def every_system_answers(systems_reached):
     """Every system answers.
 
-    A refused connection, no free connection, or no answer within the time a client would wait is an outage, whatever the
-    dashboards say; so is an answer that no client of this system can read. "You may not log in" is an answer.
+    A refused connection, no free connection, or no answer within a client's timeout is an outage, whatever the dashboards show; so is
+    an answer that no client of this system can read. A rejected login is an answer.
     """
     return systems_reached[~systems_reached.answered]

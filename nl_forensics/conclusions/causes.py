@@ -15,7 +15,7 @@ CAUSES = {
     SLOW: ("services_answer_quickly", "services_are_as_fast_as_before"),
     "waits for what is behind": ("slow_answers_are_slow_by_themselves",),
     "waits for the database": ("services_wait_little_for_the_database",),
-    "no free connection": ("nobody_waits_for_a_connection_of_a_full_pool",),
+    "no free connection": ("no_connection_pool_is_exhausted",),
     "too little CPU": ("no_container_is_throttled", "containers_stayed_below_their_cpu_limit"),
     "too little memory": (
         "no_container_runs_out_of_memory",

@@ -24,7 +24,7 @@ from nl_forensics.sanitize import printable
 COLUMNS = 110
 WIDTH = 10  # of the word before each line
 MOST_THINGS, MOST_CHANGES, MOST_GAPS = 3, 2, 2
-BY_HAND = "nothing_was_changed_by_hand"
+BY_HAND = "nothing_was_changed_manually"
 
 
 class Change(NamedTuple):

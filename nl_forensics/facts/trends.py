@@ -1,4 +1,4 @@
-"""How memory grew that is given back when a run of its container ends: no line fits all of a sawtooth, but one fits each tooth."""
+"""Memory growth across restarts of a container: no line fits a whole sawtooth, but one fits each tooth."""
 
 import pandas as pd
 
@@ -6,12 +6,12 @@ CONTAINER = ["instance", "target", "namespace", "pod", "container"]
 
 
 def straight_runs(memory: pd.DataFrame, starts: pd.DataFrame, min_run_s: float) -> pd.DataFrame:
-    """One row per container: the line that fits all its runs of `min_run_s` at least, each from where it began (least squares).
+    """One row per container: the line that fits all its runs of at least `min_run_s`, each from its own start (least squares).
 
-    per_s, fit   its slope in bytes a second, and R²: the share of the changes that it explains, 0 to 1
+    per_s, fit   its slope in bytes per second, and R²: the share of the variance that it explains, 0 to 1
     late_per_s   the slope of the last third of the newest of these runs
-    lasted_s     of these runs together; restarts: runs of the container, also short ones, after the first
-    at, until, first_bytes, used_bytes   where the newest of these runs began and ended; now_bytes: the newest value of all
+    lasted_s     total duration of these runs; restarts: runs of the container after the first, short ones included
+    at, until, first_bytes, used_bytes   start and end of the newest of these runs; now_bytes: the newest reading
     """
     steps = ["window", "at", *CONTAINER]
     table = memory.merge(starts[[*steps, "started_s"]], on=steps).sort_values("at")
@@ -34,7 +34,7 @@ def straight_runs(memory: pd.DataFrame, starts: pd.DataFrame, min_run_s: float) 
 
 
 def _line(rows: pd.DataFrame) -> pd.DataFrame:
-    """`per_s` and `fit` by container: only what changes within a run counts."""
+    """`per_s` and `fit` by container: only changes within a run count."""
     of_run = rows.groupby([*CONTAINER, "started_s"])
     x, y = (rows[name] - of_run[name].transform("mean") for name in ("second", "used_bytes"))
     products = rows[CONTAINER].assign(xx=x * x, xy=x * y, yy=y * y)

@@ -357,7 +357,7 @@ def test_log_that_always_has_errors_bursts_not_where_it_was_cut():
 
 def test_failure_that_was_handled_is_information():
     line = {"at": ago(minutes=1), "level": "info", "message": "connection refused, trying the next one"}
-    quiet("no_log_tells_a_known_failure", empty_table("k8s_unhealthy_logs"), rows("k8s_logs", line))
+    quiet("no_log_shows_a_known_failure", empty_table("k8s_unhealthy_logs"), rows("k8s_logs", line))
 
 
 def test_first_revision_of_a_workload_changes_nothing():
@@ -634,13 +634,13 @@ LINES = {
 @pytest.mark.parametrize("line", LINES)
 def test_known_failure_in_a_log(line):
     logged = {"namespace": "n", "pod": "p", "container": "c", "workload": "w", "at": ago(minutes=1), "message": line}
-    found = offenders("no_log_tells_a_known_failure", empty_table("k8s_unhealthy_logs"), rows("k8s_logs", logged))
+    found = offenders("no_log_shows_a_known_failure", empty_table("k8s_unhealthy_logs"), rows("k8s_logs", logged))
     assert list(found.means) == [LINES[line]]
 
 
 def test_number_of_a_failure_is_no_failure():
     line = {"at": ago(minutes=1), "level": "warning", "message": "stored 429 lines, 28 were too long"}
-    quiet("no_log_tells_a_known_failure", empty_table("k8s_unhealthy_logs"), rows("k8s_logs", line))
+    quiet("no_log_shows_a_known_failure", empty_table("k8s_unhealthy_logs"), rows("k8s_logs", line))
 
 
 def test_signatures_name_a_section_of_the_guide():

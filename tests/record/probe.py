@@ -19,7 +19,7 @@ def nobody_listens(server):
     yield
 
 
-@specimen("every_address_says_that_it_is_well", sources=("probe_answers",))
+@specimen("every_address_answers_with_success", sources=("probe_answers",))
 @contextmanager
 def unavailable(server):
     server.answer = (503, {"Retry-After": "30"})

@@ -53,7 +53,7 @@ def garbage_takes_time(server):
         yield
 
 
-@specimen("nobody_waits_for_a_connection_of_a_full_pool", sources=POOL)
+@specimen("no_connection_pool_is_exhausted", sources=POOL)
 @contextmanager
 def pool_used_up(server):
     """All ten connections are in use since 12 minutes, and requests wait."""

@@ -51,6 +51,27 @@ def test_lines(text, kind, level, message, template):
 
 
 @pytest.mark.parametrize(
+    ("text", "level"),
+    [
+        ("sent alert to slack, ok", ""),
+        ("job finished without error", ""),
+        ("entering critical section", ""),
+        ("critical section entered", ""),
+        ("retried after an error: ok now (warning, slow)", ""),
+        ("error: no such file", "error"),
+        ("2026-11-23T22:10:01.5Z warn slow query", "warning"),
+        ("2026/11/23 22:10:01 [crit] 7#7: *1 open() failed", "fatal"),
+        ("2026-11-23 22:10:01 UTC [42] ERROR:  deadlock detected", "error"),
+        ("2026-11-23 | warning | disk", "warning"),
+        ("WARNING:root:slow", "warning"),
+        ("panic: runtime error", "fatal"),
+    ],
+)
+def test_an_ordinary_word_is_no_level(text, level):
+    assert parse(text).level == level
+
+
+@pytest.mark.parametrize(
     ("text", "request_", "status", "took_ms", "upstream_ms"),
     [
         (

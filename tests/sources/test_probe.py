@@ -114,7 +114,7 @@ def test_what_an_address_says_of_itself(answer, severity, said):
     with serving(answer=answer) as server:
         table = ask(probe(server.port, "http"), "probe_answers").table
     assert len(server.asked) == 3, "a redirect is not followed"
-    name = "every_address_says_that_it_is_well"
+    name = "every_address_answers_with_success"
     assert said in problems(table, [name])[name]
     assert set(checks.load()[name].offenders(table).severity) == {severity}
 

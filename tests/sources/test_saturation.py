@@ -267,7 +267,7 @@ def pool(in_use, size, waiting, step_s=15):
     ],
 )
 def test_pools(in_use, waiting, expected):
-    found = offenders("nobody_waits_for_a_connection_of_a_full_pool", *pool(in_use, 10, waiting))
+    found = offenders("no_connection_pool_is_exhausted", *pool(in_use, 10, waiting))
     assert len(found) == expected
 
 
@@ -282,7 +282,7 @@ def test_a_full_pool_of_one_pod_is_not_hidden_by_the_others(fresh):
         past(fresh, other, *shapes(0, 10, 0), minutes=90),
         asked(fresh, LOG_SERVER, *shapes(10, 10, 4), names=POOL) as heard,
     ):
-        (row,) = found("nobody_waits_for_a_connection_of_a_full_pool", heard).to_dict("records")
+        (row,) = found("no_connection_pool_is_exhausted", heard).to_dict("records")
     assert (row["target"], row["waiting"]) == ("10.0.0.6:8080", 4)
 
 

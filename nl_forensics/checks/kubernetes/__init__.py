@@ -1,4 +1,4 @@
-"""Every rule about Kubernetes, and about what runs in it. One module per subject."""
+"""Every rule about Kubernetes and its workloads. One module per subject."""
 
 from nl_forensics.checks.kubernetes import (  # noqa: F401
     api,

@@ -1,8 +1,8 @@
-"""Rules about the API server, what is behind it, and who keeps the cluster running."""
+"""Rules about the API server, the servers of its groups, and the control plane."""
 
 import pandas as pd
 
-from nl_forensics.checks.rows import graded, one_line, seconds_since, worst_first
+from nl_forensics.checks.rows import one_line, seconds_since
 from nl_forensics.checks.rule import check
 
 NODES = "kube-node-lease"
@@ -13,14 +13,14 @@ CONTROL_PLANE = ("kube-controller-manager", "kube-scheduler", "cloud-controller-
     section="02",
     severity="critical",
     subject="{instance}: {check}",
-    because="the API server's own check fails: {said}",
+    because="health check of the API server fails; {said}",
     guide=("C017",),
 )
 def the_api_server_is_ready(k8s_api_checks):
-    """Every check that the API server makes of itself passes.
+    """Every health check of the API server passes.
 
-    Such as `etcd`: then nothing can be written, no pod moved or replaced, while what runs goes on. `kubectl get componentstatuses` is known
-    to be wrong, and not asked.
+    Without `etcd`, for example, nothing can be written and no pod is moved or replaced; running pods continue. `kubectl get
+    componentstatuses` is known to be wrong, and not used.
     """
     return k8s_api_checks[~k8s_api_checks.passed]
 
@@ -29,17 +29,17 @@ def the_api_server_is_ready(k8s_api_checks):
     section="02",
     severity="high",
     subject="{instance}: {name}",
-    because="not served since {available_at:%Y-%m-%d %H:%M:%S} UTC by {service} ({available_reason}): {said}",
+    because="API group unavailable since {available_at:%Y-%m-%d %H:%M:%S} UTC ({available_reason}); served by {service}: {said}",
     at="available_at",
     guide=("C017", "C023"),
 )
 def every_part_of_the_api_is_served(k8s_api_services):
-    """Every group of the API has a server that answers.
+    """Every API group has a server that answers.
 
-    Without metrics.k8s.io autoscalers stand still; and a group that does not answer keeps namespaces from being deleted. kubernetes-mixin
-    (KubeAggregatedAPIDown).
+    Without metrics.k8s.io, autoscalers do not scale; an API group that does not answer blocks the deletion of namespaces.
+    kubernetes-mixin (KubeAggregatedAPIDown).
     """
-    rows = k8s_api_services[~k8s_api_services.available.fillna(True)]
+    rows = k8s_api_services[~k8s_api_services.available]
     return rows.assign(said=one_line(rows.available_message)).sort_values("available_at")
 
 
@@ -47,20 +47,21 @@ def every_part_of_the_api_is_served(k8s_api_services):
     section="02",
     severity="high",
     subject="{instance}: {name}",
-    because="{who} last renewed its lease at {renewed_at:%Y-%m-%d %H:%M:%S} UTC, {silent_s:seconds} ago; it holds for {duration_s} s",
+    critical="is_control_plane",
+    because="{owner} last renewed its lease {silent_s:seconds} ago, at {renewed_at:%Y-%m-%d %H:%M:%S} UTC; it is valid for {duration_s} s",
     at="renewed_at",
     guide=("C016", "C017"),
 )
 def every_lease_is_renewed(k8s_leases, k8s_nodes, *, periods=2):
-    """Every node, and the leaders of the control plane, renewed their lease within {periods:number} times the time that it holds.
+    """Every node and every leader of the control plane renewed its lease within {periods:number} times its duration.
 
-    Otherwise the holder is gone or hangs: of a node, its kubelet; of the control plane, the scheduler or the controllers, which is
-    critical. The lease of a node that was removed is left out. Twice the time: a choice of ours.
+    Otherwise the holder is gone or hangs: the kubelet of a node; or, critical, the scheduler or a controller of the control plane. The
+    lease of a removed node is left out. Twice the duration: a choice of ours.
     """
     rows = k8s_leases[k8s_leases.renewed_at.notna() & (k8s_leases.holder != "")]
     there = pd.MultiIndex.from_frame(rows[["instance", "name"]]).isin(k8s_nodes.set_index(["instance", "name"]).index)
     of_node, of_control = (rows.namespace == NODES) & there, rows.name.isin(CONTROL_PLANE)
-    rows = rows.assign(silent_s=seconds_since(rows.renewed_at, rows), who=rows.holder.mask(of_node, "the kubelet"))
+    rows = rows.assign(silent_s=seconds_since(rows.renewed_at, rows), is_control_plane=of_control)
+    rows = rows.assign(owner=rows.holder.mask(of_node, "the kubelet"))
     late = rows.silent_s > periods * rows.duration_s.astype("float64")
-    rows = graded(rows, critical=late & of_control, high=late & of_node)
-    return worst_first(rows, "silent_s")
+    return rows[late & (of_control | of_node)].sort_values("silent_s", ascending=False)

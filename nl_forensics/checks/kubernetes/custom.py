@@ -1,4 +1,4 @@
-"""Rules about what operators look after: tenants, certificates, gateways, backups. And about namespaces."""
+"""Rules about the objects of operators (tenants, certificates, gateways, backups), and about namespaces."""
 
 from nl_forensics.checks.rows import one_line, seconds_since
 from nl_forensics.checks.rule import check
@@ -8,18 +8,18 @@ from nl_forensics.checks.rule import check
     section="06",
     severity="high",
     subject="{instance}: {kind} {where}",
-    because="not ready since {since_at:%Y-%m-%d %H:%M:%S} UTC ({unready_s:seconds}, limit {max_s:seconds}; {reasons}): {said}",
+    because="unready since {since_at:%Y-%m-%d %H:%M:%S} UTC ({unready_s:seconds}, limit {max_s:seconds}); {reasons}: {said}",
     at="since_at",
     guide=("C062", "C126"),
 )
 def every_object_of_an_operator_is_ready(k8s_custom, *, max_s=300):
-    """No tenant, certificate, gateway, monitor or backup that an operator looks after is without being ready for {max_s:seconds}.
+    """No object of an operator (tenant, certificate, gateway, monitor, backup) is unready for {max_s:seconds}.
 
-    The operator says why. Judged are objects that have a condition Ready (else Available or Programmed) and are neither
-    suspended nor being deleted. 5 minutes: a choice of ours.
+    The operator's message gives the reason. Objects with a condition Ready (else Available or Programmed) that are neither suspended nor
+    being deleted are judged. 5 minutes: a choice of ours.
     """
-    rows = k8s_custom[~k8s_custom.ready.fillna(True) & k8s_custom.deletion_requested_at.isna()]
-    rows = rows[rows.phase != "Suspended"]
+    rows = k8s_custom[k8s_custom.deletion_requested_at.isna() & (k8s_custom.phase != "Suspended")]
+    rows = rows[~rows.ready]
     rows = rows.assign(
         since_at=rows.ready_at.fillna(rows.created_at),
         where=(rows.namespace + "/").where(rows.namespace != "", "") + rows.name,
@@ -34,17 +34,17 @@ def every_object_of_an_operator_is_ready(k8s_custom, *, max_s=300):
     section="06",
     severity="medium",
     subject="{instance}: {name}",
-    because="to be deleted since {deletion_requested_at:%Y-%m-%d %H:%M:%S} UTC ({waits_s:seconds}, limit {max_s:seconds}): {said}",
+    because="being deleted since {deletion_requested_at:%Y-%m-%d %H:%M:%S} UTC ({waits_s:seconds}, limit {max_s:seconds}); {said}",
     at="deletion_requested_at",
     guide=("C126",),
 )
 def no_namespace_hangs_in_deletion(k8s_namespaces, *, max_s=300):
-    """Every namespace that is deleted is gone within {max_s:seconds}.
+    """Every deleted namespace is gone within {max_s:seconds}.
 
-    A finalizer waits for an operator that is gone, or a part of the API is not served, so that nobody knows what is still in it. A tenant
-    of that name can't be made again. 5 minutes: a choice of ours.
+    A finalizer waits for an operator that is gone, or an API group is unavailable, so that its remaining objects can't be listed. A tenant
+    of that name can't be created again. 5 minutes: a choice of ours.
     """
     rows = k8s_namespaces[k8s_namespaces.deletion_requested_at.notna()]
-    said = one_line(rows.why).replace("", "it doesn't say why")
+    said = one_line(rows.why).replace("", "no reason given")
     rows = rows.assign(waits_s=seconds_since(rows.deletion_requested_at, rows), said=said)
     return rows[rows.waits_s >= max_s].sort_values("waits_s", ascending=False)

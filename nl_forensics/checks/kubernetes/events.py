@@ -1,9 +1,9 @@
-"""Rules about what Kubernetes itself complains of."""
+"""Rules about the warning events of Kubernetes."""
 
 from nl_forensics.checks.rows import one_line
 from nl_forensics.checks.rule import check
 
-# Judged by rules of their own, with what the events don't say.
+# Judged by rules of their own, with details that the events lack.
 ELSEWHERE = (
     "BackOff",
     "Failed",
@@ -22,15 +22,15 @@ ELSEWHERE = (
     section="02",
     severity="medium",
     subject="{instance}: {kind} {namespace}/{name}: {reason}",
-    because="{repeats} times from {first_at:%H:%M:%S} to {at:%H:%M:%S} UTC (limit {min_repeats:number}), by {component}: {said}",
+    because="{repeats} times from {first_at:%H:%M:%S} to {at:%H:%M:%S} UTC (limit {min_repeats:number}); {component}: {said}",
     at="first_at",
     guide=("C025", "C081", "C129"),
 )
 def no_warning_is_repeated(k8s_events, *, min_repeats=5):
     """No warning event of Kubernetes was repeated {min_repeats:number} times.
 
-    Those that have rules of their own (scheduling, images, probes, volumes, refused pods) are left out. 5 times: the guide's review.
-    Events are kept for an hour, so that none proves nothing about the time before.
+    Reasons with rules of their own (scheduling, images, probes, volumes, rejected pods) are left out. 5 times: the guide's review. Events
+    are kept for an hour: their absence proves nothing about earlier times.
     """
     rows = k8s_events[(k8s_events.type == "Warning") & ~k8s_events.reason.isin(ELSEWHERE)]
     rows = rows[rows.repeats >= min_repeats]

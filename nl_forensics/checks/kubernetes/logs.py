@@ -1,34 +1,36 @@
-"""Rules about what containers write. Silence is a sign, too."""
+"""Rules about the logs of containers: failures, bursts of errors, new errors, silence."""
 
 import pandas as pd
 
 from nl_forensics.checks.kubernetes.signatures import SIGNATURES
-from nl_forensics.checks.rows import graded, one_line, seconds_since, worst_first
+from nl_forensics.checks.rows import counted, one_line, seconds_since
 from nl_forensics.checks.rule import check
 
 ERRORS = ("error", "fatal")
+MAX_TEMPLATE = 45  # characters of an error in a subject
 CONTAINER = ["instance", "namespace", "pod", "container"]
 
 
 def _both(k8s_unhealthy_logs: pd.DataFrame, k8s_logs: pd.DataFrame) -> pd.DataFrame:
-    """All lines that were read, oldest first within each log."""
+    """All recorded lines, oldest first within each log."""
     rows = pd.concat([k8s_unhealthy_logs, k8s_logs], ignore_index=True)
     return rows[rows["at"].notna()].sort_values([*CONTAINER, "previous", "line"], kind="stable")
 
 
 @check(
     section="02",
-    severity="high",
+    severity="medium",
+    high="lines > 1",
     subject="{instance}: {namespace}/{workload}/{container}: {means}",
-    because="{lines} lines in the log of {pod} from {first_at:%H:%M:%S} to {last_at:%H:%M:%S} UTC, such as “{said}”; see section {section}",
+    because="{number} from {first_at:%H:%M:%S} to {last_at:%H:%M:%S} UTC; pod {pod}: “{said}”; see section {section}",
     at="first_at",
     guide=("C029", "C080"),
 )
-def no_log_tells_a_known_failure(k8s_unhealthy_logs, k8s_logs):
-    """No log has a line that is known to tell a failure.
+def no_log_shows_a_known_failure(k8s_unhealthy_logs, k8s_logs):
+    """No log has a line with the signature of a known failure.
 
-    Such as "too many clients", "no space left on device", "connection refused". Lines that are marked as information or less are left out:
-    they tell of failures that were handled. One line is medium, several are high; what they mean is our own table.
+    Such as "too many clients", "no space left on device", "connection refused". Lines of level info or lower are left out: they report
+    handled failures. One line is medium, several are high; the table of signatures is our own.
     """
     rows = _both(k8s_unhealthy_logs, k8s_logs)
     rows = rows[~rows.level.isin(("debug", "info"))]
@@ -49,24 +51,24 @@ def no_log_tells_a_known_failure(k8s_unhealthy_logs, k8s_logs):
             asked_at=("asked_at", "max"),
         )
     )
-    rows = graded(rows.assign(said=one_line(rows.said)), high=rows.lines > 1, medium=rows.lines == 1)
-    return worst_first(rows, "lines")
+    rows = rows.assign(said=one_line(rows.said), number=counted(rows.lines, "line"))
+    return rows.sort_values("lines", ascending=False)
 
 
 @check(
     section="02",
     severity="medium",
     subject="{instance}: {namespace}/{pod}/{container}",
-    because="{errors} lines of errors within the minute of {minute:%H:%M} UTC, {usual:.0f} a minute in the rest of its log (limits "
-    "{min_errors:number} and {factor:.0f} times as many); most of them: “{said}”",
+    because="{errors} error lines in the minute of {minute:%H:%M} UTC, otherwise {usual:.0f}/min (threshold: {min_errors:number}/min and "
+    "{factor:.0f}× normal); most frequent: “{said}”",
     at="minute",
     guide=("C029", "C032"),
 )
 def no_log_bursts_into_errors(k8s_unhealthy_logs, k8s_logs, *, min_errors=10, factor=3):
-    """No log has {min_errors:number} lines of errors in a minute, and {factor:.0f} times as many as in its others.
+    """No log has {min_errors:number} error lines in a minute, and {factor:.0f} times its normal rate.
 
-    One that always writes so many tells nothing new. The first and the last minute of a log are seen in part only, so that of the others
-    counts how many errors they have in the time that was seen of them. 3 times: the guide's review; 10 lines: a choice of ours.
+    A log that always has so many errors is not new. The first and last minute of a log are recorded in part, so that the normal rate is
+    that of the recorded time. 3 times: the guide's review; 10 lines: a choice of ours.
     """
     rows = _both(k8s_unhealthy_logs, k8s_logs)
     rows = rows.assign(minute=rows["at"].dt.floor("min"), is_error=rows.level.isin(ERRORS))
@@ -98,15 +100,15 @@ def _seen_s_beside(worst: pd.DataFrame, first_at: pd.Series, last_at: pd.Series)
     section="02",
     severity="medium",
     subject="{instance}: {namespace}/{workload}/{container}: {template}",
-    because="{lines} lines of this error since {first_at:%Y-%m-%d %H:%M:%S} UTC, none in its log of {before_s:seconds} before: “{said}”",
+    because="new error, {lines} lines since {first_at:%H:%M:%S} UTC; none in the {before_s:seconds} of its log before: “{said}”",
     at="first_at",
     guide=("C029",),
 )
 def no_new_error_appears(k8s_unhealthy_logs, k8s_logs, *, min_before_s=300, min_lines=3):
     """No log has an error {min_lines:number} times that it did not have in the {min_before_s:seconds} before.
 
-    What is new is nearer to the cause than what was always there. Numbers and addresses in a line don't make it another one. 5 minutes and
-    3 lines: choices of ours.
+    New errors are nearer to the cause than permanent ones. Lines that differ in numbers and addresses only are the same error. 5 minutes
+    and 3 lines: choices of ours.
     """
     rows = _both(k8s_unhealthy_logs, k8s_logs)
     began = rows.groupby(CONTAINER)["at"].transform("min")
@@ -121,22 +123,21 @@ def no_new_error_appears(k8s_unhealthy_logs, k8s_logs, *, min_before_s=300, min_
     )
     rows = rows.assign(before_s=(rows.first_at - rows.began_at).dt.total_seconds(), said=one_line(rows.said))
     rows = rows[(rows.before_s >= min_before_s) & (rows.lines >= min_lines)]
-    return rows.assign(template=one_line(rows.template, 60)).sort_values("lines", ascending=False)
+    return rows.assign(template=one_line(rows.template, MAX_TEMPLATE)).sort_values("lines", ascending=False)
 
 
 @check(
     section="02",
     severity="medium",
     subject="{instance}: {namespace}/{pod}/{container}",
-    because="wrote its last line at {last_at:%Y-%m-%d %H:%M:%S} UTC, {silent_s:seconds} ago; its longest silence before: "
-    "{usual_s:seconds}",
+    because="silent for {silent_s:seconds}, last line at {last_at:%Y-%m-%d %H:%M:%S} UTC; longest silence before: {usual_s:seconds}",
     at="last_at",
     guide=("C032",),
 )
 def no_log_falls_silent(k8s_logs, *, min_s=300, factor=10, min_lines=20):
-    """No log that was written regularly is silent for {min_s:seconds} and {factor:.0f} times its longest silence.
+    """No regularly written log is silent for {min_s:seconds} and {factor:.0f} times its longest silence.
 
-    Its container hangs, gets no work, or its lines are kept back. Only logs of 20 lines and more are judged. All limits: choices of ours.
+    Its container hangs, gets no work, or its output is buffered. Only logs of 20 lines and more are judged. All limits: choices of ours.
     """
     rows = k8s_logs[k8s_logs["at"].notna() & ~k8s_logs.previous].sort_values([*CONTAINER, "at"])
     gaps_s = rows.groupby(CONTAINER)["at"].diff().dt.total_seconds()

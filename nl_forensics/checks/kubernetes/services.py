@@ -1,8 +1,8 @@
-"""Rules about the way of a request: service, endpoints, ingress, network policy."""
+"""Rules about the path of a request: service, endpoints, ingress, network policy."""
 
 import pandas as pd
 
-from nl_forensics.checks.rows import seconds_since
+from nl_forensics.checks.rows import counted, seconds_since
 from nl_forensics.checks.rule import check
 
 RETIRED_CONTROLLER = "k8s.io/ingress-nginx"
@@ -17,38 +17,37 @@ def _selecting(k8s_services: pd.DataFrame) -> pd.DataFrame:
     section="02",
     severity="critical",
     subject="{instance}: {namespace}/{name}",
-    because="has no ready endpoint, not ready: {endpoints}; {why}",
+    note="is_scaled_to_zero",
+    because="0 ready endpoints ({why})",
     guide=("C019", "C022", "C026", "C051", "C131"),
 )
 def every_service_has_a_ready_endpoint(k8s_services, k8s_deployments, *, young_s=60):
-    """Every service that selects pods has an endpoint that is ready.
+    """Every service that selects pods has a ready endpoint.
 
-    Otherwise requests to it are refused. Its selector matches no pod, or its pods are not ready. A note where a deployment
-    of its name is scaled to zero, which somebody wanted. Those that are younger than 60 s are left out.
+    Otherwise its connections are refused. Its selector matches no pod, or its pods are unready. A note where a deployment of its name is
+    scaled to zero on purpose. Services younger than 60 s are left out.
     """
     rows = _selecting(k8s_services)
     rows = rows[(rows.endpoints_ready == 0) & (seconds_since(rows.created_at, rows) >= young_s)]
     zero = k8s_deployments[k8s_deployments.replicas == 0].set_index(["instance", "namespace", "name"]).index
     wanted = pd.MultiIndex.from_frame(rows[["instance", "namespace", "name"]]).isin(zero)
     none = rows.pods_selected == 0
-    why = pd.Series("none of its pods is ready (pods: " + rows.pods_selected.astype("str") + ")", index=rows.index)
+    why = counted(rows.pods_selected, "pod") + ", none ready"
     why = why.mask(none, "no pod has the labels " + rows.selector).mask(wanted, "its deployment is scaled to zero")
-    severity = pd.Series("critical", index=rows.index).mask(wanted, "note")
-    return rows.assign(why=why, severity=severity).sort_values(["severity", "namespace"])
+    return rows.assign(why=why, is_scaled_to_zero=wanted).sort_values("namespace")
 
 
 @check(
     section="02",
     severity="critical",
     subject="{instance}: {namespace}/{name}",
-    because="leads to the port {named_ports_missing}, which none of its {pods_selected} pods has (ports {ports})",
+    because="target port {named_ports_missing} is not declared by its pods (pods: {pods_selected}); ports: {ports}",
     guide=("C019", "C051", "C131"),
 )
 def every_service_leads_to_a_port(k8s_services):
-    """Every port of a service that is given by name is one that its pods have.
+    """The pods of every service declare all its named target ports.
 
-    Otherwise there are ready pods, and no request gets to them. Ports that are given by number need not be declared, so they
-    can't be judged.
+    Otherwise the pods are ready, and no request reaches them. Numbered ports need no declaration, so they can't be judged.
     """
     rows = _selecting(k8s_services)
     return rows[(rows.named_ports_missing != "") & (rows.pods_selected > 0)]
@@ -58,13 +57,13 @@ def every_service_leads_to_a_port(k8s_services):
     section="02",
     severity="note",
     subject="{instance}: {namespace}/{name}",
-    because="rests on a single pod",
+    because="has only 1 pod",
     guide=("C019",),
 )
 def no_service_rests_on_one_pod(k8s_services):
-    """Every service that selects pods has two endpoints at least.
+    """Every service that selects pods has at least two endpoints.
 
-    With one, each restart and each move of it is an outage. Popeye's rule 1109.
+    With one, each restart and each move of the pod is an outage. Popeye's rule 1109.
     """
     rows = _selecting(k8s_services)
     return rows[(rows.endpoints == 1) & (rows.endpoints_ready == 1) & (rows.cluster_ip != "None")]
@@ -74,13 +73,13 @@ def no_service_rests_on_one_pod(k8s_services):
     section="02",
     severity="high",
     subject="{instance}: {namespace}/{name}: {host}{path}",
-    because="leads to service {service} port {port}, but {why}",
+    because="backend {service}:{port}: {why}",
     guide=("C057", "C058", "C059"),
 )
 def every_ingress_leads_to_a_service(k8s_ingresses, k8s_services):
-    """Every rule of an ingress leads to a service that is there, has that port, and has a ready endpoint.
+    """Every backend of an ingress is an existing service with that port and a ready endpoint.
 
-    Otherwise the controller answers 503, or 404. Judged is only what leads to a service of the namespaces that were looked into.
+    Otherwise the controller answers 503 or 404. Only backends in the namespaces in scope are judged.
     """
     keys = ["instance", "namespace", "service"]
     services = k8s_services.rename(columns={"name": "service"})[[*keys, "ports", "type", "selector", "endpoints_ready"]]
@@ -88,9 +87,9 @@ def every_ingress_leads_to_a_service(k8s_ingresses, k8s_services):
     gone = rows.ports.isna()
     listed = [_port_is_listed(port, ports) for port, ports in zip(rows.port, rows.ports.fillna(""), strict=True)]
     no_port = ~gone & ~pd.Series(listed, index=rows.index, dtype=bool)
-    idle = ~gone & (rows.type != "ExternalName") & (rows.endpoints_ready == 0).fillna(False)
-    why = pd.Series("it has no ready endpoint", index=rows.index, dtype="str")
-    why = why.mask(no_port, "that has only " + rows.ports.fillna("")).mask(gone, "there is no such service")
+    idle = ~gone & (rows.type != "ExternalName") & (rows.endpoints_ready == 0)
+    why = pd.Series("no ready endpoint", index=rows.index, dtype="str")
+    why = why.mask(no_port, "the service has only the ports " + rows.ports.fillna("")).mask(gone, "no such service")
     return rows.assign(why=why)[gone | no_port | idle]
 
 
@@ -103,13 +102,13 @@ def _port_is_listed(port: str, ports: str) -> bool:
     section="02",
     severity="high",
     subject="{instance}: {namespace}/{name}",
-    because="is for the class {wanted}, {why}",
+    because="served by no controller: {why}",
     guide=("C058",),
 )
 def every_ingress_has_a_controller(k8s_ingresses, k8s_ingress_classes):
-    """Every ingress is of a class that there is, or there is a default one.
+    """Every ingress has an existing class, or there is a default class.
 
-    Otherwise no controller takes it, and its addresses lead nowhere. Popeye's rule 1403.
+    Otherwise no controller serves it, and its addresses have no backend. Popeye's rule 1403.
     """
     known = k8s_ingress_classes.groupby("instance").name.agg(set)
     default = k8s_ingress_classes[k8s_ingress_classes.is_default].groupby("instance").name.agg(set)
@@ -119,22 +118,21 @@ def every_ingress_has_a_controller(k8s_ingresses, k8s_ingress_classes):
         for name, instance in zip(rows.class_name, rows.instance, strict=True)
     ]
     rows = rows[~pd.Series(of_class, index=rows.index, dtype=bool)]
-    unnamed = rows.class_name == ""
-    why = unnamed.map({True: "and no class is the default", False: "which does not exist"})
-    return rows.assign(wanted=rows.class_name.mask(unnamed, "(none)"), why=why)
+    missing = "ingress class " + rows.class_name + " does not exist"
+    return rows.assign(why=missing.mask(rows.class_name == "", "it names no ingress class, and none is the default"))
 
 
 @check(
     section="02",
     severity="note",
     subject="{instance}: {name}",
-    because="is served by ingress-nginx, which got its last fixes in March 2026",
+    because="served by ingress-nginx, which is retired and has had no fixes since March 2026",
     guide=("C056",),
 )
 def no_ingress_controller_is_retired(k8s_ingress_classes):
-    """No ingress class is served by ingress-nginx.
+    """No ingress class is served by the retired ingress-nginx.
 
-    The Kubernetes project ended it in March 2026, security fixes too: move to another controller or to the Gateway API.
+    The Kubernetes project ended it in March 2026, including security fixes: migrate to another controller or to the Gateway API.
     """
     return k8s_ingress_classes[k8s_ingress_classes.controller == RETIRED_CONTROLLER]
 
@@ -143,11 +141,11 @@ def no_ingress_controller_is_retired(k8s_ingress_classes):
     section="02",
     severity="note",
     subject="{instance}: {namespace}/{name}",
-    because="its selector {selector} finds no pod, so it protects nothing",
+    because="selector {selector} matches no pod, so it has no effect",
     guide=("C054",),
 )
 def every_network_policy_finds_pods(k8s_network_policies):
-    """Every network policy is about at least one pod.
+    """Every network policy selects at least one pod.
 
     Popeye's rule 1200. Whether policies are enforced depends on the network plugin.
     """
@@ -158,16 +156,16 @@ def every_network_policy_finds_pods(k8s_network_policies):
     section="02",
     severity="medium",
     subject="{instance}: {namespace}/{name}",
-    because="lets {pods_selected} pods send to the ports {egress_ports} only: not to DNS (53/UDP)",
+    because="blocks DNS (53/UDP) for {pods_selected} pods; it allows egress to {egress_ports} only",
     guide=("C054",),
 )
 def network_policies_allow_dns(k8s_network_policies):
-    """Every network policy that limits what pods may send allows DNS.
+    """Every network policy that restricts egress allows DNS.
 
-    Without it no name is resolved, which looks like an outage of everything else. That a policy allows nothing at all is meant so,
-    and another one may allow what this one doesn't: only pods with a single policy of the namespace are judged.
+    Without DNS no name is resolved, which resembles an outage of every dependency. A policy that allows nothing at all is deliberate, and
+    another one may allow DNS: only namespaces with a single egress policy are judged.
     """
     rows = k8s_network_policies[k8s_network_policies.limits_egress]
     alone = rows.groupby(["instance", "namespace"]).name.transform("size") == 1
     without = (rows.egress_ports != "") & ~rows.egress_ports.str.contains(r"\b53/UDP", regex=True)
-    return rows[alone & without & (rows.pods_selected > 0).fillna(False)]
+    return rows[alone & without & (rows.pods_selected > 0)]

@@ -1,8 +1,8 @@
-"""Rules about what runs pods for us: deployments, stateful sets, daemon sets, autoscalers and disruption budgets."""
+"""Rules about workloads: deployments, stateful sets, daemon sets, autoscalers and disruption budgets."""
 
 import pandas as pd
 
-from nl_forensics.checks.rows import graded, one_line, seconds_since, worst_first
+from nl_forensics.checks.rows import one_line, seconds_since
 from nl_forensics.checks.rule import check
 from nl_forensics.sources import UTC
 from nl_forensics.units import in_seconds
@@ -12,38 +12,36 @@ from nl_forensics.units import in_seconds
     section="06",
     severity="high",
     subject="{instance}: {namespace}/{name}",
-    because="revision {revision} is stuck since {progressing_updated_at:%Y-%m-%d %H:%M:%S} UTC ({how}): {updated_replicas} of "
-    "{replicas} pods are of it, {available_replicas} pods of any revision available; {said}",
+    because="rollout of revision {revision} stuck since {progressing_updated_at:%Y-%m-%d %H:%M:%S} UTC ({how}); {updated_replicas} of "
+    "{replicas} pods updated, {available_replicas} available; {said}",
     at="progressing_updated_at",
     guide=("C004", "C087", "C088"),
 )
 def every_rollout_completes(k8s_deployments, *, max_s=180):
-    """No rollout is without progress for {max_s:seconds}, or beyond its own progress deadline.
+    """No rollout is without progress for {max_s:seconds}, or exceeds its progress deadline.
 
-    The new pods don't become ready, or can't be made; the old ones go on serving, so that nobody notices until they go. 180 s: Coroot;
+    The new pods don't become ready, or can't be created; the old ones keep serving, which hides the failure until they end. 180 s: Coroot;
     the deadline (10 minutes by default): Kubernetes (ProgressDeadlineExceeded).
     """
-    rows = k8s_deployments[~k8s_deployments.paused & k8s_deployments.progressing.notna()]
+    rows = k8s_deployments[~k8s_deployments.paused]
     done = (rows.updated_replicas == rows.replicas) & (rows.available_replicas >= rows.replicas)
-    rows = rows[~done | ~rows.progressing.fillna(True)]
+    rows = rows[~done | ~rows.progressing]
     rows = rows.assign(
         stuck_s=seconds_since(rows.progressing_updated_at, rows), said=one_line(rows.progressing_message)
     )
-    # A deployment that has come to its end once and lost pods since is not rolling out.
+    # A deployment that completed its rollout and lost pods since is not rolling out.
     rolling = rows.progressing_reason != "NewReplicaSetAvailable"
     overdue = rows.progressing_reason == "ProgressDeadlineExceeded"
     rows["how"] = [
-        "its own deadline for progress had passed"
-        if late
-        else f"{in_seconds(stuck_s)} without progress, limit {in_seconds(max_s)}"
+        "progress deadline exceeded" if late else f"no progress for {in_seconds(stuck_s)}, limit {in_seconds(max_s)}"
         for late, stuck_s in zip(overdue, rows.stuck_s, strict=True)
     ]
     rows = rows[rolling & (overdue | (rows.stuck_s >= max_s))]
     return rows.sort_values("stuck_s", ascending=False)
 
 
-def _lasting(k8s_deployments, k8s_stateful_sets, k8s_daemon_sets) -> pd.DataFrame:
-    """All workloads that are to last: what they want, what they have, and of deployments since when they have too little."""
+def _long_running(k8s_deployments, k8s_stateful_sets, k8s_daemon_sets) -> pd.DataFrame:
+    """All long-running workloads: wanted and available pods, and for deployments since when too few are available."""
     deployments = k8s_deployments.assign(
         kind="deployment", since_at=k8s_deployments.available_at.mask(k8s_deployments.available.fillna(False))
     )
@@ -71,17 +69,17 @@ def _lasting(k8s_deployments, k8s_stateful_sets, k8s_daemon_sets) -> pd.DataFram
     section="06",
     severity="high",
     subject="{instance}: {namespace}/{name}",
-    because="{available_replicas} of {replicas} pods of this {kind} are available",
+    because="{available_replicas} of {replicas} pods of this {kind} available",
     at="since_at",
     guide=("C018", "C087", "C090", "C126"),
 )
 def every_workload_has_its_replicas(k8s_deployments, k8s_stateful_sets, k8s_daemon_sets, *, young_s=60):
     """Every deployment, stateful set and daemon set has as many available pods as it wants.
 
-    Whether requests are refused for that, every_service_has_a_ready_endpoint says. One that is younger than 60 s may still start; one
-    that is scaled to zero wants none. Since when is known of deployments that fell below what they need.
+    Whether connections are refused because of it, see every_service_has_a_ready_endpoint. Workloads younger than 60 s may still start.
+    The onset is known for deployments that fell below their minimum.
     """
-    rows = _lasting(k8s_deployments, k8s_stateful_sets, k8s_daemon_sets)
+    rows = _long_running(k8s_deployments, k8s_stateful_sets, k8s_daemon_sets)
     rows = rows[(rows.missing > 0) & (seconds_since(rows.created_at, rows) >= young_s)]
     return rows.sort_values("missing", ascending=False)
 
@@ -90,16 +88,16 @@ def every_workload_has_its_replicas(k8s_deployments, k8s_stateful_sets, k8s_daem
     section="06",
     severity="high",
     subject="{instance}: {namespace}/{name}",
-    because="of revision {revision}, pods can't be made since {replica_failure_at:%H:%M:%S} UTC ({replica_failure_reason}): {said}",
+    because="pods of revision {revision} rejected since {replica_failure_at:%H:%M:%S} UTC ({replica_failure_reason}); {said}",
     at="replica_failure_at",
     guide=("C090",),
 )
 def every_replica_set_can_make_its_pods(k8s_replica_sets):
-    """Every replica set may make its pods.
+    """Every replica set can create its pods.
 
-    A quota, a webhook or a policy refuses them: there is no pod to look at, and the deployment only says that replicas are missing.
+    A quota, a webhook or a policy rejects them: there is no pod to inspect, and the deployment reports only missing replicas.
     """
-    rows = k8s_replica_sets[k8s_replica_sets.replica_failure.fillna(False) & (k8s_replica_sets.replicas > 0)]
+    rows = k8s_replica_sets[k8s_replica_sets.replica_failure & (k8s_replica_sets.replicas > 0)]
     return rows.assign(said=one_line(rows.replica_failure_message)).sort_values("replica_failure_at")
 
 
@@ -107,14 +105,13 @@ def every_replica_set_can_make_its_pods(k8s_replica_sets):
     section="06",
     severity="medium",
     subject="{instance}: {namespace}/{name}",
-    because="the {kind} was changed to generation {generation}, and its controller has seen {observed_generation}",
+    because="{kind} changed to generation {generation}, its controller has processed only {observed_generation}",
     guide=("C004", "C087"),
 )
 def every_change_was_taken_up(k8s_deployments, k8s_stateful_sets, k8s_daemon_sets):
-    """The controllers have seen the newest version of every deployment, stateful set and daemon set.
+    """The controllers have processed the newest version of every deployment, stateful set and daemon set.
 
-    Otherwise the controller manager does not work, and nothing that is changed takes effect: kubernetes-mixin
-    (KubeDeploymentGenerationMismatch).
+    Otherwise the controller manager does not work, and no change takes effect: kubernetes-mixin (KubeDeploymentGenerationMismatch).
     """
     tables = {"deployment": k8s_deployments, "stateful set": k8s_stateful_sets, "daemon set": k8s_daemon_sets}
     columns = ["instance", "asked_at", "namespace", "name", "generation", "observed_generation"]
@@ -126,13 +123,13 @@ def every_change_was_taken_up(k8s_deployments, k8s_stateful_sets, k8s_daemon_set
     section="06",
     severity="note",
     subject="{instance}: {namespace}/{name}",
-    because="its rollouts are paused: what is changed takes no effect until somebody resumes it",
+    because="rollouts paused: changes take no effect until it is resumed",
     guide=("C087",),
 )
 def no_deployment_is_paused(k8s_deployments):
     """No deployment is paused.
 
-    Somebody did that, between two steps of a change as a rule. Forgotten, it makes the next release do nothing.
+    Deployments are usually paused between two steps of a change. A forgotten pause blocks the next release.
     """
     return k8s_deployments[k8s_deployments.paused]
 
@@ -141,10 +138,10 @@ def no_deployment_is_paused(k8s_deployments):
     section="06",
     severity="medium",
     subject="{instance}: {namespace}/{name}",
-    because="runs on {misplaced} nodes that it should not be on",
+    because="runs on {misplaced} nodes where it should not run",
 )
 def every_daemon_set_is_where_it_should_be(k8s_daemon_sets):
-    """No daemon set has pods on nodes that it is not meant for.
+    """No daemon set has pods on nodes where it should not run.
 
     kubernetes-mixin (KubeDaemonSetMisScheduled).
     """
@@ -158,77 +155,76 @@ def every_daemon_set_is_where_it_should_be(k8s_daemon_sets):
     section="06",
     severity="high",
     subject="{instance}: {namespace}/{name}",
-    because="can't scale {workload_kind} {workload} since {since_at:%Y-%m-%d %H:%M:%S} UTC ({why}): {said}",
+    because="cannot scale {workload_kind} {workload} since {since_at:%Y-%m-%d %H:%M:%S} UTC ({why}); {said}",
     at="since_at",
 )
 def every_autoscaler_works(k8s_autoscalers, *, young_s=120):
     """Every autoscaler can read its metrics and scale its target.
 
-    Its target is gone, the metrics API does not answer, or its pods have no CPU request. It then leaves the number of pods as it is. One
-    that is scaled to zero, or younger than 2 minutes, is left out: first metrics need a minute.
+    Its target is gone, the metrics API does not answer, or its pods have no CPU request. It then keeps the number of pods. Autoscalers
+    that are scaled to zero, or younger than 2 minutes, are left out: first metrics take a minute.
     """
-    rows = k8s_autoscalers
-    blind = ~rows.scaling_active.fillna(True) & (rows.scaling_active_reason != "ScalingDisabled")
-    stuck = ~rows.able_to_scale.fillna(True)
+    rows = k8s_autoscalers[seconds_since(k8s_autoscalers.created_at, k8s_autoscalers) >= young_s]
+    without_metrics = ~rows.scaling_active & (rows.scaling_active_reason != "ScalingDisabled")
+    rows = rows[~rows.able_to_scale | without_metrics]
+    stuck = rows.able_to_scale.eq(False).fillna(False).astype(bool)
     rows = rows.assign(
         why=rows.able_to_scale_reason.where(stuck, rows.scaling_active_reason),
         said=one_line(rows.able_to_scale_message.where(stuck, rows.scaling_active_message)),
         since_at=rows.able_to_scale_at.where(stuck, rows.scaling_active_at),
     )
-    return rows[(stuck | blind) & (seconds_since(rows.created_at, rows) >= young_s)].sort_values("since_at")
+    return rows.sort_values("since_at")
 
 
 @check(
     section="06",
     severity="medium",
     subject="{instance}: {namespace}/{name}",
-    because="wants more than its {max_replicas} pods of {workload_kind} {workload} since {scaling_limited_at:%Y-%m-%d %H:%M:%S} UTC: "
-    "{said}",
+    because="at its maximum of {max_replicas} pods of {workload_kind} {workload} since {scaling_limited_at:%Y-%m-%d %H:%M:%S} UTC; {said}",
     at="scaling_limited_at",
 )
 def no_autoscaler_is_at_its_maximum(k8s_autoscalers):
-    """No autoscaler is kept by its maximum from making more pods.
+    """No autoscaler needs more pods than its maximum.
 
-    The load is larger than what was planned for: kubernetes-mixin (KubeHpaMaxedOut). Where minimum and maximum are the same, it is
-    meant so.
+    The load exceeds the planned maximum: kubernetes-mixin (KubeHpaMaxedOut). Equal minimum and maximum are deliberate.
     """
     rows = k8s_autoscalers
-    limited = rows.scaling_limited.fillna(False) & (rows.scaling_limited_reason == "TooManyReplicas")
+    limited = rows.scaling_limited & (rows.scaling_limited_reason == "TooManyReplicas")
     rows = rows[limited & (rows.max_replicas > rows.min_replicas)]
     return rows.assign(said=one_line(rows.scaling_limited_message)).sort_values("scaling_limited_at")
 
 
 @check(
     section="06",
-    severity="medium",
+    severity="note",
+    high="healthy_pods < desired_healthy",
+    medium="healthy_pods < expected_pods",
     subject="{instance}: {namespace}/{name}",
-    because="has {healthy_pods} of {expected_pods} pods healthy and must keep {desired_healthy}: no eviction is allowed{since}",
+    because="allows no eviction{since}: {healthy_pods} of {expected_pods} pods healthy, {desired_healthy} required",
     at="changed_at",
 )
 def disruption_budgets_allow_evictions(k8s_disruption_budgets):
-    """Every disruption budget lets at least one pod be evicted.
+    """Every disruption budget allows the eviction of at least one pod.
 
-    Otherwise nodes can't be emptied, and upgrades of the cluster wait. High where fewer pods are healthy than it demands
-    (kubernetes-mixin: KubePdbNotEnoughHealthyPods); a budget that allows none although all are well is a note.
+    Otherwise nodes can't be drained, and cluster upgrades are blocked. High where fewer pods are healthy than required (kubernetes-mixin:
+    KubePdbNotEnoughHealthyPods); a budget that allows none although all pods are healthy is a note.
     """
     rows = k8s_disruption_budgets
     rows = rows[(rows.disruptions_allowed == 0) & (rows.expected_pods > 0)]
-    short = rows.healthy_pods < rows.desired_healthy
     since = (" since " + rows.changed_at.dt.strftime("%Y-%m-%d %H:%M:%S UTC")).fillna("")
-    rows = graded(rows.assign(since=since), high=short, medium=rows.healthy_pods < rows.expected_pods, note=~short)
-    return worst_first(rows, "expected_pods")
+    return rows.assign(since=since).sort_values("expected_pods", ascending=False)
 
 
 @check(
     section="06",
     severity="note",
     subject="{instance}: {namespace}/{name}",
-    because="its selector {selector} finds no pod",
+    because="selector {selector} matches no pod",
 )
 def every_disruption_budget_finds_pods(k8s_disruption_budgets, *, young_s=60):
-    """Every disruption budget is about at least one pod.
+    """Every disruption budget selects at least one pod.
 
-    One that is about none protects nothing: a label was changed, or its workload is gone or scaled to zero. Popeye's rule 900.
+    One without pods protects nothing: a label was changed, or its workload is gone or scaled to zero. Popeye's rule 900.
     """
     rows = k8s_disruption_budgets
     return rows[(rows.expected_pods == 0) & (seconds_since(rows.created_at, rows) >= young_s)]

@@ -1,4 +1,4 @@
-"""Rules about the cluster's DNS: by what CoreDNS counts over the incident, and by what it answers now."""
+"""Rules about the cluster's DNS: by the counters of CoreDNS over the incident, and by its answers now."""
 
 import pandas as pd
 
@@ -13,16 +13,16 @@ INSTANCE = ["instance"]
     section="04",
     severity="high",
     subject="{instance}: CoreDNS",
-    because="answered {failed_ratio:percent} of the requests with {codes} at {worst_at:%H:%M:%S} UTC (limit {max_ratio:percent}); above the"
-    " limit {span}",
+    because="{failed_ratio:percent} of requests failed with {codes} at {worst_at:%H:%M:%S} UTC (limit {max_ratio:percent}); above the limit"
+    " {span}",
     at="at",
     guide=("C051", "C052", "C131"),
 )
 def names_are_answered(prom_dns_answers, *, max_ratio=0.01):
-    """CoreDNS failed to answer {max_ratio:percent} of the requests at most, in every step of the incident.
+    """CoreDNS failed at most {max_ratio:percent} of the requests in every step of the incident.
 
-    SERVFAIL and its like: pods can't find their services, or what is outside. NXDOMAIN is no failure, as clients try each search domain
-    in turn. 1 %: of the guide's review.
+    SERVFAIL, REFUSED and the like: pods can't resolve services or external names. NXDOMAIN is no failure, as clients try each search
+    domain in turn. 1 %: the guide's review.
     """
     table = during(prom_dns_answers)
     failed = table[table.rcode.isin(FAILED) & (table.answers_per_s > 0)]
@@ -45,14 +45,14 @@ def _asked_at(rows: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     section="04",
     severity="medium",
     subject="{instance}: CoreDNS",
-    because="took {p99_ms:,.0f} ms for 1 % of the requests at {worst_at:%H:%M:%S} UTC (limit {max_ms:number} ms); above the limit {span}",
+    because="p99 latency {p99_ms:,.0f} ms at {worst_at:%H:%M:%S} UTC (limit {max_ms:number} ms); above the limit {span}",
     at="at",
     guide=("C052",),
 )
 def names_are_answered_quickly(prom_dns_slowest, *, max_ms=1000):
-    """CoreDNS answered 99 % of the requests within {max_ms:number} ms, in every step of the incident.
+    """The p99 latency of CoreDNS was at most {max_ms:number} ms in every step of the incident.
 
-    Every new connection waits for it. One second: of the guide's review; what it asks outside of the cluster is slow by nature.
+    Every new connection waits for DNS. One second: the guide's review; external names are slower by nature.
     """
     table = during(prom_dns_slowest)
     return worst_of_each(table[table.p99_ms > max_ms], INSTANCE, "p99_ms")
@@ -62,14 +62,14 @@ def names_are_answered_quickly(prom_dns_slowest, *, max_ms=1000):
     section="04",
     severity="critical",
     subject="{instance}: CoreDNS",
-    because="caught a crash of its own ({panics:.0f} in a few minutes), {span}",
+    because="panicked {span} ({panics:.0f} recovered panics within a few minutes)",
     at="at",
     guide=("C052",),
 )
 def core_dns_does_not_crash(prom_dns_panics):
-    """CoreDNS caught no crash of its own.
+    """CoreDNS did not panic.
 
-    A request is lost each time; the alert CoreDNSPanicCount of awesome-prometheus-alerts.
+    Each panic loses a request: awesome-prometheus-alerts (CoreDNSPanicCount).
     """
     table = during(prom_dns_panics)
     return worst_of_each(table[table.panics > 0], INSTANCE, "panics")
@@ -78,15 +78,16 @@ def core_dns_does_not_crash(prom_dns_panics):
 @check(
     section="04",
     severity="high",
+    critical="failures == attempts",
     subject="{instance}: {name}",
-    because="{said} ({failures} of {attempts} look-ups)",
+    because="{failures} of {attempts} lookups failed; {said}",
     guide=("C052",),
 )
 def names_lead_where_kubernetes_says(dns_names, k8s_services, k8s_endpoints):
-    """The name of every service that is looked up leads to the address that Kubernetes gave the service, or to its ready pods.
+    """The name of every service resolves to the address that Kubernetes gave the service, or to its ready pods.
 
-    No answer, or another: the DNS is behind, as after it lost the API server, or somebody else answers for the name. Critical where
-    every look-up of a name fails: who opens a connection to the service can't. Judged are services that there are.
+    No answer or another one: DNS is out of date, as after it lost the API server, or another server answers for the name. Critical where
+    every lookup of a name fails: no client can connect to the service. Only existing services are judged.
     """
     known = _addresses(k8s_services, k8s_endpoints)
     places = list(zip(dns_names.namespace, dns_names.service, strict=True))
@@ -98,12 +99,11 @@ def names_lead_where_kubernetes_says(dns_names, k8s_services, k8s_endpoints):
     astray = pd.Series([not _leads_there(row) for row in rows.itertuples()], index=rows.index, dtype=bool)
     rows = rows[astray]
     failures = rows.groupby(["instance", "name"]).attempt.transform("nunique")
-    severity = (failures == rows.attempts).map({True: "critical", False: "high"})
-    return rows.assign(failures=failures, severity=severity, said=[_told(row) for row in rows.itertuples()])
+    return rows.assign(failures=failures, said=[_describe(row) for row in rows.itertuples()])
 
 
 def _addresses(services: pd.DataFrame, endpoints: pd.DataFrame) -> dict[tuple[str, str], set[str]]:
-    """Of each service: its own, or, where it is headless, those of its ready pods. Not of one that is only another name."""
+    """Of each service its own, or those of its ready pods if it is headless. Without services that are only another name."""
     ready = endpoints[endpoints.ready].groupby(["namespace", "service"]).address.agg(set).to_dict()
     own = services[services.type != "ExternalName"]
     return {
@@ -119,8 +119,8 @@ def _leads_there(row) -> bool:
     return row.rcode == "NOERROR" and found <= row.expected and bool(found) == bool(row.expected)
 
 
-def _told(row) -> str:
+def _describe(row) -> str:
     if row.why:
         return f"no answer: {row.why}"
     expected = ", ".join(sorted(row.expected)) or "nothing"
-    return f"{row.rcode}, leads to {row.addresses or 'nothing'}, while Kubernetes says {expected}"
+    return f"{row.rcode}, resolves to {row.addresses or 'nothing'}, Kubernetes has {expected}"

@@ -1,19 +1,18 @@
-"""Rules about requests, one by one, as the logs of services tell of them."""
+"""Rules about single requests, by the logs of services."""
 
 import pandas as pd
 
 from nl_forensics.checks.rule import Unseen, check
 
 SERVICE = ["instance", "namespace", "workload", "container"]
-CLOSES = "let the gateway write method, route, status and duration of each request into its log; see `nl-forensics sources k8s_logs`"
-
+REMEDY = "log method, route, status and duration of each request in the gateway; see `nl-forensics sources k8s_logs`"
 
 # Of Kubernetes and Prometheus, not of customers: paths by their usual names.
 PROBE = r"(?:^| )/(?:health|healthz|livez|readyz|live|liveness|ready|readiness|metrics|ping)(?:/|$)"
 
 
 def requests_in_logs(k8s_unhealthy_logs: pd.DataFrame, k8s_logs: pd.DataFrame) -> pd.DataFrame:
-    """The lines that tell how long a request took, without probes and scrapes."""
+    """The lines with the duration of a request, without probes and scrapes."""
     rows = pd.concat([k8s_unhealthy_logs, k8s_logs], ignore_index=True)
     rows = rows[rows.took_ms.notna() & rows["at"].notna()]
     return rows[(rows.request != "") & ~rows.request.str.contains(PROBE)]
@@ -21,7 +20,7 @@ def requests_in_logs(k8s_unhealthy_logs: pd.DataFrame, k8s_logs: pd.DataFrame) -
 
 def by_route(requests: pd.DataFrame) -> pd.DataFrame:
     """One row per service and route: `requests`, `total_ms` of all of them and its `share` of that of the service, `p50_ms`, `p95_ms`,
-    `upstream_ratio`: of the time of those whose line tells it, the part that was spent waiting for what is behind; null where none does.
+    `upstream_ratio`: the part of the time that was spent waiting for upstream, of the lines that record it; null where none does.
     """
     known = requests.took_ms.where(requests.upstream_ms.notna())
     rows = requests.assign(known_ms=known).groupby([*SERVICE, "request"], as_index=False, sort=False)
@@ -42,7 +41,7 @@ def by_route(requests: pd.DataFrame) -> pd.DataFrame:
 def _seen(k8s_unhealthy_logs: pd.DataFrame, k8s_logs: pd.DataFrame) -> pd.DataFrame:
     requests = requests_in_logs(k8s_unhealthy_logs, k8s_logs)
     if requests.empty:
-        raise Unseen("no line of any log tells how long a request took", CLOSES)
+        raise Unseen("no line of any log has the duration of a request", REMEDY)
     return requests
 
 
@@ -50,26 +49,25 @@ def _seen(k8s_unhealthy_logs: pd.DataFrame, k8s_logs: pd.DataFrame) -> pd.DataFr
     section="03",
     severity="medium",
     subject="{namespace}/{workload}: {request}",
-    because="took {share:percent} of the time of all requests in its log (limit {max_share:percent}): {requests:number} requests, half of "
-    "them within {p50_ms:,.0f} ms, 95 % within {p95_ms:,.0f} ms (limit {max_ms:,.0f} ms), the slow ones from {first_at:%H:%M:%S} to "
-    "{last_at:%H:%M:%S} UTC; {upstream}",
+    because="p95 latency {p95_ms:,.0f} ms ({requests:number} requests, limit {max_ms:,.0f} ms), {share:percent} of all request time (limit "
+    "{max_share:percent}); p50 {p50_ms:,.0f} ms, slow requests from {first_at:%H:%M:%S} to {last_at:%H:%M:%S} UTC; {upstream}",
     at="last_at",
     guide=("C035",),
 )
 def no_slow_route_takes_most_of_the_time(k8s_unhealthy_logs, k8s_logs, *, max_share=0.3, max_ms=1000, min_requests=10):
-    """No route that is slow takes more than {max_share:percent} of the time that the requests of its service take, by its log.
+    """No slow route takes more than {max_share:percent} of the request time of its service, by its log.
 
-    What customers wait for is all of a route's requests together: a rare slow one is no load. 30 % is the share at which pg_stat_statements
-    tools name a statement; slow are routes with 5 % of their requests above a second, 10 requests at least: choices of ours.
+    The load is the sum of a route's requests: a rare slow one is no load. 30 % is the share at which tools for pg_stat_statements report
+    a statement; slow are routes with a p95 above a second, and at least 10 requests: choices of ours.
     """
     requests = _seen(k8s_unhealthy_logs, k8s_logs)
     slow = requests[requests.took_ms > max_ms].groupby([*SERVICE, "request"])["at"].agg(first_at="min", last_at="max")
     rows = by_route(requests).join(slow, on=[*SERVICE, "request"])
     rows = rows[(rows.share > max_share) & (rows.p95_ms > max_ms) & (rows.requests >= min_requests)]
     upstream = [
-        "its log does not tell how much of that was waiting for others"
+        "its log does not record the time spent waiting for upstream"
         if pd.isna(ratio)
-        else f"{ratio * 100:.0f} % of it was spent waiting for what is behind"
+        else f"{ratio * 100:.0f} % of it was spent waiting for upstream"
         for ratio in rows.upstream_ratio
     ]
     return rows.assign(upstream=upstream).sort_values("share", ascending=False)
@@ -79,22 +77,22 @@ def no_slow_route_takes_most_of_the_time(k8s_unhealthy_logs, k8s_logs, *, max_sh
     section="03",
     severity="note",
     subject="{namespace}/{workload}",
-    because="{slow:number} of {requests:number} requests took longer than {max_ms:,.0f} ms, {ratio:percent} of that time waiting for what "
-    "is behind it (limit {max_ratio:percent}), most of them {request}",
+    because="{slow:number} of {requests:number} requests took over {max_ms:,.0f} ms, {ratio:percent} of that time waiting for upstream "
+    "(limit {max_ratio:percent}); mostly {request}",
     at="last_at",
     guide=("C035",),
 )
 def slow_answers_are_slow_by_themselves(k8s_unhealthy_logs, k8s_logs, *, max_ms=1000, max_ratio=0.8, min_requests=5):
-    """No service is slow only because it waits for another one, by its log.
+    """No service is slow only because it waits for its upstream, by its log.
 
-    Where upstream time is nearly all of the time, the cause is behind it, and neither CPU nor replicas of this one help: go on with what it
-    waits for. A second, 80 % and 5 requests: choices of ours. Services whose log does not tell the time upstream are not judged.
+    Where nearly all of the time is upstream time, the cause is upstream, and neither CPU nor replicas of this service help: examine the
+    upstream. A second, 80 % and 5 requests: choices of ours. Services whose log does not record the upstream time are not judged.
     """
     requests = _seen(k8s_unhealthy_logs, k8s_logs)
-    told = requests[requests.upstream_ms.notna()]
-    if told.empty:
-        raise Unseen("no line of any log tells how much of the time was waiting for what is behind", CLOSES)
-    rows = told.assign(is_slow=told.took_ms > max_ms)
+    known = requests[requests.upstream_ms.notna()]
+    if known.empty:
+        raise Unseen("no line of any log has the time spent waiting for upstream", REMEDY)
+    rows = known.assign(is_slow=known.took_ms > max_ms)
     slow = rows[rows.is_slow].sort_values("at")
     found = slow.groupby(SERVICE, as_index=False).agg(
         slow=("is_slow", "size"),

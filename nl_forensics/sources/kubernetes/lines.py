@@ -33,7 +33,11 @@ CAUSE_KEYS = ("error", "err", "exception")  # why, where the message only says w
 LOGFMT = re.compile(r'([A-Za-z_][\w.-]*)=("(?:[^"\\]|\\.)*"|\S*)')
 KLOG = re.compile(r"([IWEF])\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ (\S+:\d+\] .*)")
 KLOG_LEVELS = {"I": "info", "W": "warning", "E": "error", "F": "fatal"}
-WORD = re.compile(rf"(?i)(?:^|[\s\[<|(])({'|'.join(LEVELS)})(?=[\s\]>|):,]|$)")
+# An ordinary word is no level: a level stands in brackets or bars, in capitals, or first in the line, after its time.
+_NAMES = "|".join(LEVELS)
+BRACKETED = re.compile(rf"(?i)[\[<|]\s*({_NAMES})\s*[\]>|]")
+CAPITALS = re.compile(rf"(?:^|[\s\[<|(])({_NAMES.upper()})(?=[\s\]>|):,]|$)")
+LEADING = re.compile(rf"(?i)^[\d\s.,:TZ+/-]*((?:{_NAMES})(?=:)|(?:debug|info|warn|warning|error|fatal)(?=\s))")
 START = 80  # where in a line its level stands
 
 VARIABLE = re.compile(
@@ -64,9 +68,13 @@ def parse(text: str) -> Line:
             return Line(kind, level, message[:MOST_TEXT], template(message), from_fields(fields))
     if found := KLOG.match(text):  # Kubernetes' own programs: `E1123 22:10:01.123456       1 file.go:12] message`
         return Line("klog", KLOG_LEVELS[found[1]], found[2][:MOST_TEXT], template(found[2]))
-    word = WORD.search(text[:START])
-    level = LEVELS[word[1].lower()] if word else ""
-    return Line("plain", level, text[:MOST_TEXT], template(text), from_access_log(text))
+    return Line("plain", _plain_level(text[:START]), text[:MOST_TEXT], template(text), from_access_log(text))
+
+
+def _plain_level(start: str) -> str:
+    """The level of a plain line, by the mark that stands first; "" when none does."""
+    found = [match for pattern in (BRACKETED, CAPITALS, LEADING) if (match := pattern.search(start))]
+    return LEVELS[min(found, key=lambda match: match.start(1))[1].lower()] if found else ""
 
 
 def template(message: str) -> str:

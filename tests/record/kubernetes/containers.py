@@ -211,7 +211,7 @@ def _writes(line, times, then=SLEEP):
     return f"for n in $(seq {times}); do echo '{line}'; done; {then}"
 
 
-@specimen("no_log_tells_a_known_failure", sources=LOGS)
+@specimen("no_log_shows_a_known_failure", sources=LOGS)
 @contextmanager
 def log_of_refused_connections(server):
     with _running(server, pod("billing-service", container(_writes(REFUSED, 3)))):

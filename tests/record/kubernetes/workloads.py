@@ -74,7 +74,7 @@ def config_change_breaks_a_restart(server):
     yield
 
 
-@specimen("nothing_was_changed_by_hand", sources=("k8s_changes",))
+@specimen("nothing_was_changed_manually", sources=("k8s_changes",))
 @contextmanager
 def scaled_by_hand(server):
     home(server)
