@@ -60,13 +60,13 @@ def ask(link, name, incident_=None, platform_=None) -> Heard:
 
 
 def offenders(check, *tables, **limits) -> pd.DataFrame:
-    """The rows that break a rule, in tables made by hand."""
+    """The rows that break a rule, in tables made for a test, with their severity."""
     one = checks.load()[check]
     stamped = [
         table.assign(**{"instance": "main", "asked_at": pd.Timestamp.now("UTC")} | dict(table.items()))
         for table in tables
     ]
-    return one.offenders(*stamped, **one.limits | limits)
+    return one.graded(one.offenders(*stamped, **one.limits | limits), one.limits | limits)
 
 
 def empty_table(name) -> pd.DataFrame:

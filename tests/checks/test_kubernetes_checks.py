@@ -8,6 +8,7 @@ import pytest
 
 from nl_forensics import checks, sources
 from nl_forensics.checks.kubernetes.signatures import SIGNATURES
+from nl_forensics.checks.rule import Unseen
 from nl_forensics.evidence.case import Case
 from nl_forensics.evidence.rounds import open_round
 from nl_forensics.facts.kubernetes.pending import not_ready, refused_for
@@ -111,7 +112,7 @@ def test_every_rule_has_a_specimen():
     own = {
         one.name
         for one in checks.load().values()
-        if one.offenders.__module__.startswith("nl_forensics.checks.kubernetes")
+        if one.offenders.__module__.startswith("nl_forensics.checks.kubernetes") and one.needs[0].startswith("k8s_")
     }
     assert own <= {specimens.load()[name].check for name in RECORDED}
 
@@ -224,10 +225,62 @@ def test_cron_job_that_is_at_work_has_not_failed():
     quiet("every_cron_job_succeeds", rows("k8s_cron_jobs", cron))
 
 
-def test_schedule_that_is_not_plain_is_not_judged():
-    # On the first of every month: 9 days without a run are right.
-    cron = {"namespace": "tenant-acme", "name": "invoices", "schedule": "0 3 1 * *", "last_scheduled_at": ago(days=9)}
-    quiet("every_cron_job_keeps_its_schedule", rows("k8s_cron_jobs", cron))
+def cron_job(schedule, last, asked="2026-11-30T12:05:00Z", **facts) -> pd.DataFrame:
+    """The table of one cron job that last ran at `last`, or was made then."""
+    cron = {"namespace": "tenant-acme", "name": "invoices", "schedule": schedule, "created_at": last}
+    return rows("k8s_cron_jobs", cron | {"last_scheduled_at": last} | facts).assign(asked_at=pd.Timestamp(asked))
+
+
+SCHEDULES = (
+    "* * * * *",
+    "*/5 * * * *",
+    "*/15 * * * *",
+    "0 */2 * * *",
+    "0 2 * * 1-5",
+    "30 4 1 * *",
+    "0 * * * *",
+    "0 9,17 * * *",
+)
+
+
+@pytest.mark.parametrize("schedule", [*SCHEDULES, "@hourly", "@weekly", "@monthly"])
+def test_no_schedule_is_kept_for_40_days_without_a_run(schedule):
+    [row] = offenders("every_cron_job_keeps_its_schedule", cron_job(schedule, "2026-10-21T12:05:00Z")).itertuples()
+    assert row.due_at > pd.Timestamp("2026-10-21T12:05:00Z")
+
+
+@pytest.mark.parametrize(
+    ("schedule", "last", "time_zone"),
+    [
+        ("0 3 1 * *", "2026-11-01T03:00:00Z", ""),  # the next one is in December
+        ("*/5 * * * *", "2026-11-30T11:50:00Z", ""),  # due 10 minutes ago: not late yet
+        ("0 6 * * *", "2026-11-29T14:00:00Z", "America/Los_Angeles"),  # 6 o'clock there is 14:00 UTC
+    ],
+)
+def test_a_schedule_that_is_not_due_is_kept(schedule, last, time_zone):
+    quiet("every_cron_job_keeps_its_schedule", cron_job(schedule, last, time_zone=time_zone))
+
+
+def test_a_schedule_is_one_of_its_time_zone():
+    table = cron_job("0 6 * * *", "2026-11-28T20:00:00Z", time_zone="Asia/Tokyo")
+    [due] = offenders("every_cron_job_keeps_its_schedule", table).due_at
+    assert due == pd.Timestamp("2026-11-28T21:00:00Z")
+
+
+def test_a_cron_job_that_never_ran():
+    table = cron_job("0 * * * *", None, created_at="2026-11-30T09:30:00Z")
+    [row] = offenders("every_cron_job_keeps_its_schedule", table).itertuples()
+    assert row.due_at == pd.Timestamp("2026-11-30T10:00:00Z") and "never run" in row.last_run
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [{"schedule": "@every 1h"}, {"schedule": "H * * * *"}, {"schedule": "0 0 30 2 *"}, {"time_zone": "Mars/Base"}],
+)
+def test_a_schedule_that_cannot_be_read_is_a_gap(facts):
+    table = cron_job(**{"schedule": "0 * * * *", "last": "2026-10-21T12:05:00Z"} | facts)
+    with pytest.raises(Unseen, match="cannot be read"):
+        offenders("every_cron_job_keeps_its_schedule", table)
 
 
 def test_restarts_of_a_year_are_few():
@@ -302,7 +355,7 @@ def _volume_elsewhere(access_modes="ReadWriteOnce", **waiting):
 
 def test_volume_on_another_node_is_told_with_the_pod_that_waits():
     (told,) = offenders("no_volume_is_attached_elsewhere", *_volume_elsewhere()).to_dict("records")
-    assert (told["volume"], told["held_by"], told["node"]) == ("pv-1", "n1", "n2")
+    assert (told["volume"], told["holder"], told["node"]) == ("pv-1", "n1", "n2")
 
 
 def test_volume_that_is_where_it_may_be():
@@ -528,7 +581,7 @@ def test_ingress_leads_to_services_of_its_own_namespace():
     ingress = {"namespace": "tenant-acme", "name": "api", "service": "api", "port": "80"}
     service = {"namespace": "tenant-globex", "name": "api", "ports": "http:80→80/TCP", "endpoints_ready": 1}
     found = offenders("every_ingress_leads_to_a_service", rows("k8s_ingresses", ingress), rows("k8s_services", service))
-    assert list(found.why) == ["there is no such service"]
+    assert list(found.why) == ["no such service"]
 
 
 # --- When -------------------------------------------------------------------------------------------------------------
@@ -622,12 +675,12 @@ def test_cause_of_a_pod_without_node(said, cause):
 LINES = {
     "FATAL:  sorry, too many clients already": "the database has no free connection",
     "OSError: [Errno 28] No space left on device": "a volume is full",
-    "dial tcp 10.0.0.7:6379: connect: connection refused": "somebody does not take connections",
+    "dial tcp 10.0.0.7:6379: connect: connection refused": "connection refused by upstream",
     "lookup redis on 10.0.0.10:53: no such host": "a name can't be resolved",
-    "tls: failed to verify certificate: x509: certificate has expired": "a certificate is not valid",
-    "OOM command not allowed when used memory > 'maxmemory'.": "Redis is full",
+    "tls: failed to verify certificate: x509: certificate has expired": "invalid certificate",
+    "OOM command not allowed when used memory > 'maxmemory'.": "Redis is out of memory",
     "java.lang.OutOfMemoryError: Java heap space": "the process ran out of memory",
-    "POST /v1/logs: status=429": "somebody sends, or gets, too many requests",
+    "POST /v1/logs: status=429": "rate limit exceeded",
 }
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 import tests.record.latency as faults
-from nl_forensics.checks import Unseen
+from nl_forensics.checks.rule import Unseen
 from tests.asking import ask, empty_table, incident, link, offenders, specimens, told_rows
 from tests.record.latency import SLOW, took
 from tests.record.prometheus import past
@@ -125,7 +125,7 @@ def test_slow_services(p95, p99, per_s, expected):
 
 def test_too_few_requests_are_told():
     (row,) = offenders("services_answer_quickly", *quickness(4.0, 9.0, 0.2)).to_dict("records")
-    assert (row["share"], row["few"], row["took_s"]) == ("95 %", ", too few to tell 99 %", 4.0)
+    assert (row["quantile"], row["few"], row["took_s"]) == ("p95", ", too few for p99", 4.0)
 
 
 @pytest.mark.parametrize(
@@ -220,8 +220,8 @@ def test_upstream_time_that_is_not_told_is_not_guessed():
     (row,) = in_log("no_slow_route_takes_most_of_the_time", *[("GET /v1/invoices", 2000.0, None)] * 10).to_dict(
         "records"
     )
-    assert "does not tell" in row["upstream"]
-    with pytest.raises(Unseen, match="waiting for what is behind"):
+    assert "does not record" in row["upstream"]
+    with pytest.raises(Unseen, match="waiting for upstream"):
         in_log("slow_answers_are_slow_by_themselves", *[("GET /v1/invoices", 2000.0, None)] * 10)
 
 

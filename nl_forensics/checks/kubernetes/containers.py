@@ -20,7 +20,10 @@ PULL_FAILURES = {
 
 def _memory_limit(rows: pd.DataFrame) -> pd.Series:
     """`memory limit 1.5 GiB`."""
-    return ("memory limit " + rows.memory_limit_bytes.map(in_bytes, na_action="ignore")).fillna("no memory limit")
+    words = [
+        "no memory limit" if pd.isna(limit) else f"memory limit {in_bytes(limit)}" for limit in rows.memory_limit_bytes
+    ]
+    return pd.Series(words, rows.index, dtype="str")
 
 
 @check(

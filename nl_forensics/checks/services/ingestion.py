@@ -24,7 +24,7 @@ DRIFT = 0.01  # of the lines missing at the end: before that much, the two count
 def what_is_accepted_is_stored(
     prom_lines_accepted, prom_lines_stored, *, max_ratio=0.02, high_ratio=0.1, min_lines=100
 ):
-    """At most {max_ratio:percent} of the log lines that were accepted during the incident are not stored at its end.
+    """Of the log lines that were accepted during the incident, at most {max_ratio:percent} are not stored at its end.
 
     They wait in a queue, or are lost: the length of the queue shows which. Counted since the counters drifted apart; a step covers 5
     minutes, so that the last ones count in part. 100 lines and 10 % (high): choices of ours. The guide's review has 1 %, but a restart
