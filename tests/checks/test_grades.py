@@ -8,22 +8,23 @@ import pytest
 from nl_forensics import checks
 from nl_forensics.finding import Severity
 from nl_forensics.units import Wording
-from tests.asking import FOLDER, empty_table, specimen_tables
+from tests.asking import empty_table, specimen_tables
+from tests.record import specimens
 
-SPECIMENS = sorted(FOLDER.glob("*.json"))
+SPECIMENS = sorted(specimens.load())
 MAX_SENTENCE = 160  # characters of a finding's first sentence
 
 
-def broken(path):
+def broken(specimen):
     """The check of a specimen, and the rows that break it."""
-    name, tables = specimen_tables(path)
+    name, tables = specimen_tables(specimen)
     check = checks.load()[name]
     return check, check.offenders(**{table: empty_table(table) for table in check.needs} | tables, **check.limits)
 
 
-@pytest.mark.parametrize("path", SPECIMENS, ids=lambda path: path.stem)
-def test_a_grade_names_only_columns_and_limits(path):
-    check, rows = broken(path)
+@pytest.mark.parametrize("specimen", SPECIMENS)
+def test_a_grade_names_only_columns_and_limits(specimen):
+    check, rows = broken(specimen)
     if rows.empty:
         pytest.skip("its rule needs a table that the specimen does not have")
     for holds in check.grades.values():
@@ -32,9 +33,9 @@ def test_a_grade_names_only_columns_and_limits(path):
     assert set(check.graded(rows, check.limits).severity) <= {str(severity) for severity in Severity}
 
 
-@pytest.mark.parametrize("path", SPECIMENS, ids=lambda path: path.stem)
-def test_the_first_sentence_of_a_finding_is_short(path):
-    check, rows = broken(path)
+@pytest.mark.parametrize("specimen", SPECIMENS)
+def test_the_first_sentence_of_a_finding_is_short(specimen):
+    check, rows = broken(specimen)
     for row in rows.head(3).to_dict("records"):
         values = row | check.limits
         first = re.split(r"; |\. ", Wording(check.because).of(values))[0]
