@@ -43,6 +43,10 @@ class Table:
     @property
     def whole_rows(self) -> pd.DataFrame:
         """The rows without a hole."""
+        return self._whole_rows.copy(deep=False)
+
+    @cached_property
+    def _whole_rows(self) -> pd.DataFrame:
         return self.rows_with(self.source.needed)
 
     def rows_with(self, columns: Iterable[str]) -> pd.DataFrame:
