@@ -57,18 +57,21 @@ class Judge:
     def offenders(self, tables: list[Table], watch: Watch) -> pd.DataFrame:
         """The rows that break the rule: of those without holes first, then of those that have holes only where the rule does not read."""
         rows = [table.whole_rows for table in tables]
-        found = self._held_against(rows, watch)
+        if not any(table.lacks_values for table in tables):
+            return self.held_against(rows)
+        found = self.held_against(rows, watch)
         more = [table.rows_with(watch.columns) for table in tables]
         if sum(map(len, more)) > sum(map(len, rows)):
             try:
-                found = self._held_against(more, watch)
+                found = self.held_against(more, watch)
             except Exception:  # noqa: BLE001 (a hole broke the rule: every row with one is a gap)
                 watch.columns.update(*(table.source.needed for table in tables))
         return found
 
-    def _held_against(self, rows: list[pd.DataFrame], watch: Watch) -> pd.DataFrame:
-        watched = {name: watch.over(table) for name, table in zip(self.check.needs, rows, strict=True)}
-        found = self.check.offenders(**watched, **self.limits)
+    def held_against(self, tables: list[pd.DataFrame], watch: Watch | None = None) -> pd.DataFrame:
+        """The rows that break the rule, among these."""
+        rows = [watch.over(table) for table in tables] if watch else tables
+        found = self.check.offenders(*rows, **self.limits)
         if not isinstance(found, pd.DataFrame):
             raise TypeError(f"it returned {type(found).__name__} in place of rows")
         return pd.DataFrame(found)

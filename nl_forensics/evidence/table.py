@@ -49,13 +49,23 @@ class Table:
     def _whole_rows(self) -> pd.DataFrame:
         return self.rows_with(self.source.needed)
 
+    @cached_property
+    def lacks_values(self) -> bool:
+        """Whether a null stands anywhere for a value that was not seen."""
+        unknown = (name for name, column in self.source.columns.items() if column.unknown)
+        return not self._holes.empty or any(self._rows[name].array.isna().any() for name in unknown)
+
     def rows_with(self, columns: Iterable[str]) -> pd.DataFrame:
         """The rows without a hole in these columns."""
+        if self._holes.empty:
+            return self.rows
         holes = self._holes[[column for column in columns if column in self._holes]].any(axis=1)
         return self._rows[~holes] if holes.any() else self.rows
 
     def holes(self, columns: Iterable[str]) -> list[Gap]:
         """At most one gap: the rows that `rows_with` leaves out."""
+        if self._holes.empty:
+            return []
         lacking = self._holes[[column for column in columns if column in self._holes]]
         if not (holed := int(lacking.any(axis=1).sum())):
             return []
@@ -68,7 +78,7 @@ class Table:
     @cached_property
     def _holes(self) -> pd.DataFrame:
         """Where a value is missing, of the columns in which one is."""
-        missing = {name: self._rows[name].isna() for name in self.source.needed}
+        missing = {name: self._rows[name].array.isna() for name in self.source.needed}
         return pd.DataFrame({name: holes for name, holes in missing.items() if holes.any()}, index=self._rows.index)
 
 

@@ -58,7 +58,7 @@ def test_a_null_hides_no_fault(healthy, name):
     check, case = CHECKS[recorded["check"]], with_fault(healthy, recorded)
     assert {finding.status for finding in judge(check, case)} == {Status.PROBLEM}
     watch, hidden = Watch(), []
-    Judge(check, case).offenders([case.read(needed) for needed in check.needs], watch)
+    Judge(check, case).held_against([case.read(needed).whole_rows for needed in check.needs], watch)
     for needed in check.needs:
         table = case.read(needed)
         for columns in mutations(table, watch.columns):

@@ -160,7 +160,7 @@ def _copy(case: Case) -> Case:
 def _reads_what_may_be_missing(check, case: Case, name: str) -> bool:
     """Whether the rule reads a column of this table in which a null is no value; without one, no hole concerns it."""
     watch = Watch()
-    Judge(check, case).offenders([case.read(table) for table in check.needs], watch)
+    Judge(check, case).held_against([case.read(table).whole_rows for table in check.needs], watch)
     return any(not spec.absent for column, spec in sources.load()[name].columns.items() if column in watch.columns)
 
 
