@@ -90,7 +90,9 @@ def told_rows(name) -> pd.DataFrame:
     """The rows of a recorded specimen that break its rule; the first of them can be told in words."""
     of_check, tables = specimen_tables(name)
     check = checks.load()[of_check]
-    rows = check.offenders(**{table: empty_table(table) for table in check.needs} | tables, **check.limits)
+    rows = check.graded(
+        check.offenders(**{table: empty_table(table) for table in check.needs} | tables, **check.limits), check.limits
+    )
     for row in rows.head(1).to_dict("records"):
         for template in (check.subject, check.because):
             assert "unknown" not in Wording(template).of(row | check.limits)

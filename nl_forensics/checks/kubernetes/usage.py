@@ -7,8 +7,8 @@ from nl_forensics.checks.rule import check
 
 @check(
     section="02",
-    severity="note",
-    medium="is_memory",
+    severity="medium",
+    note="is_cpu",
     subject="{instance}: {name}",
     because="uses {used_ratio:percent} of its {what} (limit {max_ratio:percent})",
     guide=("C023", "C127"),
@@ -24,7 +24,7 @@ def no_node_is_used_up(k8s_node_metrics, k8s_nodes, *, max_ratio=0.9):
         "memory": rows.memory_bytes / rows.allocatable_memory_bytes,
     }
     rows = pd.concat([rows.assign(what=what, used_ratio=ratio.astype("float64")) for what, ratio in shares.items()])
-    rows = rows.assign(is_memory=rows.what == "memory")
+    rows = rows.assign(is_cpu=rows.what == "CPU")
     return rows[rows.used_ratio >= max_ratio].sort_values("used_ratio", ascending=False)
 
 

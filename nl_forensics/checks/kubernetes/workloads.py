@@ -196,9 +196,9 @@ def no_autoscaler_is_at_its_maximum(k8s_autoscalers):
 
 @check(
     section="06",
-    severity="note",
+    severity="medium",
     high="healthy_pods < desired_healthy",
-    medium="healthy_pods < expected_pods",
+    note="healthy_pods >= expected_pods",
     subject="{instance}: {namespace}/{name}",
     because="allows no eviction{since}: {healthy_pods} of {expected_pods} pods healthy, {desired_healthy} required",
     at="changed_at",
