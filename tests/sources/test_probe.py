@@ -107,7 +107,11 @@ def test_a_name_that_there_is_not():
     [
         ((503, {}), "critical", "HTTP status 503; checked from"),
         ((404, {}), "medium", "HTTP status 404; checked from"),
-        ((302, {"Location": "https://login.example/?next=x"}), "medium", "HTTP status 302, redirects to login.example; "),
+        (
+            (302, {"Location": "https://login.example/?next=x"}),
+            "medium",
+            "HTTP status 302, redirects to login.example; ",
+        ),
     ],
 )
 def test_what_an_address_says_of_itself(answer, severity, said):
@@ -196,16 +200,12 @@ CHAINS = {
     "default for an unknown name": (
         lambda a: a.chain(STRANGER),
         {},
-        {
-            "every_served_certificate_is_for_its_name": "not for localhost; it is the server's default"
-        },
+        {"every_served_certificate_is_for_its_name": "not for localhost; it is the server's default"},
     ),
     "missing intermediate": (
         lambda a: served(a, complete=False),
         {},
-        {
-            "every_served_chain_is_complete": "incomplete chain: the intermediate certificate Test Root R1 is missing"
-        },
+        {"every_served_chain_is_complete": "incomplete chain: the intermediate certificate Test Root R1 is missing"},
     ),
     "self-signed": (
         lambda a: self_signed(a.folder, "localhost"),
