@@ -9,6 +9,7 @@ import pytest
 from nl_forensics import checks, sources
 from nl_forensics.checks.kubernetes.signatures import SIGNATURES
 from nl_forensics.checks.rule import Unseen
+from nl_forensics.checks.watch import Watch
 from nl_forensics.evidence.case import Case
 from nl_forensics.evidence.rounds import open_round
 from nl_forensics.facts.kubernetes.pending import not_ready, refused_for
@@ -698,3 +699,32 @@ def test_number_of_a_failure_is_no_failure():
 
 def test_signatures_name_a_section_of_the_guide():
     assert {one.section for one in SIGNATURES} <= {f"{number:02}" for number in range(1, 11)}
+
+
+# --- Nulls ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "column"),
+    [
+        ("no_node_is_under_pressure", "k8s_nodes", "memory_pressure"),
+        ("no_node_is_under_pressure", "k8s_nodes", "pid_pressure"),
+        ("every_part_of_the_api_is_served", "k8s_api_services", "available"),
+        ("every_object_of_an_operator_is_ready", "k8s_custom", "ready"),
+        ("every_autoscaler_works", "k8s_autoscalers", "able_to_scale"),
+        ("every_autoscaler_works", "k8s_autoscalers", "scaling_active"),
+        ("no_autoscaler_is_at_its_maximum", "k8s_autoscalers", "scaling_limited"),
+        ("every_rollout_completes", "k8s_deployments", "progressing"),
+    ],
+)
+def test_a_condition_that_is_unknown_is_read_and_not_replaced(name, source, column):
+    watch, one = Watch(), checks.load()[name]
+    conditions = {key: True for key, spec in sources.load()[source].columns.items() if spec.dtype == "boolean"}
+    conditions |= dict.fromkeys(
+        ("memory_pressure", "disk_pressure", "pid_pressure", "scaling_limited", "paused"), False
+    )
+    known = {key: value for key, value in conditions.items() if key in sources.load()[source].columns}
+    table = rows(source, known | {column: None, "namespace": "tenant-acme", "name": "api"}).assign(instance="main")
+    tables = {needed: empty_table(needed) for needed in one.needs} | {source: table}
+    found = one.offenders(**{needed: watch.over(each) for needed, each in tables.items()}, **one.limits)
+    assert found.empty and column in watch.nulls

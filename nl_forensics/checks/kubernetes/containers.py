@@ -147,7 +147,7 @@ def containers_seldom_restart(k8s_containers, *, max_per_hour=3, min_age_s=3600,
     severity="medium",
     subject="{instance}: {namespace}/{pod}/{container}",
     high="waits_s >= high_s",
-    because="not started since {pod_created_at:%H:%M:%S} UTC ({waits_s:seconds}, limit {max_s:seconds}); {state_reason} {said}",
+    because="not started since {pod_created_at:%H:%M:%S} UTC ({waits_s:seconds}, limit {max_s:seconds}); {state_reason}{said}",
     at="pod_created_at",
     guide=("C003", "C079"),
 )
@@ -160,7 +160,8 @@ def no_container_waits_long(k8s_containers, *, max_s=300, high_s=3600):
     rows = kept(k8s_containers)
     elsewhere = rows.state_reason.isin((*IMAGE_REASONS, *START_REASONS, "CrashLoopBackOff"))
     rows = rows[(rows.state == "waiting") & (rows.node != "") & ~elsewhere]
-    rows = rows.assign(waits_s=seconds_since(rows.pod_created_at, rows), said=one_line(rows.state_message))
+    said = (": " + one_line(rows.state_message)).where(rows.state_message != "", "")
+    rows = rows.assign(waits_s=seconds_since(rows.pod_created_at, rows), said=said)
     return rows[rows.waits_s >= max_s].sort_values("waits_s", ascending=False)
 
 

@@ -12,7 +12,7 @@ PRESSURES = {"memory_pressure": "memory", "disk_pressure": "disk", "pid_pressure
     section="02",
     severity="critical",
     subject="{instance}: {name}",
-    because="{state} since {ready_at:%Y-%m-%d %H:%M:%S} UTC ({ready_reason}, {pods} pods on it); {said}",
+    because="{state} since {ready_at:%Y-%m-%d %H:%M:%S} UTC ({ready_reason}, pods on it: {pods}); {said}",
     at="ready_at",
     guide=("C016",),
 )
@@ -22,7 +22,7 @@ def every_node_is_ready(k8s_nodes):
     A node that is unready, or stopped reporting, gets no pods; its own are evicted after 5 minutes, and their volumes stay attached.
     """
     rows = k8s_nodes[~k8s_nodes.ready | k8s_nodes.ready.isna()]  # null: its kubelet reports no more
-    state = rows.ready.isna().map({True: "stopped reporting", False: "unready"})
+    state = rows.ready.isna().map({True: "not reporting", False: "unready"})
     return rows.assign(state=state, said=one_line(rows.ready_message)).sort_values("pods", ascending=False)
 
 
@@ -30,7 +30,7 @@ def every_node_is_ready(k8s_nodes):
     section="02",
     severity="high",
     subject="{instance}: {name}",
-    because="{of} pressure since {since_at:%Y-%m-%d %H:%M:%S} UTC ({pods} pods on it)",
+    because="{of} pressure since {since_at:%Y-%m-%d %H:%M:%S} UTC (pods on it: {pods})",
     at="since_at",
     guide=("C016",),
 )
@@ -50,7 +50,7 @@ def no_node_is_under_pressure(k8s_nodes):
     section="02",
     severity="note",
     subject="{instance}: {name}",
-    because="cordoned: it accepts no new pods ({pods} pods on it)",
+    because="cordoned: it accepts no new pods (pods on it: {pods})",
     guide=("C016",),
 )
 def no_node_is_cordoned(k8s_nodes):
@@ -65,7 +65,7 @@ def no_node_is_cordoned(k8s_nodes):
     section="02",
     severity="medium",
     subject="{instance}: {name}",
-    because="{used_ratio:percent} of its {what} is requested ({pods} pods, limit {max_ratio:percent})",
+    because="{used_ratio:percent} of its {what} is requested (pods: {pods}, limit {max_ratio:percent})",
     guide=("C009", "C082"),
 )
 def nodes_have_room(k8s_nodes, *, max_ratio=0.95):

@@ -156,7 +156,7 @@ def every_network_policy_finds_pods(k8s_network_policies):
     section="02",
     severity="medium",
     subject="{instance}: {namespace}/{name}",
-    because="blocks DNS (53/UDP) for {pods_selected} pods; it allows egress to {egress_ports} only",
+    because="blocks DNS (53/UDP) for its pods (pods: {pods_selected}); it allows egress to {egress_ports} only",
     guide=("C054",),
 )
 def network_policies_allow_dns(k8s_network_policies):

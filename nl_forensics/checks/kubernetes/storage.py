@@ -9,7 +9,7 @@ from nl_forensics.checks.rule import check
     severity="high",
     subject="{instance}: {namespace}/{name}",
     critical="is_lost",
-    because="claim is {phase} for {waits_s:seconds}: {why}; since {created_at:%Y-%m-%d %H:%M:%S} UTC",
+    because="claim has been {phase} for {waits_s:seconds}: {why}; since {created_at:%Y-%m-%d %H:%M:%S} UTC",
     at="created_at",
     guide=("C078", "C130"),
 )

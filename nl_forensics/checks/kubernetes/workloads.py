@@ -138,7 +138,7 @@ def no_deployment_is_paused(k8s_deployments):
     section="06",
     severity="medium",
     subject="{instance}: {namespace}/{name}",
-    because="runs on {misplaced} nodes where it should not run",
+    because="runs on nodes where it should not run (nodes: {misplaced})",
 )
 def every_daemon_set_is_where_it_should_be(k8s_daemon_sets):
     """No daemon set has pods on nodes where it should not run.

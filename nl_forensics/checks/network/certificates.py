@@ -145,9 +145,8 @@ def every_served_certificate_is_strong(probe_certificates):
 
     NIST SP 800-131A disallows shorter keys and SHA-1.
     """
-    weak_key = probe_certificates.key_bits < probe_certificates.key_kind.map(MIN_BITS).fillna(
-        0
-    )  # other kinds have no weak length
+    min_bits = probe_certificates.key_kind.map(MIN_BITS).fillna(0)  # other kinds have no weak length
+    weak_key = probe_certificates.key_bits < min_bits
     weak_hash = probe_certificates.signature.isin(BROKEN_HASHES)
     key = probe_certificates.key_kind + " key of " + probe_certificates.key_bits.astype("str") + " bits"
     weakness = key.mask(~weak_key, "signed with " + probe_certificates.signature)
