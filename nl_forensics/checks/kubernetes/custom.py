@@ -19,6 +19,7 @@ def every_object_of_an_operator_is_ready(k8s_custom, *, max_s=300):
     being deleted are judged. 5 minutes: a choice of ours.
     """
     rows = k8s_custom[k8s_custom.deletion_requested_at.isna() & (k8s_custom.phase != "Suspended")]
+    rows = rows[rows.reports_ready]
     rows = rows[~rows.ready]
     rows = rows.assign(
         since_at=rows.ready_at.fillna(rows.created_at),

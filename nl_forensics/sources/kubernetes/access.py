@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from nl_forensics.errors import SourceError
 from nl_forensics.sources import Partial, Permission, asked_of_kubernetes, source
+from nl_forensics.sources.column import Column
 from nl_forensics.sources.kubernetes.kinds import (
     ACCESS_REVIEWS,
     CUSTOM,
@@ -25,25 +26,29 @@ BEYOND = Permission(
 
 @source(
     columns={
-        "verb": "str",
-        "resource": "str",
-        "namespace": "str",
-        "needed": "boolean",
-        "allowed": "boolean",
-        "reason": "str",
+        "verb": Column("str", "verb of the API, such as `list`"),
+        "resource": Column(
+            "str", "resource as `kubectl auth can-i` writes it: `deployments.apps`, `pods/log`, `/readyz`"
+        ),
+        "namespace": Column(
+            "str", "namespace where it was checked; empty for the whole cluster, or for the patterns of the scope"
+        ),
+        "needed": Column(
+            "boolean",
+            "a source needs it; false: a right to change objects or to read secrets, which administrators have",
+        ),
+        "allowed": Column("boolean", "the collecting identity has the right"),
+        "reason": Column("str", "reason given by the authorizer; empty if RBAC rules decide"),
     },
     covers="now",
     needs=Permission(kubernetes=f"get /apis; create {RULES_REVIEWS.resource} {ACCESS_REVIEWS.resource}"),
 )
 def k8s_access(kubernetes, incident, platform):
-    """One row per right that a source needs, or that nobody needs who only looks: whether we have it, and where.
+    """One row per right that a source needs, or that no read-only identity needs, and place where it was checked.
 
-    namespace  "": in all of the cluster; where that is refused, each namespace that the scope names, and "" for its patterns
-    needed     false: a right to change something or to read secrets, such as an administrator has
-    reason     in the words of whoever decided; "" when the rules of RBAC tell it
-
-    Kinds that this cluster does not serve are left out. One question gives all rules of RBAC, so that it is cheap enough for every
-    collection; only where others decide, too (the identities of a cloud), each right that they don't give is asked for by itself.
+    Kinds that this cluster does not serve are left out. One request returns all RBAC rules, so that it is cheap enough for every
+    collection. Only where other authorizers decide as well (identities of a cloud), each right that RBAC does not grant is reviewed
+    individually.
     """
     rights, wanted = _Rights(kubernetes), scope(incident, platform)
     declared = {pair: also for pair, also in asked_of_kubernetes().items() if _is_served(kubernetes, pair[1])}

@@ -3,7 +3,8 @@
 import re
 
 from nl_forensics.errors import SourceError
-from nl_forensics.sources import UTC, Partial, Permission, Proof, source
+from nl_forensics.sources import Partial, Permission, Proof, source
+from nl_forensics.sources.column import UTC, Column
 from nl_forensics.sources.kubernetes.kinds import API_SERVICES, LEASES, NODE_METRICS, POD_METRICS, is_inside
 from nl_forensics.sources.kubernetes.reading import condition_columns, conditions_of, listed, quantity, scope, whole
 from nl_forensics.sources.kubernetes.workloads import NAMED
@@ -15,34 +16,35 @@ METRICS = "metrics.k8s.io"
 
 
 @source(
-    columns={"check": "str", "passed": "boolean", "said": "str"},
+    columns={
+        "check": Column("str", "name of the health check"),
+        "passed": Column("boolean", "the health check passes"),
+        "said": Column("str", "`ok`, or the reason of the failure; most servers withhold it"),
+    },
     covers="now",
     needs=Permission(kubernetes="get /readyz"),
     guide=("C017",),
 )
 def k8s_api_checks(kubernetes):
-    """One row per check that the API server makes of itself: etcd, its informers, its start-up.
-
-    said   `ok`, or why not; most servers withhold the reason
-    """
+    """One row per health check that the API server runs on itself: etcd, its informers, its start-up."""
     text = kubernetes.text("/readyz", FAILING, verbose="")
     for line in filter(None, map(READYZ_LINE.match, text.splitlines())):
         yield {"check": line["check"], "passed": line["mark"] == "+", "said": line["said"]}
 
 
 @source(
-    columns={"name": "str", "created_at": UTC, "service": "str", **condition_columns("available")},
-    nullable=("available", "available_at"),
+    columns={
+        "name": Column("str", "version and group, such as `v1beta1.metrics.k8s.io`"),
+        "created_at": Column(UTC, "it was registered"),
+        "service": Column("str", "`namespace/name` of the service that serves it; empty if the API server itself does"),
+        **condition_columns("available", "Available", "its server answers"),
+    },
     covers="now",
     needs=Permission(kubernetes="list apiservices.apiregistration.k8s.io"),
     guide=("C017",),
 )
 def k8s_api_services(kubernetes, incident, platform):
-    """One row per group and version of the API.
-
-    service     `namespace/name` of the server behind it, "" for what the API server answers itself
-    available   with _reason, _message, _at
-    """
+    """One row per group and version of the API."""
     found = yield from listed(kubernetes, API_SERVICES, incident, platform)
     for one in found:
         service = one["spec"].get("service") or {}
@@ -55,19 +57,23 @@ def k8s_api_services(kubernetes, incident, platform):
 
 
 @source(
-    columns={**NAMED, "holder": "str", "renewed_at": UTC, "duration_s": "Int64", "transitions": "Int64"},
-    nullable=("renewed_at", "duration_s"),
+    columns={
+        **NAMED,
+        "holder": Column("str", "identity that holds the lease; empty if none"),
+        "renewed_at": Column(
+            UTC,
+            "last renewal; if older than `duration_s`, its holder is gone or hangs",
+            unknown="its holder has not set it",
+        ),
+        "duration_s": Column("Int64", "time for which a renewal is valid", unknown="its holder has not set it"),
+        "transitions": Column("Int64", "number of times that the holder changed"),
+    },
     covers="now",
     needs=Permission(kubernetes="list leases.coordination.k8s.io", also_in=f"{OF_NODES} {OF_SYSTEM}"),
     guide=("C016", "C017"),
 )
 def k8s_leases(kubernetes, incident, platform):
-    """One row per lease of a node (namespace kube-node-lease), of the control plane (kube-system), or in scope.
-
-    holder       who has it, "" when nobody
-    renewed_at   older than duration_s ago: its holder is gone, or hangs
-    transitions  how often it changed hands
-    """
+    """One row per lease of a node (namespace kube-node-lease), of the control plane (kube-system), or in scope."""
     wanted = scope(incident, platform)
     everywhere = (*wanted, OF_NODES, OF_SYSTEM) if wanted else ()
     listing = kubernetes.objects(LEASES, everywhere)
@@ -102,13 +108,18 @@ def _measured(kubernetes, kind, within=()):
 
 
 @source(
-    columns={"name": "str", "at": UTC, "cpu_cores": "float64", "memory_bytes": "Int64"},
+    columns={
+        "name": Column("str", "name of the node"),
+        "at": Column(UTC, "end of the measurement"),
+        "cpu_cores": Column("float64", "CPU used"),
+        "memory_bytes": Column("Int64", "memory used"),
+    },
     covers="now",
     needs=Permission(kubernetes="get /apis; list nodes.metrics.k8s.io"),
     guide=("C023", "C127"),
 )
 def k8s_node_metrics(kubernetes):
-    """One row per node: cores and bytes that it used at the last measurement, as `kubectl top nodes` shows."""
+    """One row per node: last measured usage, as `kubectl top nodes` shows it."""
     items, unseen = _measured(kubernetes, NODE_METRICS)
     yield from unseen
     for one in items:
@@ -117,19 +128,19 @@ def k8s_node_metrics(kubernetes):
 
 @source(
     columns={
-        "namespace": "str",
-        "pod": "str",
-        "container": "str",
-        "at": UTC,
-        "cpu_cores": "float64",
-        "memory_bytes": "Int64",
+        "namespace": Column("str", "namespace of the pod"),
+        "pod": Column("str", "name of the pod"),
+        "container": Column("str", "name of the container"),
+        "at": Column(UTC, "end of the measurement"),
+        "cpu_cores": Column("float64", "CPU used"),
+        "memory_bytes": Column("Int64", "working set"),
     },
     covers="now",
     needs=Permission(kubernetes="get /apis; list pods.metrics.k8s.io"),
     guide=("C024", "C128"),
 )
 def k8s_pod_metrics(kubernetes, incident, platform):
-    """One row per container in scope: cores and bytes (the working set) that it used at the last measurement."""
+    """One row per container in scope: last measured usage, as `kubectl top pods --containers` shows it."""
     items, unseen = _measured(kubernetes, POD_METRICS, scope(incident, platform))
     yield from unseen
     for one in items:

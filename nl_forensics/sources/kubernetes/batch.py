@@ -1,6 +1,7 @@
 """Jobs, cron jobs, and what scales and protects workloads."""
 
-from nl_forensics.sources import UTC, Permission, source
+from nl_forensics.sources import Permission, source
+from nl_forensics.sources.column import UTC, Column
 from nl_forensics.sources.kubernetes.kinds import AUTOSCALERS, CRON_JOBS, DISRUPTION_BUDGETS, JOBS
 from nl_forensics.sources.kubernetes.reading import (
     condition,
@@ -8,6 +9,7 @@ from nl_forensics.sources.kubernetes.reading import (
     conditions_of,
     joined,
     listed,
+    missing_is_false,
     named,
     owner,
     pairs,
@@ -18,33 +20,26 @@ from nl_forensics.sources.kubernetes.workloads import NAMED, template_of
 @source(
     columns={
         **NAMED,
-        "workload_kind": "str",
-        "workload": "str",
-        "completions": "Int64",
-        "active": "Int64",
-        "succeeded": "Int64",
-        "failed": "Int64",
-        "retries_allowed": "Int64",
-        "deadline_s": "Int64",
-        "suspended": "boolean",
-        "started_at": UTC,
-        "completed_at": UTC,
-        **condition_columns("failure"),
-        "images": "str",
+        "workload_kind": Column("str", "kind of the object that controls it; empty if none"),
+        "workload": Column("str", "cron job that created it; empty if none"),
+        "completions": Column("Int64", "pods that must succeed", absent="not set: one success is enough"),
+        "active": Column("Int64", "running or pending pods"),
+        "succeeded": Column("Int64", "pods that succeeded"),
+        "failed": Column("Int64", "pods that failed"),
+        "retries_allowed": Column("Int64", "failed pods after which the job has failed"),
+        "deadline_s": Column("Int64", "time after which the job has failed", absent="no deadline is set"),
+        "suspended": Column("boolean", "the job is suspended"),
+        "started_at": Column(UTC, "its controller started it", absent="its controller has not started it"),
+        "completed_at": Column(UTC, "it succeeded", absent="it has not succeeded"),
+        **condition_columns("failure", "Failed", "it has failed", only_if_it_holds=True),
+        "images": Column("str", "container images of its pods"),
     },
-    nullable=("completions", "deadline_s", "started_at", "completed_at", "failure", "failure_at"),
     covers="now",
     needs=Permission(kubernetes="list jobs.batch"),
+    parse=missing_is_false("failure"),
 )
 def k8s_jobs(kubernetes, incident, platform):
-    """One row per job in scope that is still kept.
-
-    workload_kind, workload   the cron job that made it, "" when none did
-    completions   wanted, null when one is enough; active, succeeded, failed: pods
-    retries_allowed, deadline_s   after so many failed pods, or so many seconds (null: no limit), it has failed
-    completed_at  null unless it has succeeded
-    failure       true when it has failed, with _reason (`BackoffLimitExceeded`, `DeadlineExceeded`), _message, _at; else null
-    """
+    """One row per job in scope that still exists."""
     found = yield from listed(kubernetes, JOBS, incident, platform)
     for one in found:
         spec, status, above = one["spec"], one.get("status") or {}, owner(one)
@@ -67,28 +62,23 @@ def k8s_jobs(kubernetes, incident, platform):
 @source(
     columns={
         **NAMED,
-        "schedule": "str",
-        "time_zone": "str",
-        "suspended": "boolean",
-        "concurrency": "str",
-        "starting_deadline_s": "Int64",
-        "active": "Int64",
-        "last_scheduled_at": UTC,
-        "last_succeeded_at": UTC,
-        "images": "str",
+        "schedule": Column("str", "schedule in cron syntax"),
+        "time_zone": Column("str", "time zone of the schedule; empty: that of the controller, usually UTC"),
+        "suspended": Column("boolean", "no new jobs are created"),
+        "concurrency": Column("str", "`Allow`, `Forbid` or `Replace` overlapping jobs"),
+        "starting_deadline_s": Column(
+            "Int64", "time after its schedule within which a run must start", absent="no deadline is set"
+        ),
+        "active": Column("Int64", "jobs that are running"),
+        "last_scheduled_at": Column(UTC, "last run was created", absent="no run was ever created"),
+        "last_succeeded_at": Column(UTC, "last run succeeded", absent="no run ever succeeded"),
+        "images": Column("str", "container images of its pods"),
     },
-    nullable=("starting_deadline_s", "last_scheduled_at", "last_succeeded_at"),
     covers="now",
     needs=Permission(kubernetes="list cronjobs.batch"),
 )
 def k8s_cron_jobs(kubernetes, incident, platform):
-    """One row per cron job in scope.
-
-    schedule      as cron writes it, in time_zone ("": that of the controller, mostly UTC)
-    concurrency   `Allow`, `Forbid` or `Replace`
-    active        jobs that run now
-    last_scheduled_at, last_succeeded_at   null when it never was
-    """
+    """One row per cron job in scope."""
     found = yield from listed(kubernetes, CRON_JOBS, incident, platform)
     for one in found:
         spec, status = one["spec"], one.get("status") or {}
@@ -109,38 +99,25 @@ def k8s_cron_jobs(kubernetes, incident, platform):
 @source(
     columns={
         **NAMED,
-        "workload_kind": "str",
-        "workload": "str",
-        "min_replicas": "Int64",
-        "max_replicas": "Int64",
-        "current_replicas": "Int64",
-        "desired_replicas": "Int64",
-        "last_scaled_at": UTC,
-        "metrics": "str",
-        **condition_columns("able_to_scale"),
-        **condition_columns("scaling_active"),
-        **condition_columns("scaling_limited"),
-    },
-    nullable=(
-        "last_scaled_at",
-        *(
-            f"{name}{suffix}"
-            for name in ("able_to_scale", "scaling_active", "scaling_limited")
-            for suffix in ("", "_at")
+        "workload_kind": Column("str", "kind of the workload that it scales"),
+        "workload": Column("str", "name of the workload that it scales"),
+        "min_replicas": Column("Int64", "lowest number of pods that it may set"),
+        "max_replicas": Column("Int64", "highest number of pods that it may set"),
+        "current_replicas": Column("Int64", "pods that exist"),
+        "desired_replicas": Column("Int64", "pods that it calculated"),
+        "last_scaled_at": Column(
+            UTC, "it last changed the number of pods", absent="it never changed the number of pods"
         ),
-    ),
+        "metrics": Column("str", "metrics that it uses, such as `Resource cpu, Pods requests_per_second`"),
+        **condition_columns("able_to_scale", "AbleToScale", "it can change the number of pods"),
+        **condition_columns("scaling_active", "ScalingActive", "it can read its metrics"),
+        **condition_columns("scaling_limited", "ScalingLimited", "its limits prevent the calculated number of pods"),
+    },
     covers="now",
     needs=Permission(kubernetes="list horizontalpodautoscalers.autoscaling"),
 )
 def k8s_autoscalers(kubernetes, incident, platform):
-    """One row per horizontal pod autoscaler in scope.
-
-    workload_kind, workload   what it scales
-    min_, max_replicas        its limits; current_, desired_replicas: what there is, what it wants
-    metrics      what it goes by: `Resource cpu, Pods requests_per_second`
-    able_to_scale, scaling_active, scaling_limited   the conditions, null while there is none, each with _reason, _message, _at;
-                 scaling_active false: it can't read its metrics; scaling_limited true: it wants more, or less, than it may
-    """
+    """One row per horizontal pod autoscaler in scope."""
     found = yield from listed(kubernetes, AUTOSCALERS, incident, platform)
     for one in found:
         spec, status = one["spec"], one.get("status") or {}
@@ -170,27 +147,23 @@ def _metric(metric: dict) -> str:
 @source(
     columns={
         **NAMED,
-        "selector": "str",
-        "min_available": "str",
-        "max_unavailable": "str",
-        "expected_pods": "Int64",
-        "healthy_pods": "Int64",
-        "desired_healthy": "Int64",
-        "disruptions_allowed": "Int64",
-        "reason": "str",
-        "changed_at": UTC,
+        "selector": Column("str", "labels of the pods that it covers"),
+        "min_available": Column("str", "pods that must stay available, a number or a percentage; empty if not set"),
+        "max_unavailable": Column("str", "pods that may be unavailable, a number or a percentage; empty if not set"),
+        "expected_pods": Column("Int64", "pods that it covers"),
+        "healthy_pods": Column("Int64", "covered pods that are healthy"),
+        "desired_healthy": Column("Int64", "covered pods that must be healthy"),
+        "disruptions_allowed": Column("Int64", "evictions that it allows now"),
+        "reason": Column("str", "reason for that number, such as `InsufficientPods`"),
+        "changed_at": Column(
+            UTC, "the condition DisruptionAllowed last changed", unknown="its controller has not reported the condition"
+        ),
     },
-    nullable=("changed_at",),
     covers="now",
     needs=Permission(kubernetes="list poddisruptionbudgets.policy"),
 )
 def k8s_disruption_budgets(kubernetes, incident, platform):
-    """One row per pod disruption budget in scope.
-
-    min_available, max_unavailable   as they are set, a number or a percentage, "" for the one that is not
-    expected_pods, healthy_pods, desired_healthy   pods that it is about, that are healthy, that must be
-    disruptions_allowed   evictions that it would let pass now; reason: why (`InsufficientPods`, …); changed_at: since when
-    """
+    """One row per pod disruption budget in scope."""
     found = yield from listed(kubernetes, DISRUPTION_BUDGETS, incident, platform)
     for one in found:
         spec, status, allowed = one["spec"], one.get("status") or {}, condition(one, "DisruptionAllowed")

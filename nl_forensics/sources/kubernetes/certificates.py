@@ -1,50 +1,52 @@
 """Certificates of cert-manager: what it was asked for, and what it has."""
 
 from nl_forensics.errors import NotServed
-from nl_forensics.sources import UTC, Permission, Proof, source
+from nl_forensics.sources import Permission, Proof, source
+from nl_forensics.sources.column import UTC, Column
 from nl_forensics.sources.kubernetes.kinds import CERTIFICATES
-from nl_forensics.sources.kubernetes.reading import condition_columns, conditions_of, joined, listed, named
+from nl_forensics.sources.kubernetes.reading import (
+    condition_columns,
+    conditions_of,
+    joined,
+    listed,
+    missing_is_false,
+    named,
+)
 from nl_forensics.sources.kubernetes.workloads import NAMED
 
 
 @source(
     columns={
         **NAMED,
-        "names": "str",
-        "secret": "str",
-        "issuer": "str",
-        **condition_columns("ready"),
-        **condition_columns("issuing"),
-        "not_before": UTC,
-        "not_after": UTC,
-        "renews_at": UTC,
-        "revision": "Int64",
-        "failed_attempts": "Int64",
-        "last_failed_at": UTC,
+        "names": Column("str", "DNS names and IP addresses that it is for"),
+        "secret": Column("str", "secret that stores it"),
+        "issuer": Column("str", "kind and name of its issuer, such as `ClusterIssuer/letsencrypt`"),
+        **condition_columns("ready", "Ready", "a valid certificate is stored in its secret"),
+        **condition_columns("issuing", "Issuing", "it is being issued or renewed", only_if_it_holds=True),
+        "not_before": Column(
+            UTC,
+            "start of the validity of the issued certificate",
+            unknown="cert-manager has reported no issued certificate",
+        ),
+        "not_after": Column(
+            UTC,
+            "end of the validity of the issued certificate",
+            unknown="cert-manager has reported no issued certificate",
+        ),
+        "renews_at": Column(UTC, "scheduled renewal", unknown="cert-manager has scheduled no renewal"),
+        "revision": Column("Int64", "number of times that it was issued", absent="it was never issued"),
+        "failed_attempts": Column("Int64", "failed issuances in a row; 0 after a success"),
+        "last_failed_at": Column(UTC, "last failed issuance", absent="no issuance has failed since the last success"),
     },
-    nullable=(
-        "ready",
-        "ready_at",
-        "issuing",
-        "issuing_at",
-        "not_before",
-        "not_after",
-        "renews_at",
-        "revision",
-        "last_failed_at",
-    ),
     covers="now",
+    parse=missing_is_false("issuing"),
     needs=Permission(kubernetes="get /apis; list certificates.cert-manager.io"),
     guide=("C061", "C062", "C063", "C065"),
 )
 def k8s_certificates(kubernetes, incident, platform):
     """One row per Certificate of cert-manager in scope; none where the cluster has no cert-manager, which is no gap.
 
-    names        that it is for; secret: where it is kept; issuer: `ClusterIssuer/letsencrypt`
-    ready, issuing   its conditions, null while there is none, with _reason, _message, _at: it can be ready while a renewal fails
-    not_before, not_after   of the certificate that it has, null before the first; renews_at: when it is to be renewed
-    revision     how often it was issued
-    failed_attempts   in a row, 0 after a success; last_failed_at: null when none failed
+    A certificate can be ready while its renewal fails.
     """
     known = kubernetes.groups()
     if CERTIFICATES.group not in known:

@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterator
 
 from nl_forensics.errors import SourceError
-from nl_forensics.sources import UTC, Partial, Permission, Proof, source
+from nl_forensics.sources import Partial, Permission, Proof, source
+from nl_forensics.sources.column import UTC, Column
 from nl_forensics.sources.kubernetes import kinds
 from nl_forensics.sources.kubernetes.reading import joined, scope
 
@@ -34,30 +35,27 @@ DEPTH = 6
 
 @source(
     columns={
-        "at": UTC,
-        "namespace": "str",
-        "kind": "str",
-        "name": "str",
-        "manager": "str",
-        "operation": "str",
-        "subresource": "str",
-        "fields": "str",
-        "is_creation": "boolean",
+        "at": Column(UTC, "the write"),
+        "namespace": Column("str", "namespace of the object; empty for an object of the cluster"),
+        "kind": Column("str", "kind as in an address of the API: `deployments`, `configmaps`"),
+        "name": Column("str", "name of the object"),
+        "manager": Column("str", "program that wrote: `kubectl-edit`, `helm`, `argocd-controller`"),
+        "operation": Column("str", "`Apply` or `Update`"),
+        "subresource": Column("str", "`scale` for a change of replicas alone; empty for most writes"),
+        "fields": Column(
+            "str", "fields that the program has owned since: `spec.replicas, spec.template.spec.containers[api].image`"
+        ),
+        "is_creation": Column("boolean", "this write created the object"),
     },
     covers="since",
     needs=Permission(kubernetes=f"list {' '.join(kind.resource for kind in LOOKED_INTO)}"),
     guide=("C004", "C088", "C089"),
 )
 def k8s_changes(kubernetes, incident, platform):
-    """One row per program and object: its last write to it, newest first. Kinds: workloads, config maps, services, quotas, rights, nodes.
+    """One row per object and program that wrote to it: its last write, newest first.
 
-    kind        as in an address: `deployments`, `configmaps`
-    manager     the program (`kubectl-edit`, `helm`, `argocd-controller`); which person used it, only the audit log of the API server knows
-    operation   `Apply` or `Update`; subresource: `scale` for a change of replicas alone, "" for most
-    fields      what belongs to that program since: `spec.replicas, spec.template.spec.containers[api].image`
-    is_creation the write that made the object
-
-    Only the last write of each program is known, and what it took over; writes of the status are left out. Deleted objects are unknown.
+    Kinds: workloads, config maps, services, quotas, rights, nodes. Only the last write of each program is known, and the fields that it owns; writes of the status are left out. Deleted objects are
+    unknown. Which person used a program, only the audit log of the API server knows.
     """
     found = []
     for kind in LOOKED_INTO:

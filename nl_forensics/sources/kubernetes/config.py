@@ -1,6 +1,7 @@
 """Config maps, without what is in them."""
 
-from nl_forensics.sources import UTC, Permission, source
+from nl_forensics.sources import Permission, source
+from nl_forensics.sources.column import UTC, Column
 from nl_forensics.sources.kubernetes.changes import last_change
 from nl_forensics.sources.kubernetes.kinds import CONFIG_MAPS
 from nl_forensics.sources.kubernetes.reading import joined, listed, named
@@ -10,25 +11,19 @@ from nl_forensics.sources.kubernetes.workloads import NAMED
 @source(
     columns={
         **NAMED,
-        "changed_at": UTC,
-        "changed_by": "str",
-        "keys": "str",
-        "data_bytes": "Int64",
-        "data_digest": "str",
-        "immutable": "boolean",
+        "changed_at": Column(UTC, "last write", unknown="the object records no write"),
+        "changed_by": Column("str", "program of the last write (`kubectl-edit`); empty if not recorded"),
+        "keys": Column("str", "names of its keys, such as file names"),
+        "data_bytes": Column("Int64", "size of its values"),
+        "data_digest": Column("str", "digest of its data"),
+        "immutable": Column("boolean", "its data can't be changed"),
     },
-    nullable=("changed_at",),
     covers="now",
     needs=Permission(kubernetes="list configmaps"),
     guide=("C004", "C089"),
 )
 def k8s_config_maps(kubernetes, incident, platform):
-    """One row per config map in scope; its data are hashed as they arrive, and never kept.
-
-    changed_at, changed_by   the last write and the program that made it (`kubectl-edit`), null and "" when not noted
-    keys         names, such as those of files
-    data_digest  changes with the data
-    """
+    """One row per config map in scope; its data is hashed on arrival and never recorded."""
     found = yield from listed(kubernetes, CONFIG_MAPS, incident, platform)
     for one in found:
         change = last_change(one)

@@ -1,52 +1,65 @@
 """Objects of kinds that others defined: tenants, certificates, backups, …"""
 
+import pandas as pd
+
 from nl_forensics.errors import NotServed, SourceError
-from nl_forensics.sources import UTC, Partial, Permission, Proof, source
+from nl_forensics.sources import Partial, Permission, Proof, as_rows, source
+from nl_forensics.sources.column import UTC, Column
 from nl_forensics.sources.kubernetes.kinds import CUSTOM
 from nl_forensics.sources.kubernetes.reading import condition, condition_columns, conditions_of, joined, named, scope
 from nl_forensics.sources.kubernetes.workloads import NAMED
 
 RIGHTS = " ".join(kind.resource for kind in CUSTOM)
 
+# Kinds whose status has no such condition: they have a phase or a state, conditions per parent, or no status at all.
+WITHOUT_READY = (
+    "acme.cert-manager.io/orders",
+    "acme.cert-manager.io/challenges",
+    "gateway.networking.k8s.io/httproutes",
+    "monitoring.coreos.com/servicemonitors",
+    "monitoring.coreos.com/podmonitors",
+    "velero.io/backups",
+    "postgresql.cnpg.io/backups",
+)
+
+
+def _objects(records: list[dict]) -> pd.DataFrame:
+    rows = as_rows(records)
+    return rows.assign(reports_ready=rows.ready.notna() | ~(rows.group + "/" + rows.kind).isin(WITHOUT_READY))
+
 
 @source(
     columns={
-        "group": "str",
-        "kind": "str",
+        "group": Column("str", "API group"),
+        "kind": Column("str", "kind as in an address of the API: `tenants`, `certificates`"),
         **NAMED,
-        "generation": "Int64",
-        "observed_generation": "Int64",
-        "phase": "str",
-        **condition_columns("ready"),
-        "failing": "str",
-        "expires_at": UTC,
-        "renews_at": UTC,
-        "deletion_requested_at": UTC,
-        "finalizers": "str",
-        "spec_digest": "str",
+        "generation": Column("Int64", "version of the spec", unknown="the API server does not number it"),
+        "observed_generation": Column(
+            "Int64",
+            "version of the spec that the operator has processed",
+            absent="operators of this kind may not report it",
+        ),
+        "phase": Column("str", "phase or state in its status; empty if it has none"),
+        "reports_ready": Column("boolean", "objects of this kind have a condition that says whether they are ready"),
+        **condition_columns("ready", "Ready", "it is ready"),
+        "failing": Column("str", "conditions that are False, with their reasons: `Synced: reason`"),
+        "expires_at": Column(
+            UTC, "end of validity of a certificate", absent="no expiry is set: it is no issued certificate"
+        ),
+        "renews_at": Column(UTC, "scheduled renewal of a certificate", absent="no renewal is scheduled"),
+        "deletion_requested_at": Column(UTC, "deletion was requested", absent="it is not being deleted"),
+        "finalizers": Column("str", "finalizers that block its deletion"),
+        "spec_digest": Column("str", "digest of its spec, which is not recorded"),
     },
-    nullable=(
-        "generation",
-        "observed_generation",
-        "ready",
-        "ready_at",
-        "expires_at",
-        "renews_at",
-        "deletion_requested_at",
-    ),
     covers="now",
     needs=Permission(kubernetes=f"get /apis; list {RIGHTS}"),
+    parse=_objects,
     guide=("C062", "C126"),
 )
 def k8s_custom(kubernetes, incident, platform):
-    """One row per object of the kinds that are known to matter, where this cluster has them; kinds that it lacks are no gap.
+    """One row per object of the operator-defined kinds that matter, where this cluster serves them; kinds that it lacks are no gap.
 
-    kind        as in an address: `tenants`, `certificates`
-    phase       of the status, or its state; "" where it has none
-    ready       its condition Ready (else Available or Programmed), null while there is none, with _reason, _message, _at
-    failing     conditions that are False, `Synced: reason`
-    expires_at, renews_at   of certificates
-    spec_digest changes with what was asked for, which is not recorded
+    Readiness is the condition Ready, else Available or Programmed.
     """
     known, seen = kubernetes.groups(), []
     for kind in (kind for kind in CUSTOM if kind.group in known):

@@ -4,7 +4,8 @@ from datetime import UTC as utc
 from datetime import datetime, timedelta
 
 from nl_forensics.errors import SourceError
-from nl_forensics.sources import UTC, Partial, Permission, Proof, source
+from nl_forensics.sources import Partial, Permission, Proof, source
+from nl_forensics.sources.column import UTC, Column
 from nl_forensics.sources.kubernetes.kinds import EVENTS, PODS, is_inside
 from nl_forensics.sources.kubernetes.reading import scope
 
@@ -15,37 +16,29 @@ NAMESPACE_OF_NODES = "default"  # where events about things without a namespace 
 
 @source(
     columns={
-        "at": UTC,
-        "first_at": UTC,
-        "namespace": "str",
-        "kind": "str",
-        "name": "str",
-        "uid": "str",
-        "container": "str",
-        "type": "str",
-        "reason": "str",
-        "message": "str",
-        "repeats": "Int64",
-        "component": "str",
-        "node": "str",
+        "at": Column(UTC, "it last occurred"),
+        "first_at": Column(UTC, "it first occurred"),
+        "namespace": Column("str", "namespace of the object; empty for an object of the cluster"),
+        "kind": Column("str", "kind of the object that it is about"),
+        "name": Column("str", "name of the object"),
+        "uid": Column("str", "UID of the object"),
+        "container": Column("str", "container of the pod; empty if it is about the whole pod"),
+        "type": Column("str", "`Normal` or `Warning`"),
+        "reason": Column("str", "reason in one word"),
+        "message": Column("str", "message"),
+        "repeats": Column("Int64", "number of occurrences"),
+        "component": Column("str", "component that reported it: `kubelet`, `default-scheduler`"),
+        "node": Column("str", "node that it is about; empty if none"),
     },
     covers="ring",
     needs=Permission(kubernetes="list events", also_in=NAMESPACE_OF_NODES),
     guide=("C025", "C078", "C079", "C081", "C090", "C126", "C129"),
 )
 def k8s_events(kubernetes, incident, platform):
-    """One row per event, newest first; one that was repeated is one row.
+    """One row per event, newest first; a repeated event is one row.
 
-    at         when it happened last, UTC; first_at: the first time
-    kind, name, uid   the object that it is about; namespace: where that is
-    container  of a pod, "" where the event is about the whole pod
-    type       `Normal` or `Warning`
-    repeats    how often it happened, 1 for once
-    component  who noticed: `kubelet`, `default-scheduler`, …
-    node       where, "" where it is about no node
-
-    Events are best effort: the API server forgets them (after an hour unless --event-ttl says otherwise), and drops them in a flood.
-    That there is none is no proof that nothing happened.
+    Events are best effort: the API server deletes them (after an hour unless --event-ttl is set), and drops them under load. Their absence
+    does not prove that nothing happened.
     """
     wanted = scope(incident, platform)
     listing = kubernetes.objects(EVENTS, (*wanted, NAMESPACE_OF_NODES) if wanted else ())

@@ -3,11 +3,13 @@
 import json
 import re
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 import pandas as pd
 
 from nl_forensics.sources import Partial, Permission, Proof, as_rows, source
+from nl_forensics.sources.column import Column
 from nl_forensics.sources.kubernetes.kinds import (
     ENDPOINT_SLICES,
     NAMESPACES,
@@ -73,7 +75,14 @@ def _rules(records: list[dict]) -> pd.DataFrame:
 
 
 @source(
-    columns={**NAMED, "direction": "str", "selector": "str", "rules": "str"},
+    columns={
+        **NAMED,
+        "direction": Column("str", "`ingress` or `egress`"),
+        "selector": Column("str", "pods of its namespace that it limits, as JSON of the API: `{}` selects every pod"),
+        "rules": Column(
+            "str", "connections that it allows, as JSON of the API: `[]` allows none, a rule `{}` allows all"
+        ),
+    },
     covers="now",
     needs=Permission(kubernetes="list networkpolicies.networking.k8s.io"),
     parse=_rules,
@@ -81,12 +90,7 @@ def _rules(records: list[dict]) -> pd.DataFrame:
     hole=NOT_TOLD,
 )
 def k8s_policy_rules(kubernetes, incident, platform):
-    """One row per network policy and direction that it is about, in scope and at the other ends of the platform's `flows`.
-
-    direction  `ingress` or `egress`
-    selector   which pods of its namespace it limits, as JSON, as the API has it: `{}` takes every pod
-    rules      what it lets pass, as JSON, as the API has it: `[]` is nothing, a rule `{}` is everything
-    """
+    """One row per network policy and direction that it limits, in scope and at the other ends of the platform's `flows`."""
     found = yield from _seen(kubernetes, NETWORK_POLICIES, incident, platform)
     yield Proof(f"the list of networkpolicies was answered: {len(found)}")
     for one in found:
@@ -107,14 +111,18 @@ def rules_of(policy: dict) -> Iterator[dict]:
 # --- Flows ------------------------------------------------------------------------------------------------------------
 
 END = {
-    "namespace": "str",
-    "pod": "str",
-    "address": "str",
-    "labels": "str",
-    "namespace_labels": "str",
-    "host_network": "boolean",
+    "namespace": Column("str", "namespace of the pod; empty if the address belongs to no pod"),
+    "pod": Column("str", "name of the pod; empty if the address belongs to no pod"),
+    "address": Column("str", "IP address"),
+    "labels": Column("str", "labels of the pod, `app=api,tier=front`"),
+    "namespace_labels": Column("str", "labels of the namespace"),
+    "host_network": Column("boolean", "the pod uses the network, and the address, of its node"),
 }
-ENDS = {f"{side}_{name}": dtype for side in ("client", "server") for name, dtype in END.items()}
+ENDS = {
+    f"{side}_{name}": replace(column, meaning=f"{side}: {column.meaning}")
+    for side in ("client", "server")
+    for name, column in END.items()
+}
 
 
 def _comparable(records: list[dict]) -> pd.DataFrame:
@@ -125,7 +133,13 @@ def _comparable(records: list[dict]) -> pd.DataFrame:
 
 
 @source(
-    columns={"flow": "str", **ENDS, "server_ports": "str", "port": "Int64", "protocol": "str"},
+    columns={
+        "flow": Column("str", "the declared flow: `neurallog-system/api-gateway → neurallog-system/auth-service:8080`"),
+        **ENDS,
+        "server_ports": Column("str", "named ports of the containers of the server: `http:8080/TCP`"),
+        "port": Column("Int64", "port on which the pod listens, not that of the service"),
+        "protocol": Column("str", "`TCP`, `UDP` or `SCTP`"),
+    },
     covers="now",
     needs=Permission(
         kubernetes="list pods services endpointslices.discovery.k8s.io namespaces networkpolicies.networking.k8s.io"
@@ -135,15 +149,9 @@ def _comparable(records: list[dict]) -> pd.DataFrame:
     hole=NOT_TOLD,
 )
 def k8s_flows(kubernetes, incident, platform):
-    """One row per connection that the platform needs, from each pod of the client to each address behind the service.
+    """One row per connection that the platform needs, from each pod of the client to each address of the service.
 
-    flows are named in the platform file, under that key.
-
-    flow          `neurallog-system/api-gateway → neurallog-system/auth-service:8080`
-    client_…, server_…   both ends; server_namespace and server_pod are "" where the address is none of a pod
-    …_labels, …_namespace_labels   `app=api,tier=front`; …_host_network: it has the address of its node
-    server_ports  `http:8080/TCP`: what its containers declare
-    port          on which the pod listens, not that of the service
+    Flows are declared in the platform file, under that key.
     """
     pods = yield from _seen(kubernetes, PODS, incident, platform)
     services = yield from _seen(kubernetes, SERVICES, incident, platform)

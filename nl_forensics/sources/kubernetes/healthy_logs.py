@@ -3,7 +3,6 @@
 from nl_forensics.sources import Permission, Proof, source
 from nl_forensics.sources.kubernetes.logs import (
     COLUMNS,
-    NULLABLE,
     Log,
     key_of,
     live_containers,
@@ -15,7 +14,6 @@ from nl_forensics.sources.kubernetes.logs import (
 
 @source(
     columns=COLUMNS,
-    nullable=NULLABLE,
     covers="window",
     needs=Permission(kubernetes="list pods; get pods/log"),
     guide=("C029", "C032"),
@@ -23,7 +21,7 @@ from nl_forensics.sources.kubernetes.logs import (
 def k8s_logs(kubernetes, incident, platform):
     """One row per line of the logs of one running pod of each workload since the incident began; columns as in k8s_unhealthy_logs.
 
-    Pods beside that one are not read, and named as unseen, unless `budget.kubernetes_all_logs` is true.
+    Other pods are not read, and reported as a gap, unless `budget.kubernetes_all_logs` is true.
     """
     running = [
         one for one in live_containers(kubernetes, incident, platform) if one["state"] in ("running", "terminated")

@@ -1,6 +1,7 @@
 """Who may do what: service accounts, roles, bindings."""
 
-from nl_forensics.sources import UTC, Permission, source
+from nl_forensics.sources import Permission, source
+from nl_forensics.sources.column import UTC, Column
 from nl_forensics.sources.kubernetes.kinds import (
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
@@ -15,16 +16,16 @@ BUILT_IN = "system:"  # roles and bindings of Kubernetes itself
 
 
 @source(
-    columns={**NAMED, "automounts_token": "boolean", "pull_secrets": "str"},
+    columns={
+        **NAMED,
+        "automounts_token": Column("boolean", "its token is mounted into its pods, which is the default"),
+        "pull_secrets": Column("str", "names of secrets used to pull images"),
+    },
     covers="now",
     needs=Permission(kubernetes="list serviceaccounts"),
 )
 def k8s_service_accounts(kubernetes, incident, platform):
-    """One row per service account in scope.
-
-    automounts_token   whether its pods are given its token, which they are unless somebody said no
-    pull_secrets       names of secrets with which images are pulled
-    """
+    """One row per service account in scope."""
     found = yield from listed(kubernetes, SERVICE_ACCOUNTS, incident, platform)
     for one in found:
         yield named(one) | {
@@ -35,25 +36,21 @@ def k8s_service_accounts(kubernetes, incident, platform):
 
 @source(
     columns={
-        "kind": "str",
-        "namespace": "str",
-        "name": "str",
-        "created_at": UTC,
-        "verbs": "str",
-        "groups": "str",
-        "resources": "str",
-        "resource_names": "str",
-        "urls": "str",
+        "kind": Column("str", "`Role` or `ClusterRole`"),
+        "namespace": Column("str", "namespace of the role; empty for a cluster role"),
+        "name": Column("str", "name of the role"),
+        "created_at": Column(UTC, "the role was created"),
+        "verbs": Column("str", "verbs that it allows"),
+        "groups": Column("str", "API groups; the core group is `core`"),
+        "resources": Column("str", "resources that it is about"),
+        "resource_names": Column("str", "names of objects that it is restricted to; empty for any"),
+        "urls": Column("str", "URLs, for rules that are about no resource"),
     },
     covers="now",
     needs=Permission(kubernetes="list roles.rbac.authorization.k8s.io clusterroles.rbac.authorization.k8s.io"),
 )
 def k8s_role_rules(kubernetes, incident, platform):
-    """One row per rule of each role in scope, and of each cluster role; those of Kubernetes itself (`system:`) are left out.
-
-    kind     `Role` or `ClusterRole`; namespace: "" for a cluster role
-    groups   of the API, the core one is `core`; resource_names: "" for any; urls: of rules that are about no resource
-    """
+    """One row per rule of each role in scope, and of each cluster role; those of Kubernetes itself (`system:`) are left out."""
     for kind, word in ((ROLES, "Role"), (CLUSTER_ROLES, "ClusterRole")):
         found = yield from listed(kubernetes, kind, incident, platform)
         for one in (one for one in found if not one["metadata"]["name"].startswith(BUILT_IN)):
@@ -73,15 +70,15 @@ def _rule(rule: dict) -> dict:
 
 @source(
     columns={
-        "kind": "str",
-        "namespace": "str",
-        "name": "str",
-        "created_at": UTC,
-        "role_kind": "str",
-        "role": "str",
-        "subject_kind": "str",
-        "subject_namespace": "str",
-        "subject": "str",
+        "kind": Column("str", "`RoleBinding` or `ClusterRoleBinding`"),
+        "namespace": Column("str", "namespace of the binding; empty for a cluster binding"),
+        "name": Column("str", "name of the binding"),
+        "created_at": Column(UTC, "the binding was created"),
+        "role_kind": Column("str", "kind of the granted role"),
+        "role": Column("str", "name of the granted role"),
+        "subject_kind": Column("str", "`User`, `Group` or `ServiceAccount`; empty if the binding has no subject"),
+        "subject_namespace": Column("str", "namespace of a service account; empty otherwise"),
+        "subject": Column("str", "name of the subject; empty if the binding has none"),
     },
     covers="now",
     needs=Permission(
@@ -89,11 +86,7 @@ def _rule(rule: dict) -> dict:
     ),
 )
 def k8s_bindings(kubernetes, incident, platform):
-    """One row per subject of each binding in scope, and of each cluster binding; those of Kubernetes itself (`system:`) are left out.
-
-    kind           `RoleBinding` or `ClusterRoleBinding`; role_kind, role: what is granted
-    subject_kind   `User`, `Group` or `ServiceAccount`, subject_namespace: of a service account; "" where a binding grants to nobody
-    """
+    """One row per subject of each binding in scope, and of each cluster binding; those of Kubernetes itself (`system:`) are left out."""
     for kind, word in ((ROLE_BINDINGS, "RoleBinding"), (CLUSTER_ROLE_BINDINGS, "ClusterRoleBinding")):
         found = yield from listed(kubernetes, kind, incident, platform)
         for one in (one for one in found if not one["metadata"]["name"].startswith(BUILT_IN)):

@@ -8,31 +8,33 @@ from datetime import datetime
 from typing import NamedTuple
 
 from nl_forensics.errors import BadAnswer, NotAllowed, NotReachable
-from nl_forensics.sources import UTC, Partial, Permission, Proof, source
+from nl_forensics.sources import Partial, Permission, Proof, source
+from nl_forensics.sources.column import UTC, Column
 from nl_forensics.sources.kubernetes.kinds import PODS
 from nl_forensics.sources.kubernetes.lines import parse
 from nl_forensics.sources.kubernetes.pods import containers_of
 from nl_forensics.sources.kubernetes.reading import joined, scope
 
 COLUMNS = {
-    "namespace": "str",
-    "pod": "str",
-    "container": "str",
-    "workload_kind": "str",
-    "workload": "str",
-    "previous": "boolean",
-    "line": "Int64",
-    "at": UTC,
-    "level": "str",
-    "message": "str",
-    "template": "str",
-    "format": "str",
-    "request": "str",
-    "status": "Int64",
-    "took_ms": "float64",
-    "upstream_ms": "float64",
+    "namespace": Column("str", "namespace of the pod"),
+    "pod": Column("str", "name of the pod"),
+    "container": Column("str", "name of the container"),
+    "workload_kind": Column("str", "kind of the workload that owns the pod"),
+    "workload": Column("str", "name of the workload that owns the pod"),
+    "previous": Column("boolean", "the line is of the run that ended last, before the current one"),
+    "line": Column("Int64", "number of the line within its log, from 0"),
+    "at": Column(UTC, "the line was written"),
+    "level": Column("str", "`debug`, `info`, `warning`, `error` or `fatal`; empty if the line has none"),
+    "message": Column("str", "message of a JSON or logfmt line, else the line; at most 2000 characters"),
+    "template": Column("str", "message with `*` for variable parts: numbers, times, addresses, quoted words"),
+    "format": Column("str", "`json`, `logfmt`, `klog` or `plain`"),
+    "request": Column("str", "method and route of the request that the line reports; empty if none"),
+    "status": Column("Int64", "HTTP status of the request", absent="the line has no HTTP status"),
+    "took_ms": Column("float64", "time until the request was answered", absent="the line has no duration"),
+    "upstream_ms": Column(
+        "float64", "part of `took_ms` spent waiting for the upstream", absent="the line has no upstream duration"
+    ),
 }
-NULLABLE = ("at", "request", "status", "took_ms", "upstream_ms")
 STARTING = frozenset({"ContainerCreating", "PodInitializing", ""})
 STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)) ?(.*)", re.DOTALL)
 MOST_NAMED = 5
@@ -54,24 +56,15 @@ class Log(NamedTuple):
 
 @source(
     columns=COLUMNS,
-    nullable=NULLABLE,
     covers="ring",
     needs=Permission(kubernetes="list pods; get pods/log"),
     guide=("C029", "C032", "C057", "C080", "C091"),
 )
 def k8s_unhealthy_logs(kubernetes, incident, platform):
-    """One row per line of the logs of every container that is not well or has restarted since the incident began, oldest first.
+    """One row per line of the logs of every container that is unhealthy, or restarted since the incident began, oldest first.
 
-    previous  of the run that ended last; when the container waits to be started again, there is no other
-    line      number within its log, from 0; at: when it was written, UTC
-    level     `debug`, `info`, `warning`, `error`, `fatal`, or "" when the line does not say
-    message   of a JSON or logfmt line its message, else the line, 2000 letters at most
-    template  the message with `*` for what varies: numbers, times, addresses, quoted words
-    format    `json`, `logfmt`, `klog`, `plain`
-    request   method and route of the request that the line tells of, "" when it tells of none; `status` its HTTP status, `took_ms` until
-              it was answered, `upstream_ms` of that waiting for what is behind the program; null where the line does not say
-
-    Only the newest lines are read (`budget.kubernetes_log_lines`), and the kubelet keeps the log of one run before the current one.
+    Only the newest lines are read (`budget.kubernetes_log_lines`). The kubelet keeps the log of one run before the current one; while a
+    container waits for its next start, it has no other.
     """
     wanted = [log for one in live_containers(kubernetes, incident, platform) for log in telling_logs(one, incident)]
     yield Proof(f"{len(wanted)} logs of containers that are not well")

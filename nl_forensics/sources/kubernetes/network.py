@@ -3,7 +3,8 @@
 from collections import defaultdict
 
 from nl_forensics.errors import SourceError
-from nl_forensics.sources import UTC, Partial, Permission, source
+from nl_forensics.sources import Partial, Permission, source
+from nl_forensics.sources.column import UTC, Column
 from nl_forensics.sources.kubernetes.kinds import (
     ENDPOINT_SLICES,
     INGRESS_CLASSES,
@@ -21,21 +22,22 @@ OF_SERVICE = "kubernetes.io/service-name"
 @source(
     columns={
         **NAMED,
-        "type": "str",
-        "cluster_ip": "str",
-        "external_name": "str",
-        "load_balancer": "str",
-        "selector": "str",
-        "ports": "str",
-        "slices": "Int64",
-        "endpoints": "Int64",
-        "endpoints_ready": "Int64",
-        "endpoints_terminating": "Int64",
-        "pods_selected": "Int64",
-        "named_ports_missing": "str",
-        "container_ports_unlike": "str",
+        "type": Column("str", "`ClusterIP`, `NodePort`, `LoadBalancer` or `ExternalName`"),
+        "cluster_ip": Column("str", "its IP address; `None` for a headless service"),
+        "external_name": Column("str", "DNS name that it refers to"),
+        "load_balancer": Column("str", "addresses assigned by the load balancer; empty if none yet"),
+        "selector": Column("str", "labels of its pods; empty if its endpoints are managed separately"),
+        "ports": Column("str", "port, target port and protocol: `http:80→8080/TCP`"),
+        "slices": Column("Int64", "endpoint slices"),
+        "endpoints": Column("Int64", "addresses in its endpoint slices"),
+        "endpoints_ready": Column("Int64", "addresses that receive requests"),
+        "endpoints_terminating": Column("Int64", "addresses of terminating pods"),
+        "pods_selected": Column(
+            "Int64", "pods that match its selector, in any state", unknown="pods could not be listed"
+        ),
+        "named_ports_missing": Column("str", "names of target ports that no selected pod declares"),
+        "container_ports_unlike": Column("str", "numbers of target ports that no selected pod declares"),
     },
-    nullable=("pods_selected",),
     covers="now",
     needs=Permission(kubernetes="list services endpointslices.discovery.k8s.io pods"),
     guide=("C019", "C022", "C051"),
@@ -43,14 +45,7 @@ OF_SERVICE = "kubernetes.io/service-name"
 def k8s_services(kubernetes, incident, platform):
     """One row per service in scope.
 
-    type          `ClusterIP`, `NodePort`, `LoadBalancer`, `ExternalName`; cluster_ip: `None` for a headless one
-    load_balancer addresses that it was given, "" while it has none
-    selector      "" for a service whose endpoints somebody else writes
-    ports         `http:80→8080/TCP`
-    slices        endpoint slices; endpoints: addresses in them; endpoints_ready: that get requests; endpoints_terminating: on their way out
-    pods_selected pods that its selector matches, in whatever state; null when pods could not be listed
-    named_ports_missing      names of target ports that no selected pod has; container_ports_unlike: numbers of target ports that no
-                  selected pod declares, no fault in itself: a container may listen on what it doesn't declare
+    A number in `container_ports_unlike` is no fault in itself: a container may listen on a port that it does not declare.
     """
     found = yield from listed(kubernetes, SERVICES, incident, platform)
     slices = yield from listed(kubernetes, ENDPOINT_SLICES, incident, platform)
@@ -129,27 +124,23 @@ def _selected(service: dict, pods: list[dict] | None) -> dict:
 
 @source(
     columns={
-        "namespace": "str",
-        "service": "str",
-        "address": "str",
-        "ready": "boolean",
-        "serving": "boolean",
-        "terminating": "boolean",
-        "pod": "str",
-        "node": "str",
-        "zone": "str",
-        "ports": "str",
+        "namespace": Column("str", "namespace of the service"),
+        "service": Column("str", "name of the service"),
+        "address": Column("str", "IP address"),
+        "ready": Column("boolean", "it receives requests"),
+        "serving": Column("boolean", "it passes its readiness probe, though it may be terminating"),
+        "terminating": Column("boolean", "its pod is terminating"),
+        "pod": Column("str", "name of the pod; empty if the address belongs to no pod"),
+        "node": Column("str", "node of the pod; empty if unset"),
+        "zone": Column("str", "zone of the pod; empty if unset"),
+        "ports": Column("str", "names and numbers of its ports"),
     },
     covers="now",
     needs=Permission(kubernetes="list endpointslices.discovery.k8s.io"),
     guide=("C019", "C051"),
 )
 def k8s_endpoints(kubernetes, incident, platform):
-    """One row per address behind a service in scope.
-
-    ready        it gets requests; serving: it is ready, though it may be terminating
-    pod          "" where the address is none of a pod
-    """
+    """One row per address of a service in scope."""
     found = yield from listed(kubernetes, ENDPOINT_SLICES, incident, platform)
     for one in found:
         namespace, service = _service_of(one)
@@ -174,25 +165,20 @@ def k8s_endpoints(kubernetes, incident, platform):
 @source(
     columns={
         **NAMED,
-        "class_name": "str",
-        "host": "str",
-        "path": "str",
-        "service": "str",
-        "port": "str",
-        "certificate": "str",
-        "address": "str",
+        "class_name": Column("str", "ingress class, which selects the controller; empty for the default class"),
+        "host": Column("str", "host of the rule; empty for any"),
+        "path": Column("str", "path of the rule; empty for any"),
+        "service": Column("str", "service that receives the requests"),
+        "port": Column("str", "name or number of the port of the service"),
+        "certificate": Column("str", "secret with the certificate of the host; empty if none"),
+        "address": Column("str", "addresses assigned by the controller; empty if none yet"),
     },
     covers="now",
     needs=Permission(kubernetes="list ingresses.networking.k8s.io"),
     guide=("C058", "C059"),
 )
 def k8s_ingresses(kubernetes, incident, platform):
-    """One row per rule (host and path) of each ingress in scope; its default backend has host and path "".
-
-    class_name    which controller it is for, "" for the default one
-    service, port where requests go; certificate: name of the secret that holds the certificate of the host, "" for none
-    address       what the controller gave it, "" while it has none
-    """
+    """One row per rule (host and path) of each ingress in scope; its default backend has an empty host and path."""
     found = yield from listed(kubernetes, INGRESSES, incident, platform)
     for one in found:
         spec = one["spec"]
@@ -221,7 +207,12 @@ def _backend(backend: dict) -> dict:
 
 
 @source(
-    columns={"name": "str", "created_at": UTC, "controller": "str", "is_default": "boolean"},
+    columns={
+        "name": Column("str", "name of the class"),
+        "created_at": Column(UTC, "it was created"),
+        "controller": Column("str", "controller that implements it"),
+        "is_default": Column("boolean", "it is used where an ingress names no class"),
+    },
     covers="now",
     needs=Permission(kubernetes="list ingressclasses.networking.k8s.io"),
     guide=("C056", "C058"),
@@ -242,15 +233,16 @@ def k8s_ingress_classes(kubernetes, incident, platform):
 @source(
     columns={
         **NAMED,
-        "selector": "str",
-        "pods_selected": "Int64",
-        "limits_ingress": "boolean",
-        "limits_egress": "boolean",
-        "ingress_rules": "Int64",
-        "egress_rules": "Int64",
-        "egress_ports": "str",
+        "selector": Column("str", "labels of the pods that it limits; empty for every pod of the namespace"),
+        "pods_selected": Column("Int64", "pods that it limits", unknown="pods could not be listed"),
+        "limits_ingress": Column("boolean", "it limits incoming connections; without ingress rules, none is allowed"),
+        "limits_egress": Column("boolean", "it limits outgoing connections; without egress rules, none is allowed"),
+        "ingress_rules": Column("Int64", "rules for incoming connections"),
+        "egress_rules": Column("Int64", "rules for outgoing connections"),
+        "egress_ports": Column(
+            "str", "ports of its egress rules, `53/UDP, 5432/TCP`; empty where a rule names none, which allows all"
+        ),
     },
-    nullable=("pods_selected",),
     covers="now",
     needs=Permission(kubernetes="list networkpolicies.networking.k8s.io pods"),
     guide=("C054", "C055"),
@@ -258,11 +250,7 @@ def k8s_ingress_classes(kubernetes, incident, platform):
 def k8s_network_policies(kubernetes, incident, platform):
     """One row per network policy in scope.
 
-    selector       "" takes every pod of the namespace; pods_selected: how many there are, null when pods could not be listed
-    limits_ingress, limits_egress   whether it is about what comes in, what goes out; with 0 rules nothing may
-    egress_ports   of all its rules, `53/UDP, 5432/TCP`; "" where a rule names none, which allows all
-
-    Whether it is enforced depends on the network plugin, which can't be seen here.
+    Whether it is enforced depends on the network plugin, which the API does not show.
     """
     found = yield from listed(kubernetes, NETWORK_POLICIES, incident, platform)
     try:

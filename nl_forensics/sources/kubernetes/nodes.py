@@ -3,7 +3,8 @@
 from collections import defaultdict
 
 from nl_forensics.errors import SourceError
-from nl_forensics.sources import UTC, Partial, Permission, source
+from nl_forensics.sources import Partial, Permission, source
+from nl_forensics.sources.column import UTC, Column
 from nl_forensics.sources.kubernetes.kinds import NAMESPACES, NODES, PODS
 from nl_forensics.sources.kubernetes.reading import (
     condition_columns,
@@ -17,62 +18,75 @@ from nl_forensics.sources.kubernetes.reading import (
 )
 
 PRESSURES = {"memory_pressure": "MemoryPressure", "disk_pressure": "DiskPressure", "pid_pressure": "PIDPressure"}
+SHORT_OF = {"memory_pressure": "memory", "disk_pressure": "disk space", "pid_pressure": "process IDs"}
 ROOM = ("cpu", "memory", "ephemeral-storage", "pods")
 OVER = ("Succeeded", "Failed")  # phases of pods that take no room any more
 
 
+def _pressure_columns() -> dict[str, Column]:
+    """Of each pressure, whether it holds and since when; the messages say no more."""
+    found: dict[str, Column] = {}
+    for name, condition in PRESSURES.items():
+        columns = condition_columns(name, condition, f"it is short of {SHORT_OF[name]} and evicts pods")
+        found |= {key: columns[key] for key in (name, f"{name}_at")}
+    return found
+
+
 @source(
     columns={
-        "name": "str",
-        "created_at": UTC,
-        **condition_columns("ready"),
-        "heartbeat_at": UTC,
-        **{f"{name}{suffix}": dtype for name in PRESSURES for suffix, dtype in (("", "boolean"), ("_at", UTC))},
-        "unschedulable": "boolean",
-        "taints": "str",
-        "roles": "str",
-        "zone": "str",
-        "labels": "str",
-        "kubelet_version": "str",
-        "runtime": "str",
-        "kernel": "str",
-        "os_image": "str",
-        "internal_ip": "str",
-        "allocatable_cpu_cores": "float64",
-        "allocatable_memory_bytes": "Int64",
-        "allocatable_storage_bytes": "Int64",
-        "allocatable_pods": "Int64",
-        "requested_cpu_cores": "float64",
-        "requested_memory_bytes": "Int64",
-        "limit_cpu_cores": "float64",
-        "limit_memory_bytes": "Int64",
-        "pods": "Int64",
+        "name": Column("str", "name of the node"),
+        "created_at": Column(UTC, "it joined the cluster"),
+        **condition_columns("ready", "Ready", "it accepts and runs pods"),
+        "heartbeat_at": Column(UTC, "the kubelet last wrote its conditions", unknown="the kubelet has not reported"),
+        **_pressure_columns(),
+        "unschedulable": Column("boolean", "it is cordoned: it accepts no new pods"),
+        "taints": Column("str", "taints, `key=value:effect`"),
+        "roles": Column("str", "roles in its labels"),
+        "zone": Column("str", "zone in its labels; empty if none"),
+        "labels": Column("str", "labels"),
+        "kubelet_version": Column("str", "version of the kubelet"),
+        "runtime": Column("str", "container runtime and its version"),
+        "kernel": Column("str", "version of the kernel"),
+        "os_image": Column("str", "operating system"),
+        "internal_ip": Column("str", "its address within the cluster"),
+        "allocatable_cpu_cores": Column("float64", "CPU available to pods"),
+        "allocatable_memory_bytes": Column("Int64", "memory available to pods"),
+        "allocatable_storage_bytes": Column(
+            "Int64", "ephemeral storage available to pods", unknown="the kubelet does not report it"
+        ),
+        "allocatable_pods": Column("Int64", "number of pods that it accepts"),
+        "requested_cpu_cores": Column(
+            "float64",
+            "CPU requested by its unfinished pods, of every namespace",
+            unknown="pods of all namespaces could not be listed",
+        ),
+        "requested_memory_bytes": Column(
+            "Int64",
+            "memory requested by its unfinished pods, of every namespace",
+            unknown="pods of all namespaces could not be listed",
+        ),
+        "limit_cpu_cores": Column(
+            "float64",
+            "CPU limits of its unfinished pods, of every namespace",
+            unknown="pods of all namespaces could not be listed",
+        ),
+        "limit_memory_bytes": Column(
+            "Int64",
+            "memory limits of its unfinished pods, of every namespace",
+            unknown="pods of all namespaces could not be listed",
+        ),
+        "pods": Column(
+            "Int64", "unfinished pods on it, of every namespace", unknown="pods of all namespaces could not be listed"
+        ),
     },
-    nullable=(
-        "ready",
-        "ready_at",
-        "heartbeat_at",
-        *(f"{name}{suffix}" for name in PRESSURES for suffix in ("", "_at")),
-        "allocatable_storage_bytes",
-        "requested_cpu_cores",
-        "requested_memory_bytes",
-        "limit_cpu_cores",
-        "limit_memory_bytes",
-        "pods",
-    ),
     covers="now",
     needs=Permission(kubernetes="list nodes pods"),
     guide=("C016", "C082", "C086"),
 )
 def k8s_nodes(kubernetes, incident, platform):
-    """One row per node, of the whole cluster.
+    """One row per node of the whole cluster.
 
-    ready      true, false, or null when the node no longer reports (`NodeStatusUnknown`); _reason, _message, _at: since when
-    heartbeat_at   when the kubelet last wrote its conditions: every 5 minutes, its lease every 10 s (see k8s_leases)
-    memory_pressure, disk_pressure, pid_pressure   null when not known; _at: since when
-    unschedulable  cordoned; taints: `key=value:effect`
-    allocatable_…  what pods may have: cores, bytes, number of pods
-    requested_…, limit_…, pods   the sum over all pods on it, of every namespace, that are not over; null when not all could be listed
+    The kubelet writes the conditions every 5 minutes, and renews its lease every 10 s (see k8s_leases).
     """
     found = yield from listed(kubernetes, NODES, incident, platform)
     try:
@@ -139,23 +153,19 @@ def _node(one: dict) -> dict:
 
 @source(
     columns={
-        "name": "str",
-        "created_at": UTC,
-        "phase": "str",
-        "deletion_requested_at": UTC,
-        "labels": "str",
-        "why": "str",
+        "name": Column("str", "name of the namespace"),
+        "created_at": Column(UTC, "it was created"),
+        "phase": Column("str", "`Active` or `Terminating`"),
+        "deletion_requested_at": Column(UTC, "deletion was requested", absent="it is not being deleted"),
+        "labels": Column("str", "labels"),
+        "why": Column("str", "messages of the conditions that block its deletion; empty if none"),
     },
-    nullable=("deletion_requested_at",),
     covers="now",
     needs=Permission(kubernetes="list namespaces"),
     guide=("C126",),
 )
 def k8s_namespaces(kubernetes, incident, platform):
-    """One row per namespace of the cluster, in scope or not.
-
-    phase   `Active` or `Terminating`; why: what its conditions say of a deletion that does not end, "" otherwise
-    """
+    """One row per namespace of the cluster, in scope or not."""
     found = yield from listed(kubernetes, NAMESPACES, incident, platform)
     for one in found:
         metadata, status = one["metadata"], one.get("status") or {}

@@ -2,7 +2,8 @@
 
 from datetime import datetime, timedelta
 
-from nl_forensics.sources import UTC, Permission, source
+from nl_forensics.sources import Permission, source
+from nl_forensics.sources.column import UTC, Column
 from nl_forensics.sources.kubernetes.kinds import PODS
 from nl_forensics.sources.kubernetes.reading import (
     all_containers,
@@ -23,50 +24,63 @@ PROBE_NUMBERS = {
     "timeout_s": ("timeoutSeconds", 1),
     "failures_allowed": ("failureThreshold", 3),
 }
-PROBE_COLUMNS = {f"{probe}_{name}": "Int64" for probe in PROBES for name in PROBE_NUMBERS}
+PROBE_MEANINGS = {
+    "initial_delay_s": "time before the first {probe} probe",
+    "period_s": "time between two {probe} probes",
+    "timeout_s": "time for the answer to a {probe} probe",
+    "failures_allowed": "failed {probe} probes in a row that count as a failure",
+}
+PROBE_COLUMNS = {
+    f"{probe}_{name}": Column("Int64", meaning.format(probe=probe), absent=f"it has no {probe} probe")
+    for probe in PROBES
+    for name, meaning in PROBE_MEANINGS.items()
+}
 
 
 @source(
     columns={
-        "namespace": "str",
-        "pod": "str",
-        "uid": "str",
-        "workload_kind": "str",
-        "workload": "str",
-        "revision": "str",
-        "phase": "str",
-        "reason": "str",
-        "message": "str",
-        "ready": "boolean",
-        "ready_changed_at": UTC,
-        "scheduled": "boolean",
-        "scheduling_reason": "str",
-        "scheduling_message": "str",
-        "node": "str",
-        "created_at": UTC,
-        "started_at": UTC,
-        "deletion_requested_at": UTC,
-        "deletion_grace_s": "Int64",
-        "finalizers": "str",
-        "containers": "Int64",
-        "containers_ready": "Int64",
-        "restarts": "Int64",
-        "qos": "str",
-        "priority": "str",
-        "restart_policy": "str",
-        "service_account": "str",
-        "pod_ip": "str",
-        "labels": "str",
-        "node_selector": "str",
-        "tolerations": "str",
-        "affinity": "boolean",
-        "cpu_request_cores": "float64",
-        "memory_request_bytes": "Int64",
-        "claims": "str",
-        "config_maps": "str",
-        "schedulable_gates": "str",
+        "namespace": Column("str", "namespace"),
+        "pod": Column("str", "name of the pod"),
+        "uid": Column("str", "UID of the pod"),
+        "workload_kind": Column(
+            "str", "kind of its workload: `Deployment`, not its replica set; `Pod` if nothing owns it"
+        ),
+        "workload": Column("str", "name of its workload; its own name if nothing owns it"),
+        "revision": Column("str", "hash of the pod template in its labels; empty if it has none"),
+        "phase": Column("str", "`Pending`, `Running`, `Succeeded`, `Failed` or `Unknown`"),
+        "reason": Column("str", "reason for the phase, such as `Evicted`"),
+        "message": Column("str", "message for the phase"),
+        "ready": Column("boolean", "condition Ready is True"),
+        "ready_changed_at": Column(
+            UTC, "condition Ready last changed", absent="no kubelet has accepted it: it has no readiness yet"
+        ),
+        "scheduled": Column("boolean", "it has a node"),
+        "scheduling_reason": Column("str", "reason of the scheduler if it has no node"),
+        "scheduling_message": Column("str", "message of the scheduler if it has no node"),
+        "node": Column("str", "name of its node; empty if unscheduled"),
+        "created_at": Column(UTC, "it was created"),
+        "started_at": Column(UTC, "the kubelet accepted it", absent="no kubelet has accepted it"),
+        "deletion_requested_at": Column(UTC, "deletion was requested", absent="it is not being deleted"),
+        "deletion_grace_s": Column("Int64", "time that it has to terminate", absent="it is not being deleted"),
+        "finalizers": Column("str", "finalizers that block its deletion"),
+        "containers": Column("Int64", "containers, without init containers"),
+        "containers_ready": Column("Int64", "ready containers, without init containers"),
+        "restarts": Column("Int64", "restarts of all its containers"),
+        "qos": Column("str", "quality of service class, which orders evictions"),
+        "priority": Column("str", "priority class; empty if none"),
+        "restart_policy": Column("str", "`Always`, `OnFailure` or `Never`"),
+        "service_account": Column("str", "service account"),
+        "pod_ip": Column("str", "IP address; empty if it has none yet"),
+        "labels": Column("str", "labels, `app=api,tier=front`"),
+        "node_selector": Column("str", "labels that its node must have"),
+        "tolerations": Column("str", "tolerations, `key=value:effect`"),
+        "affinity": Column("boolean", "it has affinity rules"),
+        "cpu_request_cores": Column("float64", "CPU that the scheduler reserves; 0 if nothing is requested"),
+        "memory_request_bytes": Column("Int64", "memory that the scheduler reserves; 0 if nothing is requested"),
+        "claims": Column("str", "names of the volume claims that it mounts"),
+        "config_maps": Column("str", "names of the config maps that it mounts or reads"),
+        "schedulable_gates": Column("str", "names of gates that block its scheduling"),
     },
-    nullable=("ready_changed_at", "started_at", "deletion_requested_at", "deletion_grace_s"),
     covers="now",
     needs=Permission(kubernetes="list pods"),
     guide=("C003", "C018", "C078", "C079", "C087", "C126"),
@@ -74,21 +88,7 @@ PROBE_COLUMNS = {f"{probe}_{name}": "Int64" for probe in PROBES for name in PROB
 def k8s_pods(kubernetes, incident, platform):
     """One row per pod in scope.
 
-    workload_kind, workload   what it belongs to: the deployment, not its replica set; itself (`Pod`) when nothing owns it
-    revision     of the pod template: the hash in its labels, "" when it has none
-    phase        `Pending`, `Running`, `Succeeded`, `Failed`, `Unknown`; reason, message: why, such as `Evicted`
-    ready        condition Ready; false also while there is none; ready_changed_at: since when, null before it is first known
-    scheduled    whether it has a node; scheduling_reason, scheduling_message: what the scheduler said if not
-    node         "" while it has none
-    started_at   when the kubelet accepted it, null before
-    deletion_requested_at   when somebody asked to delete it, null for most; deletion_grace_s: the seconds that it was given
-    containers, containers_ready   without init containers; restarts: of all its containers together
-    labels, node_selector     `app=api,tier=front`; tolerations: `key=value:effect`; affinity: whether it has rules of that kind
-    cpu_request_cores, memory_request_bytes   what the scheduler counts, 0 when nothing is requested
-    claims, config_maps       names of the volume claims and config maps that it mounts or reads
-    schedulable_gates         names of gates that hold it back from scheduling
-
-    What was deleted is not in this list: events tell of it.
+    Deleted pods are not listed; events report them.
     """
     found = yield from listed(kubernetes, PODS, incident, platform)
     for pod in found:
@@ -190,83 +190,64 @@ def config_maps_of(spec: dict) -> list[str]:
 
 @source(
     columns={
-        "namespace": "str",
-        "pod": "str",
-        "container": "str",
-        "kind": "str",
-        "uid": "str",
-        "workload_kind": "str",
-        "workload": "str",
-        "node": "str",
-        "pod_phase": "str",
-        "pod_created_at": UTC,
-        "pod_deletion_requested_at": UTC,
-        "image": "str",
-        "image_id": "str",
-        "pull_policy": "str",
-        "ready": "boolean",
-        "started": "boolean",
-        "restarts": "Int64",
-        "state": "str",
-        "state_reason": "str",
-        "state_message": "str",
-        "state_exit_code": "Int64",
-        "state_started_at": UTC,
-        "state_finished_at": UTC,
-        "last_reason": "str",
-        "last_message": "str",
-        "last_exit_code": "Int64",
-        "last_signal": "Int64",
-        "last_started_at": UTC,
-        "last_finished_at": UTC,
-        "cpu_request_cores": "float64",
-        "cpu_limit_cores": "float64",
-        "memory_request_bytes": "Int64",
-        "memory_limit_bytes": "Int64",
-        "liveness": "str",
-        "readiness": "str",
-        "startup": "str",
+        "namespace": Column("str", "namespace of the pod"),
+        "pod": Column("str", "name of the pod"),
+        "container": Column("str", "name of the container"),
+        "kind": Column("str", "`container`, `init`, `sidecar` (an init container that keeps running) or `ephemeral`"),
+        "uid": Column("str", "UID of its pod"),
+        "workload_kind": Column("str", "kind of the workload that owns the pod"),
+        "workload": Column("str", "name of the workload that owns the pod"),
+        "node": Column("str", "node of the pod; empty if unscheduled"),
+        "pod_phase": Column("str", "phase of the pod"),
+        "pod_created_at": Column(UTC, "the pod was created"),
+        "pod_deletion_requested_at": Column(
+            UTC, "deletion of the pod was requested", absent="the pod is not being deleted"
+        ),
+        "image": Column("str", "image as requested"),
+        "image_id": Column("str", "image that runs, with its digest; empty before the first start"),
+        "pull_policy": Column("str", "`Always`, `IfNotPresent` or `Never`"),
+        "ready": Column("boolean", "it is ready, by the kubelet"),
+        "started": Column("boolean", "its startup probe has passed, or it has none"),
+        "restarts": Column("Int64", "restarts since the pod was created"),
+        "state": Column("str", "`waiting`, `running` or `terminated`; empty before the kubelet reports it"),
+        "state_reason": Column("str", "reason for the state: `CrashLoopBackOff`, `ImagePullBackOff`, `Completed`"),
+        "state_message": Column("str", "message for the state"),
+        "state_exit_code": Column("Int64", "exit code of the current run", absent="the current run has not terminated"),
+        "state_started_at": Column(UTC, "the current run started", absent="it is not running and has not terminated"),
+        "state_finished_at": Column(UTC, "the current run ended", absent="the current run has not terminated"),
+        "last_reason": Column(
+            "str", "reason of the previous end: `OOMKilled`, `Error`, `Completed`; empty if no run ended before"
+        ),
+        "last_message": Column("str", "message of the previous end"),
+        "last_exit_code": Column(
+            "Int64", "exit code of the previous run; 128 + signal", absent="no run ended before the current one"
+        ),
+        "last_signal": Column("Int64", "signal that ended the previous run", absent="no signal is recorded"),
+        "last_started_at": Column(UTC, "the previous run started", absent="no run ended before the current one"),
+        "last_finished_at": Column(UTC, "the previous run ended", absent="no run ended before the current one"),
+        "cpu_request_cores": Column("float64", "CPU request", absent="no request is set"),
+        "cpu_limit_cores": Column("float64", "CPU limit", absent="no limit is set"),
+        "memory_request_bytes": Column("Int64", "memory request", absent="no request is set"),
+        "memory_limit_bytes": Column("Int64", "memory limit", absent="no limit is set"),
+        "liveness": Column(
+            "str", "liveness probe: `http :8080/health`, `tcp :5432`, `exec` or `grpc :9000`; empty if none"
+        ),
+        "readiness": Column("str", "readiness probe, as `liveness`"),
+        "startup": Column("str", "startup probe, as `liveness`"),
         **PROBE_COLUMNS,
-        "termination_grace_s": "Int64",
-        "env_names": "str",
-        "ports": "str",
+        "termination_grace_s": Column("Int64", "time that it has to terminate", absent="no time is set"),
+        "env_names": Column("str", "names of its environment variables; values are never recorded"),
+        "ports": Column("str", "declared ports: `http:8080/TCP`"),
     },
-    nullable=(
-        "pod_deletion_requested_at",
-        "state_exit_code",
-        "state_started_at",
-        "state_finished_at",
-        "last_exit_code",
-        "last_signal",
-        "last_started_at",
-        "last_finished_at",
-        "cpu_request_cores",
-        "cpu_limit_cores",
-        "memory_request_bytes",
-        "memory_limit_bytes",
-        *PROBE_COLUMNS,
-        "termination_grace_s",
-    ),
     covers="now",
     needs=Permission(kubernetes="list pods"),
     guide=("C078", "C079", "C080", "C083", "C084", "C085", "C086", "C091"),
 )
 def k8s_containers(kubernetes, incident, platform):
-    """One row per container of each pod in scope, init containers and sidecars too.
+    """One row per container of each pod in scope, init containers and sidecars included.
 
-    kind       `container`, `init`, `sidecar` (an init container that goes on running) or `ephemeral`
-    uid        of its pod
-    ready, started   as the kubelet says; started: its startup probe has passed, or it has none
-    restarts   since the pod was created
-    state      `waiting`, `running`, `terminated`, or "" before the kubelet knows of it
-    state_reason, state_message   `CrashLoopBackOff`, `ImagePullBackOff`, `Completed`, …
-    last_…     how it ended the time before: reason (`OOMKilled`, `Error`, `Completed`), exit code (128 + signal), times; "" and null
-               when it never ended. Only the last end is kept, and `OOMKilled` only if the first process of the container was killed
-    …_cores, …_bytes   requests and limits, null when it has none
-    liveness, readiness, startup   the probe: `http :8080/health`, `tcp :5432`, `exec`, `grpc :9000`; "" for none; and of each in seconds
-               initial_delay_s, period_s, timeout_s, and failures_allowed (in a row)
-    env_names  names of the environment variables; values are never recorded
-    ports      `http:8080/TCP`
+    The `last_…` columns describe the run before the current one; earlier runs are not kept. `OOMKilled` is reported only if the first
+    process of the container was killed.
     """
     found = yield from listed(kubernetes, PODS, incident, platform)
     for pod in found:

@@ -1,24 +1,36 @@
 """How much a namespace may have."""
 
 from nl_forensics.sources import Permission, source
+from nl_forensics.sources.column import Column
 from nl_forensics.sources.kubernetes.kinds import LIMIT_RANGES, QUOTAS
 from nl_forensics.sources.kubernetes.reading import joined, listed, named, quantity
 from nl_forensics.sources.kubernetes.workloads import NAMED
 
+LIMITS = {
+    "min": "smallest request",
+    "max": "largest limit",
+    "default_request": "request of a container that has none",
+    "default_limit": "limit of a container that has none",
+    "max_ratio": "largest ratio of limit to request",
+}
+
 
 @source(
-    columns={**NAMED, "resource": "str", "used": "float64", "hard": "float64", "scopes": "str"},
-    nullable=("used",),
+    columns={
+        **NAMED,
+        "resource": Column("str", "`requests.memory`, `limits.cpu`, `pods`, …"),
+        "used": Column(
+            "float64", "amount in use: CPU cores, bytes or a number", unknown="its controller has not counted yet"
+        ),
+        "hard": Column("float64", "limit: CPU cores, bytes or a number"),
+        "scopes": Column("str", "scopes that select pods; empty for all"),
+    },
     covers="now",
     needs=Permission(kubernetes="list resourcequotas"),
     guide=("C086", "C090"),
 )
 def k8s_quotas(kubernetes, incident, platform):
-    """One row per resource of each quota in scope.
-
-    resource     `requests.memory`, `limits.cpu`, `pods`, …
-    used, hard   cores, bytes or a number; used is null until the controller has counted
-    """
+    """One row per resource of each quota in scope."""
     found = yield from listed(kubernetes, QUOTAS, incident, platform)
     for one in found:
         used = (one.get("status") or {}).get("used") or {}
@@ -34,20 +46,15 @@ def k8s_quotas(kubernetes, incident, platform):
 @source(
     columns={
         **NAMED,
-        "type": "str",
-        "resource": "str",
-        **dict.fromkeys(("min", "max", "default_request", "default_limit", "max_ratio"), "float64"),
+        "type": Column("str", "`Container`, `Pod` or `PersistentVolumeClaim`"),
+        "resource": Column("str", "`cpu`, `memory`, `storage`, …"),
+        **{name: Column("float64", meaning, absent="it is not set") for name, meaning in LIMITS.items()},
     },
-    nullable=("min", "max", "default_request", "default_limit", "max_ratio"),
     covers="now",
     needs=Permission(kubernetes="list limitranges"),
 )
 def k8s_limit_ranges(kubernetes, incident, platform):
-    """One row per type and resource of each limit range in scope.
-
-    type       `Container`, `Pod` or `PersistentVolumeClaim`
-    min, max, default_request, default_limit   cores or bytes, null when not set; max_ratio: of limit to request
-    """
+    """One row per type and resource of each limit range in scope."""
     keys = {
         "min": "min",
         "max": "max",

@@ -1,8 +1,11 @@
 """What the modules beside this one share: lists in scope, and the parts that all objects have."""
 
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 
-from nl_forensics.sources import UTC, Partial, Proof
+import pandas as pd
+
+from nl_forensics.sources import Partial, Proof, as_rows
+from nl_forensics.sources.column import UTC, Column
 from nl_forensics.sources.kubernetes.kinds import Kind
 
 SUFFIXES = {
@@ -56,7 +59,7 @@ def condition(one: dict, kind: str) -> dict:
 
 
 def conditions_of(one: dict, kind: str, prefix: str) -> dict:
-    """A condition as four columns: `ready` (null: not known), `ready_reason`, `ready_message`, `ready_at`."""
+    """A condition as four columns: `ready` (null: Unknown or missing), `ready_reason`, `ready_message`, `ready_at` (null: missing)."""
     found = condition(one, kind)
     status = {"True": True, "False": False}.get(found.get("status", ""))
     return {
@@ -67,8 +70,42 @@ def conditions_of(one: dict, kind: str, prefix: str) -> dict:
     }
 
 
-def condition_columns(prefix: str) -> dict[str, str]:
-    return {prefix: "boolean", f"{prefix}_reason": "str", f"{prefix}_message": "str", f"{prefix}_at": UTC}
+def condition_columns(
+    prefix: str, condition: str, meaning: str, *, only_if_it_holds: bool = False
+) -> dict[str, Column]:
+    """The columns of a condition, by what a missing one says.
+
+    Most controllers report a condition as soon as they have processed the object: a missing one is not known yet. Some add it
+    `only_if_it_holds`, and a missing one does not hold; `missing_is_false` then makes it false. Status `Unknown` is never known.
+    """
+    not_known = f"the condition {condition} has status Unknown" + (
+        "" if only_if_it_holds else ", or is not reported yet"
+    )
+    changed = f"the condition {condition} last changed"
+    since = (
+        Column(UTC, changed, absent=f"there is no condition {condition}")
+        if only_if_it_holds
+        else Column(UTC, changed, unknown=f"the condition {condition} is not reported yet")
+    )
+    return {
+        prefix: Column("boolean", meaning, unknown=not_known),
+        f"{prefix}_reason": Column("str", f"reason of the condition {condition}, in one word"),
+        f"{prefix}_message": Column("str", f"message of the condition {condition}"),
+        f"{prefix}_at": since,
+    }
+
+
+def missing_is_false(*prefixes: str) -> Callable[[list[dict]], pd.DataFrame]:
+    """How to read records whose conditions are reported only if they hold: one that is missing has neither a reason nor a time."""
+
+    def parse(records: list[dict]) -> pd.DataFrame:
+        return as_rows([record | {name: False for name in prefixes if _is_missing(record, name)} for record in records])
+
+    return parse
+
+
+def _is_missing(record: dict, prefix: str) -> bool:
+    return record.get(prefix) is None and record.get(f"{prefix}_at") is None and not record.get(f"{prefix}_reason")
 
 
 def quantity(text) -> float | None:

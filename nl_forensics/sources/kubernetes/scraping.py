@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from nl_forensics.errors import NotServed
 from nl_forensics.sources import Permission, Proof, source
+from nl_forensics.sources.column import Column
 from nl_forensics.sources.kubernetes.kinds import ENDPOINT_SLICES, MONITORS, PODS, SERVICES
 from nl_forensics.sources.kubernetes.reading import all_containers, joined, listed, matches, scope
 
@@ -14,13 +15,16 @@ OF_SERVICE = "kubernetes.io/service-name"
 
 @source(
     columns={
-        "kind": "str",
-        "namespace": "str",
-        "name": "str",
-        "selected": "Int64",
-        "missing_ports": "str",
-        "ready_pods": "str",
-        "ready_addresses": "str",
+        "kind": Column("str", "`Pod`, `Service`, `ServiceMonitor` or `PodMonitor`"),
+        "namespace": Column("str", "namespace of the object"),
+        "name": Column("str", "name of the object"),
+        "selected": Column(
+            "Int64",
+            "services (of a ServiceMonitor) or pods (of a PodMonitor) that match its selector; 1 for a pod or service itself",
+        ),
+        "missing_ports": Column("str", "names of requested ports that no selected object has, separated by commas"),
+        "ready_pods": Column("str", "`namespace/name` of its ready pods, separated by blanks"),
+        "ready_addresses": Column("str", "addresses of its ready pods, separated by blanks"),
     },
     covers="now",
     needs=Permission(
@@ -30,13 +34,9 @@ OF_SERVICE = "kubernetes.io/service-name"
     guide=("C120",),
 )
 def k8s_scrape_requests(kubernetes, incident, platform):
-    """Who asks to be scraped; one row per pod or service with the annotation prometheus.io/scrape, and per ServiceMonitor or PodMonitor.
+    """One row per pod or service that requests scraping by the annotation prometheus.io/scrape, and per ServiceMonitor or PodMonitor.
 
-    selected         services (of a ServiceMonitor) or pods (of a PodMonitor) that its labels match; 1 for a pod or service itself
-    missing_ports    names of ports that it asks for and that nothing of what it selects has, with commas between
-    ready_pods       `namespace/name` of pods behind it that are ready, with blanks between; ready_addresses: their addresses
-
-    Whether a Prometheus takes up a monitor at all is its own configuration's matter: whom it really scrapes is in prom_targets.
+    Whether a Prometheus uses a monitor depends on its own configuration: the targets that it scrapes are in prom_targets.
     """
     pods = yield from listed(kubernetes, PODS, incident, platform)
     services = yield from listed(kubernetes, SERVICES, incident, platform)

@@ -1,6 +1,7 @@
 """Volumes: what is claimed, bound, and attached where."""
 
-from nl_forensics.sources import UTC, Permission, source
+from nl_forensics.sources import Permission, source
+from nl_forensics.sources.column import UTC, Column
 from nl_forensics.sources.kubernetes.kinds import ATTACHMENTS, CLAIMS, STORAGE_CLASSES, VOLUMES
 from nl_forensics.sources.kubernetes.reading import condition, joined, listed, named, whole
 from nl_forensics.sources.kubernetes.workloads import NAMED
@@ -9,30 +10,24 @@ from nl_forensics.sources.kubernetes.workloads import NAMED
 @source(
     columns={
         **NAMED,
-        "phase": "str",
-        "volume": "str",
-        "storage_class": "str",
-        "access_modes": "str",
-        "requested_bytes": "Int64",
-        "capacity_bytes": "Int64",
-        "resizing": "str",
-        "deletion_requested_at": UTC,
-        "selected_node": "str",
+        "phase": Column("str", "`Pending`, `Bound` or `Lost`"),
+        "volume": Column("str", "volume that it is bound to; empty while pending"),
+        "storage_class": Column("str", "storage class; empty if none (the default is set when the claim is created)"),
+        "access_modes": Column("str", "`ReadWriteOnce`, `ReadOnlyMany`, …"),
+        "requested_bytes": Column("Int64", "requested size", unknown="the claim requests no storage"),
+        "capacity_bytes": Column("Int64", "size of its volume", absent="it is not bound"),
+        "resizing": Column("str", "message of an ongoing resize; empty if none"),
+        "deletion_requested_at": Column(UTC, "deletion was requested", absent="it is not being deleted"),
+        "selected_node": Column(
+            "str", "node for which the volume is provisioned; empty unless its class waits for one"
+        ),
     },
-    nullable=("requested_bytes", "capacity_bytes", "deletion_requested_at"),
     covers="now",
     needs=Permission(kubernetes="list persistentvolumeclaims"),
     guide=("C130",),
 )
 def k8s_claims(kubernetes, incident, platform):
-    """One row per persistent volume claim in scope.
-
-    phase         `Pending`, `Bound` or `Lost`; volume: the one that it is bound to, "" while pending
-    storage_class "" for none (the default one is filled in when the claim is made)
-    requested_bytes, capacity_bytes   what was asked for; what it got, null while pending
-    resizing      message of a resize that goes on, "" for none
-    selected_node the node for which the volume is to be made, "" where the class does not wait for that
-    """
+    """One row per persistent volume claim in scope."""
     found = yield from listed(kubernetes, CLAIMS, incident, platform)
     for one in found:
         spec, status = one["spec"], one.get("status") or {}
@@ -53,34 +48,28 @@ def k8s_claims(kubernetes, incident, platform):
 
 @source(
     columns={
-        "name": "str",
-        "created_at": UTC,
-        "phase": "str",
-        "phase_at": UTC,
-        "reason": "str",
-        "message": "str",
-        "claim_namespace": "str",
-        "claim": "str",
-        "storage_class": "str",
-        "reclaim_policy": "str",
-        "access_modes": "str",
-        "capacity_bytes": "Int64",
-        "driver": "str",
-        "zones": "str",
-        "deletion_requested_at": UTC,
+        "name": Column("str", "name of the volume"),
+        "created_at": Column(UTC, "it was created"),
+        "phase": Column("str", "`Available`, `Bound`, `Released`, `Failed` or `Pending`"),
+        "phase_at": Column(UTC, "the phase last changed", unknown="Kubernetes records it only since 1.28"),
+        "reason": Column("str", "reason for the phase"),
+        "message": Column("str", "message for the phase"),
+        "claim_namespace": Column("str", "namespace of its claim; empty if none"),
+        "claim": Column("str", "name of its claim; empty if none"),
+        "storage_class": Column("str", "storage class; empty if none"),
+        "reclaim_policy": Column("str", "`Retain` or `Delete` its data when the claim is deleted"),
+        "access_modes": Column("str", "`ReadWriteOnce`, `ReadOnlyMany`, …"),
+        "capacity_bytes": Column("Int64", "size", unknown="the volume declares no size"),
+        "driver": Column("str", "CSI driver, or the kind of volume (`hostPath`, `local`, `nfs`)"),
+        "zones": Column("str", "zones where it can be used; empty for any"),
+        "deletion_requested_at": Column(UTC, "deletion was requested", absent="it is not being deleted"),
     },
-    nullable=("phase_at", "capacity_bytes", "deletion_requested_at"),
     covers="now",
     needs=Permission(kubernetes="list persistentvolumes"),
     guide=("C130",),
 )
 def k8s_volumes(kubernetes, incident, platform):
-    """One row per persistent volume of the cluster.
-
-    phase           `Available`, `Bound`, `Released`, `Failed`, `Pending`; phase_at: since when, null on old servers; reason, message: why
-    reclaim_policy  `Retain` or `Delete`: what happens to the data when the claim is gone
-    driver          of the CSI plugin, or the kind of volume (`hostPath`, `local`, `nfs`); zones: where it can be used, "" for anywhere
-    """
+    """One row per persistent volume of the cluster."""
     found = yield from listed(kubernetes, VOLUMES, incident, platform)
     for one in found:
         spec, status, claim = one["spec"], one.get("status") or {}, one["spec"].get("claimRef") or {}
@@ -113,24 +102,20 @@ def _zones(spec: dict) -> list[str]:
 
 @source(
     columns={
-        "name": "str",
-        "created_at": UTC,
-        "provisioner": "str",
-        "is_default": "boolean",
-        "binding": "str",
-        "reclaim_policy": "str",
-        "can_grow": "boolean",
+        "name": Column("str", "name of the class"),
+        "created_at": Column(UTC, "it was created"),
+        "provisioner": Column("str", "driver that provisions its volumes"),
+        "is_default": Column("boolean", "it is used where a claim names no class"),
+        "binding": Column("str", "`Immediate`, or `WaitForFirstConsumer`: a claim stays pending until a pod uses it"),
+        "reclaim_policy": Column("str", "`Retain` or `Delete` the data when the claim is deleted"),
+        "can_grow": Column("boolean", "claims can be enlarged"),
     },
     covers="now",
     needs=Permission(kubernetes="list storageclasses.storage.k8s.io"),
     guide=("C130",),
 )
 def k8s_storage_classes(kubernetes, incident, platform):
-    """One row per storage class of the cluster.
-
-    binding   `Immediate`, or `WaitForFirstConsumer`: a claim stays pending until a pod uses it
-    can_grow  whether claims may be made larger
-    """
+    """One row per storage class of the cluster."""
     found = yield from listed(kubernetes, STORAGE_CLASSES, incident, platform)
     for one in found:
         annotations = one["metadata"].get("annotations") or {}
@@ -147,26 +132,22 @@ def k8s_storage_classes(kubernetes, incident, platform):
 
 @source(
     columns={
-        "name": "str",
-        "created_at": UTC,
-        "volume": "str",
-        "node": "str",
-        "driver": "str",
-        "attached": "boolean",
-        "error": "str",
-        "error_at": UTC,
-        "deletion_requested_at": UTC,
+        "name": Column("str", "name of the attachment"),
+        "created_at": Column(UTC, "it was created"),
+        "volume": Column("str", "name of the volume"),
+        "node": Column("str", "node that it is attached to"),
+        "driver": Column("str", "CSI driver"),
+        "attached": Column("boolean", "the volume is attached"),
+        "error": Column("str", "last failure to attach or detach; empty if none"),
+        "error_at": Column(UTC, "last failure to attach or detach", absent="no attempt failed"),
+        "deletion_requested_at": Column(UTC, "deletion was requested", absent="it is not being deleted"),
     },
-    nullable=("error_at", "deletion_requested_at"),
     covers="now",
     needs=Permission(kubernetes="list volumeattachments.storage.k8s.io"),
     guide=("C130",),
 )
 def k8s_attachments(kubernetes, incident, platform):
-    """One row per volume that is attached to a node, or shall be.
-
-    error   the last failure to attach or detach, "" for none; error_at: when
-    """
+    """One row per volume that is attached to a node, or is to be."""
     found = yield from listed(kubernetes, ATTACHMENTS, incident, platform)
     for one in found:
         spec, status = one["spec"], one.get("status") or {}

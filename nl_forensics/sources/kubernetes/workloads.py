@@ -1,6 +1,9 @@
 """Deployments and what they roll out: replica sets and revisions."""
 
-from nl_forensics.sources import UTC, Permission, source
+import pandas as pd
+
+from nl_forensics.sources import Permission, source
+from nl_forensics.sources.column import UTC, Column
 from nl_forensics.sources.kubernetes.kinds import (
     DAEMON_SETS,
     DEPLOYMENTS,
@@ -18,6 +21,7 @@ from nl_forensics.sources.kubernetes.reading import (
     conditions_of,
     joined,
     listed,
+    missing_is_false,
     named,
     owner,
     pairs,
@@ -26,16 +30,22 @@ from nl_forensics.sources.kubernetes.reading import (
 REVISION = "deployment.kubernetes.io/revision"
 CAUSE = "kubernetes.io/change-cause"
 TEMPLATE_COLUMNS = {
-    "images": "str",
-    "env_names": "str",
-    "env_digest": "str",
-    "resources": "str",
-    "probes": "str",
-    "config_maps": "str",
-    "template_digest": "str",
-    "restarted_at": UTC,
+    "images": Column("str", "container images of the pod template"),
+    "env_names": Column("str", "names of its environment variables; values are never recorded"),
+    "env_digest": Column("str", "digest of environment values, commands and arguments, which are not recorded"),
+    "resources": Column("str", "requests and limits of its containers"),
+    "probes": Column("str", "probes of its containers"),
+    "config_maps": Column("str", "config maps that it mounts or reads"),
+    "template_digest": Column("str", "digest of the whole pod template"),
+    "restarted_at": Column(
+        UTC, "last `kubectl rollout restart`", absent="it was never restarted with `kubectl rollout restart`"
+    ),
 }
-NAMED = {"namespace": "str", "name": "str", "created_at": UTC}
+NAMED = {
+    "namespace": Column("str", "namespace; empty for an object of the cluster"),
+    "name": Column("str", "name of the object"),
+    "created_at": Column(UTC, "it was created"),
+}
 
 
 def template_of(one: dict) -> dict:
@@ -82,55 +92,38 @@ def selector_of(one: dict) -> str:
 @source(
     columns={
         **NAMED,
-        "replicas": "Int64",
-        "current_replicas": "Int64",
-        "updated_replicas": "Int64",
-        "ready_replicas": "Int64",
-        "available_replicas": "Int64",
-        "unavailable_replicas": "Int64",
-        "generation": "Int64",
-        "observed_generation": "Int64",
-        "revision": "Int64",
-        "paused": "boolean",
-        "strategy": "str",
-        "max_unavailable": "str",
-        "max_surge": "str",
-        "progress_deadline_s": "Int64",
-        **condition_columns("available"),
-        **condition_columns("progressing"),
-        "progressing_updated_at": UTC,
-        **condition_columns("replica_failure"),
-        "selector": "str",
+        "replicas": Column("Int64", "wanted pods"),
+        "current_replicas": Column("Int64", "existing pods"),
+        "updated_replicas": Column("Int64", "pods of the newest revision"),
+        "ready_replicas": Column("Int64", "ready pods"),
+        "available_replicas": Column("Int64", "available pods"),
+        "unavailable_replicas": Column("Int64", "missing or unavailable pods"),
+        "generation": Column("Int64", "version of the spec"),
+        "observed_generation": Column("Int64", "version of the spec that the controller has processed"),
+        "revision": Column("Int64", "newest revision", unknown="its controller has not numbered it yet"),
+        "paused": Column("boolean", "its rollout is paused"),
+        "strategy": Column("str", "`RollingUpdate` or `Recreate`"),
+        "max_unavailable": Column("str", "pods that may be unavailable during a rollout, a number or a percentage"),
+        "max_surge": Column("str", "additional pods during a rollout, a number or a percentage"),
+        "progress_deadline_s": Column(
+            "Int64", "time without progress after which a rollout has failed", absent="no deadline is set"
+        ),
+        **condition_columns("available", "Available", "enough of its pods are available"),
+        **condition_columns("progressing", "Progressing", "its rollout progresses or is complete"),
+        "progressing_updated_at": Column(
+            UTC, "last progress of the rollout", unknown="its controller has not reported it yet"
+        ),
+        **condition_columns("replica_failure", "ReplicaFailure", "its pods can't be created", only_if_it_holds=True),
+        "selector": Column("str", "labels of its pods"),
         **TEMPLATE_COLUMNS,
     },
-    nullable=(
-        "revision",
-        "progress_deadline_s",
-        "available",
-        "available_at",
-        "progressing",
-        "progressing_at",
-        "progressing_updated_at",
-        "replica_failure",
-        "replica_failure_at",
-        "restarted_at",
-    ),
     covers="now",
     needs=Permission(kubernetes="list deployments.apps"),
+    parse=missing_is_false("replica_failure"),
     guide=("C004", "C018", "C087"),
 )
 def k8s_deployments(kubernetes, incident, platform):
-    """One row per deployment in scope.
-
-    replicas   wanted; current_, updated_ (of the newest revision), ready_, available_, unavailable_replicas: there are
-    generation, observed_generation   of what was asked for, and of what the controller has seen
-    revision   the newest, null before the controller has numbered it
-    available, progressing, replica_failure   the conditions, null while there is none, each with _reason, _message, _at
-               (since when); progressing_updated_at: the last progress of the rollout
-    strategy   `RollingUpdate` or `Recreate`; max_unavailable, max_surge: as they are set, a number or a percentage
-    progress_deadline_s   a rollout without progress for so long has failed, seconds
-    images, env_names, resources, probes, config_maps   of the pod template, as in k8s_replica_sets
-    """
+    """One row per deployment in scope."""
     found = yield from listed(kubernetes, DEPLOYMENTS, incident, platform)
     for one in found:
         yield _deployment(one)
@@ -170,40 +163,42 @@ def _revision(one: dict) -> int | None:
     return int(text) if text else None
 
 
+def _replica_sets(records: list[dict]) -> pd.DataFrame:
+    """One that belongs to no deployment has no number, which is known: 0. One that does is numbered by a controller."""
+    rows = missing_is_false("replica_failure")(records)
+    return rows.assign(revision=rows.revision.mask(rows.revision.isna() & (rows.workload == ""), 0))
+
+
 @source(
     columns={
         **NAMED,
-        "workload_kind": "str",
-        "workload": "str",
-        "revision": "Int64",
-        "revision_history": "str",
-        "template_hash": "str",
-        "replicas": "Int64",
-        "current_replicas": "Int64",
-        "ready_replicas": "Int64",
-        "available_replicas": "Int64",
-        "change_cause": "str",
-        **condition_columns("replica_failure"),
+        "created_at": Column(UTC, "this revision was first rolled out"),
+        "workload_kind": Column("str", "kind of its owner; empty if none"),
+        "workload": Column("str", "deployment that owns it; empty if none"),
+        "revision": Column(
+            "Int64",
+            "number within the deployment; 0 if it belongs to none",
+            unknown="its deployment's controller has not numbered it yet",
+        ),
+        "revision_history": Column("str", "numbers that it had before: `1,3`"),
+        "template_hash": Column("str", "hash of the pod template, as in `revision` of k8s_pods"),
+        "replicas": Column("Int64", "wanted pods; 0 for an old revision"),
+        "current_replicas": Column("Int64", "existing pods"),
+        "ready_replicas": Column("Int64", "ready pods"),
+        "available_replicas": Column("Int64", "available pods"),
+        "change_cause": Column("str", "annotated cause of the change; usually empty"),
+        **condition_columns("replica_failure", "ReplicaFailure", "its pods can't be created", only_if_it_holds=True),
         **TEMPLATE_COLUMNS,
     },
-    nullable=("revision", "replica_failure", "replica_failure_at", "restarted_at"),
     covers="now",
     needs=Permission(kubernetes="list replicasets.apps"),
+    parse=_replica_sets,
     guide=("C004", "C088", "C089", "C090"),
 )
 def k8s_replica_sets(kubernetes, incident, platform):
-    """One row per replica set in scope: the revisions of each deployment that are still kept (10 unless set otherwise).
+    """One row per replica set in scope: the revisions of each deployment that still exist (10 by default).
 
-    workload_kind, workload   the deployment that it belongs to, "" when to none
-    revision        number within the deployment, null when it belongs to none; an old one that was rolled back to has the newest number,
-                    and revision_history the numbers that it had before (`1,3`)
-    created_at      when this revision was rolled out for the first time
-    template_hash   as in `revision` of k8s_pods
-    replicas        wanted; 0 for a revision of the past
-    change_cause    what somebody noted, "" for most
-    replica_failure pods can't be made (quota, admission), with _reason, _message, _at; null while they can
-    images, env_names, resources, probes, config_maps   of the pod template; env_digest: changes with any value of the environment,
-                    command or argument, which are not recorded; template_digest: with anything; restarted_at: `kubectl rollout restart`
+    A revision that was rolled back to has the newest number; `revision_history` has its earlier ones.
     """
     found = yield from listed(kubernetes, REPLICA_SETS, incident, platform)
     for one in found:
@@ -229,35 +224,28 @@ def k8s_replica_sets(kubernetes, incident, platform):
 @source(
     columns={
         **NAMED,
-        "replicas": "Int64",
-        "current_replicas": "Int64",
-        "updated_replicas": "Int64",
-        "ready_replicas": "Int64",
-        "available_replicas": "Int64",
-        "generation": "Int64",
-        "observed_generation": "Int64",
-        "current_revision": "str",
-        "update_revision": "str",
-        "strategy": "str",
-        "partition": "Int64",
-        "service": "str",
-        "claim_templates": "str",
-        "selector": "str",
+        "replicas": Column("Int64", "wanted pods"),
+        "current_replicas": Column("Int64", "existing pods"),
+        "updated_replicas": Column("Int64", "pods of the newest revision"),
+        "ready_replicas": Column("Int64", "ready pods"),
+        "available_replicas": Column("Int64", "available pods"),
+        "generation": Column("Int64", "version of the spec"),
+        "observed_generation": Column("Int64", "version of the spec that the controller has processed"),
+        "current_revision": Column("str", "revision before the rollout"),
+        "update_revision": Column("str", "newest revision; differs from `current_revision` during a rollout"),
+        "strategy": Column("str", "`RollingUpdate` or `OnDelete`"),
+        "partition": Column("Int64", "pods with a lower ordinal are not updated", absent="no partition is set"),
+        "service": Column("str", "headless service that names its pods"),
+        "claim_templates": Column("str", "names of its volume claim templates"),
+        "selector": Column("str", "labels of its pods"),
         **TEMPLATE_COLUMNS,
     },
-    nullable=("partition", "restarted_at"),
     covers="now",
     needs=Permission(kubernetes="list statefulsets.apps"),
     guide=("C018",),
 )
 def k8s_stateful_sets(kubernetes, incident, platform):
-    """One row per stateful set in scope.
-
-    replicas   wanted; current_replicas: all that there are; updated_, ready_, available_replicas
-    current_revision, update_revision   differ while a rollout goes on; partition: pods with a lower number are not updated, null when unset
-    service    the headless service that names its pods
-    claim_templates   names of its volume claim templates
-    """
+    """One row per stateful set in scope."""
     found = yield from listed(kubernetes, STATEFUL_SETS, incident, platform)
     for one in found:
         spec, status = one["spec"], one.get("status") or {}
@@ -283,29 +271,24 @@ def k8s_stateful_sets(kubernetes, incident, platform):
 @source(
     columns={
         **NAMED,
-        "wanted": "Int64",
-        "current": "Int64",
-        "updated": "Int64",
-        "ready": "Int64",
-        "available": "Int64",
-        "misplaced": "Int64",
-        "generation": "Int64",
-        "observed_generation": "Int64",
-        "strategy": "str",
-        "selector": "str",
+        "wanted": Column("Int64", "nodes that should run it"),
+        "current": Column("Int64", "nodes that run it and should"),
+        "updated": Column("Int64", "nodes that run the newest revision"),
+        "ready": Column("Int64", "nodes where it is ready"),
+        "available": Column("Int64", "nodes where it is available"),
+        "misplaced": Column("Int64", "nodes that run it and should not"),
+        "generation": Column("Int64", "version of the spec"),
+        "observed_generation": Column("Int64", "version of the spec that the controller has processed"),
+        "strategy": Column("str", "`RollingUpdate` or `OnDelete`"),
+        "selector": Column("str", "labels of its pods"),
         **TEMPLATE_COLUMNS,
     },
-    nullable=("restarted_at",),
     covers="now",
     needs=Permission(kubernetes="list daemonsets.apps"),
     guide=("C018",),
 )
 def k8s_daemon_sets(kubernetes, incident, platform):
-    """One row per daemon set in scope; every count is one of nodes.
-
-    wanted     nodes that should run it; current: that do; updated: the newest revision; ready; available
-    misplaced  nodes that run it though they should not
-    """
+    """One row per daemon set in scope; every count is one of nodes."""
     found = yield from listed(kubernetes, DAEMON_SETS, incident, platform)
     for one in found:
         status = one.get("status") or {}
@@ -328,21 +311,18 @@ def k8s_daemon_sets(kubernetes, incident, platform):
 @source(
     columns={
         **NAMED,
-        "workload_kind": "str",
-        "workload": "str",
-        "revision": "Int64",
+        "created_at": Column(UTC, "this revision was first rolled out"),
+        "workload_kind": Column("str", "kind of its owner"),
+        "workload": Column("str", "workload that owns it"),
+        "revision": Column("Int64", "number within the workload"),
         **TEMPLATE_COLUMNS,
     },
-    nullable=("restarted_at",),
     covers="now",
     needs=Permission(kubernetes="list controllerrevisions.apps"),
     guide=("C004", "C088"),
 )
 def k8s_controller_revisions(kubernetes, incident, platform):
-    """One row per kept revision of a stateful set or daemon set in scope: what k8s_replica_sets is to deployments.
-
-    revision   number within the workload; created_at: when it was rolled out for the first time
-    """
+    """One row per stored revision of a stateful set or daemon set in scope, as k8s_replica_sets for deployments."""
     found = yield from listed(kubernetes, REVISIONS, incident, platform)
     for one in found:
         above = owner(one)
