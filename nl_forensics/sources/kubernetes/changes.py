@@ -54,7 +54,8 @@ DEPTH = 6
 def k8s_changes(kubernetes, incident, platform):
     """One row per object and program that wrote to it: its last write, newest first.
 
-    Kinds: workloads, config maps, services, quotas, rights, nodes. Only the last write of each program is known, and the fields that it owns; writes of the status are left out. Deleted objects are
+    Kinds: workloads, config maps, services, quotas, rights, nodes. Only the last write of each program is known, and the fields that it
+    owns; writes of the status are left out. Deleted objects are
     unknown. Which person used a program, only the audit log of the API server knows.
     """
     found = []
