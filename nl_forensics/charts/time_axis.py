@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 
 from nl_forensics.charts.style import QUIET, WINDOWS
 from nl_forensics.inputs.incident import Incident, Window
+from nl_forensics.runs import MAX_GAP_STEPS
 
 MARGIN = 0.04  # beside each window, so that its edges are seen
-HOLE = 1.6  # steps between two points
 NARROW = 0.1  # of an axis: a window has no room for its name, which would cover that of the next one
 LEAD = timedelta(hours=2)  # what happened so long before an incident can be its cause
 
@@ -88,6 +88,6 @@ def with_breaks(rows: pd.DataFrame, value: str) -> pd.DataFrame:
     """The points of one series, with a null where steps are missing: a hole is not a straight line."""
     rows = rows[["at", value]].sort_values("at")
     step = rows["at"].diff()
-    holes = rows[step > step.median() * HOLE].assign(**{value: float("nan")})
+    holes = rows[step > step.median() * MAX_GAP_STEPS].assign(**{value: float("nan")})
     holes["at"] -= step.median() / 2
     return pd.concat([rows, holes]).sort_values("at") if len(holes) else rows
