@@ -1,7 +1,7 @@
 """HTTP as all of its systems are asked: no retries, a bounded body, no redirects, and never a proxy of the environment."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,27 @@ def base_of(address: str, name: str, example: str) -> str:
     return address.rstrip("/")
 
 
+class BoundedBody:
+    """The body of an answer, as `requests` reads one: of more than `most` bytes, the rest is never read."""
+
+    def __init__(self, raw: Any, most: int):
+        self._raw, self._most = raw, most
+
+    def stream(self, _: int, decode_content: bool | None = None) -> Iterator[bytes]:
+        received = 0
+        for chunk in self._raw.stream(CHUNK, decode_content=decode_content):
+            received += len(chunk)
+            if received > self._most:
+                self._raw.close()
+                raise BadAnswer(
+                    f"the answer is larger than {self._most:,} bytes", "raise budget.answer_bytes, or ask for less"
+                )
+            yield chunk
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._raw, name)
+
+
 class BoundedSession(requests.Session):
     """Never reads more than `most` bytes, never follows a redirect, and keeps the last answer, as `decode` reads it."""
 
@@ -42,15 +63,8 @@ class BoundedSession(requests.Session):
     def request(self, method, url, **options):
         options |= {"stream": True, "allow_redirects": False}
         response = super().request(method, url, **options)
-        body = b""
-        for chunk in response.iter_content(CHUNK):
-            body += chunk
-            if len(body) > self.most:
-                response.close()
-                raise BadAnswer(
-                    f"the answer is larger than {self.most:,} bytes", "raise budget.answer_bytes, or ask for less"
-                )
-        response._content, response._content_consumed = body, True  # as requests itself keeps a body that was read
+        response.raw = BoundedBody(response.raw, self.most)
+        response.content  # noqa: B018 (reads it, within the bound; from now on `requests` has it)
         self.answer = self.decode(response)
         return response
 

@@ -43,18 +43,19 @@ class PrometheusLink:
     def __init__(self, url: str, budget: Budget, forward: "Forward | None" = None):
         self._session = BoundedSession(budget.answer_bytes, _decoded)
         retry = Retry(0, redirect=0)
-        self._client = PrometheusConnect(url, session=self._session, timeout=budget.connect_s, retry=retry)
+        self._client = PrometheusConnect(url, session=self._session, timeout=budget.question_s, retry=retry)
         if forward:
             self._session.mount(url, through(forward, retry))
         self._url, self._timeout = url, {"timeout": f"{budget.question_s * 0.8:.0f}s"}
+        self._at_most_s = budget.connect_s  # until it has answered once
         build = self.get("/api/v1/status/buildinfo")
         self.identity = {"version": build.get("version", "")}
         self.clock = measured_clock(self._time)
-        self._client._timeout = budget.question_s
+        self._at_most_s = budget.question_s
 
     def _time(self) -> datetime:
         """By a query: the Date header knows whole seconds only."""
-        _, seconds = self._ask(self._client.custom_query, "time()")
+        _, seconds = self._ask(self._client.custom_query, "time()", timeout=self._at_most_s)
         return datetime.fromtimestamp(float(seconds), UTC)
 
     def range(self, query: str, start: datetime, end: datetime, step_s: int) -> dict:
@@ -75,7 +76,7 @@ class PrometheusLink:
 
     def get(self, path: str) -> dict:
         """The `data` of another part of the API: `/api/v1/rules`."""
-        self._ask(self._session.request, "GET", self._url + path, timeout=self._client._timeout)
+        self._ask(self._session.request, "GET", self._url + path, timeout=self._at_most_s)
         return self._session.answer["data"]
 
     @property

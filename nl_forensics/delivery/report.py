@@ -3,7 +3,6 @@
 import base64
 import json
 import re
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,9 +24,6 @@ from nl_forensics.evidence import custody
 from nl_forensics.evidence.case import Case
 from nl_forensics.finding import Change, Findings, Severity, When
 from nl_forensics.units import Wording
-
-# nbformat spends 1.2 s of every import on a grammar for checks that it never makes.
-sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 NOTEBOOKS = (Path(__file__).parents[2] / "notebooks", Path(__file__).parents[1] / "notebooks")
 FINDINGS = "findings.json"
