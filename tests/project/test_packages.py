@@ -94,7 +94,9 @@ def test_an_installed_package_works_outside_the_checkout(tmp_path):
     found = _run(installed, elsewhere, installed / "bin/nl-forensics", "findings", "demo")
     assert found.returncode == 1, found.stderr
     assert "billing-service" in found.stdout
-    shown = _run(installed, elsewhere, "-c", "from nl_forensics.delivery.report import notebooks; print(*notebooks().values())")
+    shown = _run(
+        installed, elsewhere, "-c", "from nl_forensics.delivery.report import notebooks; print(*notebooks().values())"
+    )
     assert f"{installed}/nl_forensics/notebooks/05_" in shown.stdout, shown.stderr
 
 
