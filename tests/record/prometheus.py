@@ -130,7 +130,7 @@ def redis_evicted(server):
         yield
 
 
-@specimen("redis_turned_nobody_away", sources=("prom_redis_rejected_connections",))
+@specimen("redis_rejected_no_connection", sources=("prom_redis_rejected_connections",))
 @contextmanager
 def redis_turned_away(server):
     with past(server, REDIS, ("redis_rejected_connections_total", counting(12, 2))):

@@ -152,7 +152,7 @@ def connections_nearly_used_up(server):
         yield
 
 
-@specimen("redis_turns_no_client_away", sources=("redis_counters",))
+@specimen("redis_rejects_no_connection", sources=("redis_counters",))
 @contextmanager
 def too_many_clients(server):
     """Services connect again and again, and most of them in vain."""
@@ -181,7 +181,7 @@ def too_many_clients(server):
             thread.join()
 
 
-@specimen("no_client_is_held_by_redis", sources=("redis_clients",))
+@specimen("no_client_is_blocked_by_redis", sources=("redis_clients",))
 @contextmanager
 def writes_paused(server):
     """As during a failover: writes wait."""
@@ -252,7 +252,7 @@ def machine_nearly_full(source, answer):
     return answer | {"total_system_memory": int(answer["used_memory_rss"] * 1.05)}
 
 
-@specimen("no_precious_key_can_be_evicted", sources=("redis_precious", "redis_counters"))
+@specimen("no_critical_key_can_be_evicted", sources=("redis_precious", "redis_counters"))
 @contextmanager
 def precious_among_the_evicted(server):
     """Cache and queue share a full memory whose policy takes any key."""
@@ -319,7 +319,7 @@ def slow_command(server):
         yield
 
 
-@specimen("redis_never_stands_still", sources=("redis_latency_events",))
+@specimen("redis_has_no_latency_event", sources=("redis_latency_events",))
 @contextmanager
 def latency_spike(server):
     """A script that computes for some hundred milliseconds."""
@@ -342,7 +342,7 @@ def keys_command(server):
         yield
 
 
-@specimen("nobody_flushed_redis", sources=("redis_commands",))
+@specimen("redis_was_not_flushed", sources=("redis_commands",))
 @contextmanager
 def flushed(server):
     """The cache was cleared, and the queue went with it."""

@@ -365,7 +365,7 @@ def test_what_a_policy_can_evict(policy, with_ttl, evicted, expected):
         {"key": ["usage:*"], "policy": [policy], "limit_bytes": [1000], "keys": [3], "keys_with_ttl": [with_ttl]}
     )
     counters = pd.DataFrame({"evicted_keys": [evicted], "evicted_keys_delta": [0], "seconds": [5.0]})
-    assert list(offenders("no_precious_key_can_be_evicted", precious, counters).severity) == expected
+    assert list(offenders("no_critical_key_can_be_evicted", precious, counters).severity) == expected
 
 
 # --- Clients and the server -------------------------------------------------------------------------------------------
@@ -394,7 +394,7 @@ def test_consumers_may_wait(server, asked):
     clients = ask(asked, "redis_clients").table
     thread.join()
     assert list(clients.blocked) == [True]
-    assert offenders("no_client_is_held_by_redis", clients).empty
+    assert offenders("no_client_is_blocked_by_redis", clients).empty
 
 
 def test_an_idle_server_needs_no_new_snapshot():

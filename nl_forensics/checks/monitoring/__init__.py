@@ -1,3 +1,3 @@
-"""Rules about what watches the platform: where it did not look, nothing that it says is health."""
+"""Rules about monitoring: without samples and alerts, a quiet dashboard is no proof of health."""
 
 from nl_forensics.checks.monitoring import alerts, grafana, notifications, prometheus, requests, rules, scrapes  # noqa: F401

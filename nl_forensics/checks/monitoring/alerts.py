@@ -1,4 +1,4 @@
-"""Rules about alerts: what should have been told was told."""
+"""Rules about alerts: they fire when their rules say so."""
 
 import pandas as pd
 
@@ -9,26 +9,25 @@ from nl_forensics.units import in_seconds
 @check(
     section="10",
     severity="high",
-    subject="{rule}: {labels}",
-    because="by its own expression it should have been firing from {missed_at:%H:%M:%S} to {missed_until:%H:%M:%S} UTC{held},"
-    " and {instead}",
+    critical="severity_label == 'critical'",
+    subject="prometheus/{instance}, {rule}: {labels}",
+    because="should have fired from {missed_at:%H:%M:%S} to {missed_until:%H:%M:%S} UTC by its own expression, and {instead}{pending}",
     at="missed_at",
     guide=("C122",),
 )
 def every_alert_that_should_fire_fires(prom_rule_series):
-    """Every alert was firing when the expression of its rule says that it should have been.
+    """Every alert fired when the expression of its rule requires it.
 
-    Each rule's own expression is asked again at each moment at which it was evaluated, its `for` and `keep_firing_for` counted. A rule
-    that fails, that is over the limit of its group, or that makes two alerts with the same labels, alerts nobody.
+    The expression of each rule is queried again at each of its evaluations, including `for` and `keep_firing_for`. A rule that fails,
+    exceeds the limit of its group, or makes two alerts with the same labels, sends no alert. Critical for alerts with that severity.
     """
-    rows = prom_rule_series[~prom_rule_series.fired].copy()
-    rows["held"] = [f" (true for {in_seconds(s)} before)" if s else "" for s in rows.for_s]
+    rows = prom_rule_series[~prom_rule_series.fired].rename(columns={"severity": "severity_label"})
+    rows["pending"] = [f" (expression true for {in_seconds(s)} before)" if s else "" for s in rows.for_s]
     rows["instead"] = [_instead(row) for row in rows.itertuples()]
-    critical = (rows.severity == "critical").map({True: "critical", False: "high"})
-    return rows.assign(severity=critical).sort_values(["severity", "missed_at"])
+    return rows.sort_values("missed_at")
 
 
 def _instead(row) -> str:
     late = pd.notna(row.fired_at) and row.fired_at > row.missed_until
     failed = f"; its evaluation fails: {row.last_error}" if row.last_error else ""
-    return (f"was only from {row.fired_at:%H:%M:%S} UTC" if late else "was not") + failed
+    return (f"fired only from {row.fired_at:%H:%M:%S} UTC" if late else "did not") + failed

@@ -1,4 +1,4 @@
-"""Rules about dashboards: what people look at shows what there is."""
+"""Rules about Grafana: its dashboards show data."""
 
 from nl_forensics.checks.rule import check
 
@@ -6,14 +6,14 @@ from nl_forensics.checks.rule import check
 @check(
     section="10",
     severity="high",
-    subject="{instance}",
-    because="its database is not well: {database}",
+    subject="grafana/{instance}",
+    because="database of Grafana is not available: {database}",
     guide=("C123",),
 )
 def grafana_has_its_database(grafana_health):
     """Grafana reaches its database.
 
-    Dashboards, users and data sources are there: without it nobody can log in, and no panel is shown.
+    It holds dashboards, users and data sources: without it logins fail, and no panel is shown.
     """
     return grafana_health[grafana_health.database != "ok"]
 
@@ -21,14 +21,14 @@ def grafana_has_its_database(grafana_health):
 @check(
     section="10",
     severity="high",
-    subject="{name}",
-    because="the data source {name} ({type}, uid {uid}) does not work: {message}",
+    subject="grafana/{instance}, {name}",
+    because="health check of the data source fails ({type}, uid {uid}): {message}",
     guide=("C124",),
 )
 def every_data_source_works(grafana_datasources):
-    """Every data source of Grafana works.
+    """Every data source of Grafana passes its health check.
 
-    Grafana asks it itself: the error is what every panel gets. A type that can't be asked is not known.
+    Grafana runs the check itself; every panel of the data source gets the same error. Some types have no health check.
     """
     return grafana_datasources[grafana_datasources.health.str.upper() != "OK"]
 
@@ -36,14 +36,14 @@ def every_data_source_works(grafana_datasources):
 @check(
     section="10",
     severity="medium",
-    subject="{title}: {panel}",
-    because="asks a data source that is not there (uid {datasource})",
+    subject="grafana/{instance}, {title}: {panel}",
+    because="panel queries a data source that does not exist (uid {datasource})",
     guide=("C125",),
 )
 def dashboards_have_their_data_sources(grafana_queries, grafana_datasources):
-    """Every data source that a dashboard names is there.
+    """Every data source that a dashboard refers to exists.
 
-    After a restore or a move its uid is another one, and the panel is empty.
+    A restore or a migration can change its uid, and the panel is empty.
     """
     built_in = ("", "grafana", "-- Grafana --", "-- Mixed --", "-- Dashboard --")
     known = {*grafana_datasources.uid, *grafana_datasources.name, *built_in}
@@ -53,14 +53,14 @@ def dashboards_have_their_data_sources(grafana_queries, grafana_datasources):
 @check(
     section="10",
     severity="note",
-    subject="{title}: {panel}",
-    because="asks for {metric}, which no target had during the incident",
+    subject="grafana/{instance}, {title}: {panel}",
+    because="panel queries {metric}, which had no sample during the incident",
     guide=("C125",),
 )
 def dashboards_ask_for_what_there_is(grafana_queries, prom_metric_names):
-    """Every metric that a dashboard asks for had a sample during the incident.
+    """Every metric that a dashboard queries had a sample during the incident.
 
-    An empty panel looks like a quiet one. A metric that is only there when something goes wrong is no fault.
+    An empty panel resembles a quiet one. A metric that exists only after an error is no fault.
     """
     rows = grafana_queries[~grafana_queries.metric.isin(set(prom_metric_names.metric))]
     return rows.drop_duplicates(["instance", "dashboard", "panel", "metric"])

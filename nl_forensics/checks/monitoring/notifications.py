@@ -1,4 +1,4 @@
-"""Rules about the way from an alert to a person: Alertmanager, silences, receivers."""
+"""Rules about notifications: Alertmanager, silences, receivers."""
 
 import json
 
@@ -8,20 +8,20 @@ import re2
 from nl_forensics.checks.rule import check
 from nl_forensics.facts.episodes import during, worst_of_each
 
-FOR_NOBODY = ("none", "info")  # severities of alerts that are never meant to wake anybody
+NO_PAGE = ("none", "info")  # severities of alerts that never page
 
 
 @check(
     section="10",
     severity="medium",
-    subject="{instance}",
-    because="its cluster is {cluster_status}, with {peers} members",
+    subject="alertmanager/{instance}",
+    because="Alertmanager cluster is {cluster_status} ({peers} members)",
     guide=("C122",),
 )
 def alertmanager_is_ready(am_status):
-    """Alertmanager has found its peers, or works alone.
+    """The Alertmanager cluster is ready, or disabled.
 
-    Until then it sends nothing, or the same more than once.
+    Until then it sends no notification, or the same one several times.
     """
     return am_status[~am_status.cluster_status.isin(["ready", "disabled"])]
 
@@ -29,15 +29,15 @@ def alertmanager_is_ready(am_status):
 @check(
     section="10",
     severity="high",
-    subject="{target}",
-    because="could not read its configuration {span}",
+    subject="prometheus/{instance}, {target}",
+    because="Alertmanager could not load its configuration {span}",
     at="at",
     guide=("C122",),
 )
 def alertmanager_reads_its_configuration(prom_alertmanager_reload):
-    """Alertmanager could read its configuration during the whole incident.
+    """Alertmanager could load its configuration during the whole incident.
 
-    Otherwise it goes on with the one before, and a restart ends it (awesome-prometheus-alerts).
+    After a failure it keeps the previous one, and does not start again after a restart (awesome-prometheus-alerts).
     """
     table = during(prom_alertmanager_reload)
     return worst_of_each(table[table.succeeded < 1], ["instance", "target"], "succeeded", highest=False)
@@ -46,15 +46,15 @@ def alertmanager_reads_its_configuration(prom_alertmanager_reload):
 @check(
     section="10",
     severity="critical",
-    subject="{target}: {integration}",
-    because="{failures:number} messages could not be sent in the minutes before {worst_at:%H:%M:%S} UTC; failures {span}",
+    subject="prometheus/{instance}, {target}: {integration}",
+    because="{failures:number} notifications failed in the 5 min before {worst_at:%H:%M:%S} UTC; failures {span}",
     at="at",
     guide=("C122",),
 )
 def every_notification_is_sent(prom_notification_failures):
-    """Alertmanager could send every message during the incident.
+    """Alertmanager sent every notification during the incident.
 
-    What fails is tried again for a while, then lost. `context deadline exceeded` in its log tells which receiver is slow.
+    It retries failed notifications for some time, then drops them. `context deadline exceeded` in its log names a slow receiver.
     """
     table = during(prom_notification_failures)
     return worst_of_each(table[table.failures >= 0.5], ["instance", "target", "integration"], "failures")
@@ -63,15 +63,15 @@ def every_notification_is_sent(prom_notification_failures):
 @check(
     section="10",
     severity="critical",
-    subject="{target}",
-    because="gave up {rounds:number} times to tell an Alertmanager of alerts in the minutes before {worst_at:%H:%M:%S} UTC; lost {span}",
+    subject="prometheus/{instance}, {target}",
+    because="dropped alerts {rounds:number} times in the 5 min before {worst_at:%H:%M:%S} UTC (limit {max_rounds}); dropped {span}",
     at="at",
     guide=("C122",),
 )
 def every_alert_gets_to_alertmanager(prom_undelivered_alerts, *, max_rounds=2):
-    """Prometheus could tell an Alertmanager of its alerts, and gave up no more than {max_rounds:.0f} times in a row.
+    """Prometheus delivered its alerts to an Alertmanager, and dropped some at most {max_rounds:.0f} times in 5 min.
 
-    It tries once a minute (mixin of Prometheus). When it starts it has not found its Alertmanager yet, and loses what fires by then.
+    It tries once a minute (mixin of Prometheus). At its start it has not discovered its Alertmanager yet, and drops alerts until then.
     """
     table = during(prom_undelivered_alerts)
     return worst_of_each(table[table.rounds > max_rounds], ["instance", "target"], "rounds")
@@ -80,35 +80,37 @@ def every_alert_gets_to_alertmanager(prom_undelivered_alerts, *, max_rounds=2):
 @check(
     section="10",
     severity="high",
-    subject="{alert}",
-    because="is firing since {active_at:%Y-%m-%d %H:%M:%S} UTC, and Alertmanager has no alert of that name",
+    subject="prometheus/{instance}, {alert}",
+    because="alert has been active since {active_at:%Y-%m-%d %H:%M:%S} UTC and is firing, but Alertmanager has no alert of this name",
     at="active_at",
     guide=("C122",),
 )
 def alertmanager_has_what_is_firing(prom_alerts, am_alerts, *, min_age_s=300):
-    """Every alert that is firing is known to Alertmanager.
+    """Alertmanager has every firing alert.
 
-    By name: on the way its labels may be changed. One that became true less than {min_age_s:seconds} ago may be on its way.
+    Compared by name, since relabelling can change other labels. An alert that is younger than {min_age_s:seconds} can be in transit.
     """
     old = (prom_alerts.asked_at - prom_alerts.active_at).dt.total_seconds() >= min_age_s
     rows = prom_alerts[(prom_alerts.state == "firing") & old & ~prom_alerts.alert.isin(set(am_alerts.alert))]
-    return rows.assign(severity="high").sort_values("active_at")
+    return rows.rename(columns={"severity": "severity_label"}).sort_values("active_at")
 
 
 @check(
     section="10",
     severity="medium",
-    subject="{alert}",
-    because="was firing {span}, and {by} had silenced it from {silenced_at:%Y-%m-%d %H:%M:%S} to {silenced_until:%Y-%m-%d %H:%M:%S} UTC:"
-    " {comment}",
+    high="severity_label == 'critical'",
+    note="is_no_page",
+    subject="prometheus/{instance}, {alert}",
+    because="firing alert was silenced {span} by {by}: {comment}; silence from {silenced_at:%Y-%m-%d %H:%M:%S} to"
+    " {silenced_until:%Y-%m-%d %H:%M:%S} UTC",
     at="at",
     guide=("C122",),
 )
 def no_silence_hides_an_alert(prom_alert_history, am_silences, prom_server):
     """No silence hid an alert that was firing during the incident.
 
-    Somebody meant well: a deployment, a known noise. That it hid this incident, too, is for people to know. Of high severity for a
-    critical alert, a note for one that is for nobody.
+    A silence for a deployment or for known noise can also hide an incident. High for a critical alert, a note for one that never pages
+    (severity none or info).
     """
     external = [json.loads(labels) for labels in prom_server.external_labels]
     history = during(prom_alert_history)
@@ -120,12 +122,14 @@ def no_silence_hides_an_alert(prom_alert_history, am_silences, prom_server):
         for silence in silences
         if alert["at"] < silence.until and silence.at <= alert["until"] and _matches(silence, alert, external)
     ]
-    rows = pd.DataFrame(hidden, columns=[*firing.columns, "span", "by", "comment", "silenced_at", "silenced_until"])
+    added = ["span", "by", "comment", "silenced_at", "silenced_until"]
+    rows = pd.DataFrame(hidden, columns=[*firing.columns, *added]).rename(columns={"severity": "severity_label"})
+    rows["is_no_page"] = rows.severity_label.isin(NO_PAGE)
     return rows.sort_values("at").drop_duplicates(["alert", "labels", "silenced_at"])
 
 
 def _matches(silence, alert: dict, external: list[dict]) -> bool:
-    """Whether it holds for the alert as any Prometheus that was asked sends it."""
+    """Whether it matches the alert with the external labels of any Prometheus."""
     own = json.loads(alert["labels"]) | {"alertname": alert["alert"]}
     return any(
         all(_holds(matcher, labels | own) for matcher in json.loads(silence.matchers)) for labels in external or [{}]
@@ -140,9 +144,7 @@ def _holds(matcher: dict, labels: dict[str, str]) -> bool:
 
 def _hidden(alert: dict, silence) -> dict:
     since, until = max(alert["at"], silence.at), min(alert["until"], silence.until)
-    grade = {"critical": "high"} | dict.fromkeys(FOR_NOBODY, "note")
     return alert | {
-        "severity": grade.get(alert["severity"], "medium"),
         "at": since,
         "span": f"from {since:%H:%M:%S} to {until:%H:%M:%S} UTC",
         "by": silence.by,
@@ -155,19 +157,17 @@ def _hidden(alert: dict, silence) -> dict:
 @check(
     section="10",
     severity="note",
-    subject="{alert}",
-    because="fires since {at:%Y-%m-%d %H:%M:%S} UTC, and nobody is told, because {stands_for_it} is firing",
+    subject="alertmanager/{instance}, {alert}",
+    because="alert has been firing since {at:%Y-%m-%d %H:%M:%S} UTC without notification, since {inhibitor} inhibits it",
     at="at",
     guide=("C122",),
 )
 def no_alert_is_inhibited(am_alerts):
-    """No alert is kept back because of another one.
+    """No alert is inhibited by another one.
 
-    That is as configured: the other one is what to look at first. But where its rule is too wide, it hides what is no consequence of it.
+    Inhibition is configured, so the other alert comes first. An inhibition rule that is too broad also hides unrelated alerts.
     """
     names = am_alerts.drop_duplicates("fingerprint").set_index("fingerprint").alert
     rows = am_alerts[am_alerts.inhibited_by != ""]
-    return rows.assign(
-        severity="note",
-        stands_for_it=[", ".join(names.get(one, one) for one in sources.split()) for sources in rows.inhibited_by],
-    )
+    inhibitor = [", ".join(names.get(one, one) for one in sources.split()) for sources in rows.inhibited_by]
+    return rows.assign(inhibitor=inhibitor).rename(columns={"severity": "severity_label"})

@@ -1,4 +1,4 @@
-"""Rules about what asks to be scraped: it is."""
+"""Rules about scrape requests of the cluster (annotations, ServiceMonitors, PodMonitors): Prometheus follows them."""
 
 from nl_forensics.checks.rule import check
 
@@ -11,14 +11,14 @@ from nl_forensics.checks.rule import check
     guide=("C120",),
 )
 def every_monitor_selects_something(k8s_scrape_requests):
-    """Every ServiceMonitor and PodMonitor selects something that has the port which it names.
+    """Every ServiceMonitor and PodMonitor selects objects that have the port which it names.
 
-    Labels, namespace, or the name of a port that is not the same on both sides: no error anywhere, and no target.
+    If labels, namespace or port name differ between both sides, there is no error and no target.
     """
     rows = k8s_scrape_requests[k8s_scrape_requests.kind.isin(["ServiceMonitor", "PodMonitor"])]
-    nothing = "selects nothing: no labels in its namespaces are those that it asks for"
+    nothing = "selects no object: no labels in its namespaces match its selector"
     faults = [
-        nothing if row.selected == 0 else f"what it selects has no port called {row.missing_ports}"
+        nothing if row.selected == 0 else f"selected objects have no port named {row.missing_ports}"
         for row in rows.itertuples()
     ]
     return rows.assign(fault=faults)[(rows.selected == 0) | (rows.missing_ports != "")]
@@ -28,13 +28,13 @@ def every_monitor_selects_something(k8s_scrape_requests):
     section="10",
     severity="medium",
     subject="{kind} {namespace}/{name}",
-    because="asks to be scraped, and Prometheus has none of its {ready} ready pods as a target",
+    because="requests scraping, but none of its {ready} ready pods is a target of Prometheus",
     guide=("C120",),
 )
 def what_asks_to_be_scraped_is(k8s_scrape_requests, prom_targets):
-    """Whatever asks to be scraped and is ready is a target of Prometheus.
+    """Every ready pod that requests scraping is a target of Prometheus.
 
-    By address, or by the labels namespace and pod. What is not scraped has no series, so no alert of it can fire.
+    Matched by address, or by the labels namespace and pod. Without a scrape there are no series, and no alert on them can fire.
     """
     addresses = {address.rpartition(":")[0].strip("[]") for address in prom_targets.address}
     pods = {f"{row.namespace}/{row.pod}" for row in prom_targets.itertuples() if row.pod}

@@ -1,4 +1,4 @@
-"""Rules about scraping: where nobody looked, a quiet line is no health."""
+"""Rules about scraping: a target without samples is not a healthy target."""
 
 import pandas as pd
 
@@ -11,16 +11,17 @@ TARGET = ["instance", "job", "target"]
 @check(
     section="10",
     severity="high",
-    subject="{job}: {target}",
-    because="could not be scraped {span}{still}",
+    critical="is_whole_job",
+    subject="prometheus/{instance}, {job}: {target}",
+    because="scrapes failed {span}{still}",
     at="at",
     guide=("C119", "C121"),
 )
 def every_target_was_up(prom_up, prom_targets, *, min_s=60):
     """Every target could be scraped during the incident, but for less than {min_s:seconds}.
 
-    While a target is down, its series are not quiet, they are absent. 1 min: awesome-prometheus-alerts. It is critical where no other
-    target of its job was up in all that time.
+    While a target is down, its series are not quiet, they are absent. 1 min: awesome-prometheus-alerts. Critical if no other target of its
+    job was up in all that time.
     """
     table = during(prom_up)
     rows = worst_of_each(table[table.up < 1], TARGET, "up", highest=False)
@@ -30,21 +31,20 @@ def every_target_was_up(prom_up, prom_targets, *, min_s=60):
     alone = [dark.get((row.instance, row.job), 0) >= row.steps for row in rows.itertuples()]
     now = prom_targets[prom_targets.health == "down"].drop_duplicates(TARGET).set_index(TARGET).last_error
     errors = [now.get((row.instance, row.job, row.target), "") for row in rows.itertuples()]
-    still = [f", and still can't be: {error}" if error else "" for error in errors]
-    return rows.assign(still=still, severity=["critical" if one else "high" for one in alone]).sort_values("severity")
+    return rows.assign(still=[f", ongoing: {error}" if error else "" for error in errors], is_whole_job=alone)
 
 
 @check(
     section="10",
     severity="high",
-    subject="{job}: {target}",
-    because="is down: {last_error}",
+    subject="prometheus/{instance}, {job}: {target}",
+    because="target is down: {last_error}",
     guide=("C119",),
 )
 def every_target_is_up(prom_targets):
-    """Every target that Prometheus has can be scraped.
+    """Prometheus can scrape every target.
 
-    Its last error says why not: refused, no such host, a status that is not 200, a body that can't be read, too many samples.
+    The last error has the reason: connection refused, no such host, a status other than 200, an invalid body, too many samples.
     """
     return prom_targets[prom_targets.health == "down"]
 
@@ -52,16 +52,17 @@ def every_target_is_up(prom_targets):
 @check(
     section="10",
     severity="high",
-    subject="{who}",
-    because="no scrape {span}, so nothing is known of this time",
+    critical="is_every_target",
+    subject="prometheus/{instance}, {scope}",
+    because="no scrape {span}; the state in this period is unknown",
     at="at",
     guide=("C119", "C121"),
 )
 def no_scrape_is_left_out(prom_scrape_age, prom_targets, *, max_intervals=3, min_s=90):
-    """No target was left unscraped for {max_intervals:.0f} of its intervals, and {min_s:seconds}, during the incident.
+    """Every target was scraped at least every {max_intervals:.0f} intervals, and every {min_s:seconds}, during the incident.
 
-    A failed scrape is one, too: this is about those that were not tried, because Prometheus was down, overloaded, or stood still. Where
-    all targets have the hole, it is Prometheus itself. A restart takes less than 90 s. Both values are our own.
+    A failed scrape counts as a scrape: this rule finds those that Prometheus did not try, because it was down, overloaded or paused. If all
+    targets have the same gap, the cause is Prometheus itself, which is critical. A restart takes less than 90 s. Both values are our own.
     """
     table = during(prom_scrape_age)
     known = prom_targets.assign(interval_s=pd.to_timedelta(prom_targets.interval.replace("", None)).dt.total_seconds())
@@ -71,18 +72,18 @@ def no_scrape_is_left_out(prom_scrape_age, prom_targets, *, max_intervals=3, min
     )
     holes = pd.concat([_late(table[table.age_s > limit.to_numpy()]), _absent(table)])
     rows = worst_of_each(holes, TARGET, "age_s")
-    everybody = rows.groupby("instance").target.transform("size") == rows.instance.map(_counted(table))
-    rows = rows.assign(who=(rows.job + ": " + rows.target).mask(everybody, "Prometheus, all of its targets"))
-    return rows.assign(severity=everybody.map({True: "critical", False: "high"})).drop_duplicates(["instance", "who"])
+    every = rows.groupby("instance").target.transform("size") == rows.instance.map(_counted(table))
+    rows = rows.assign(scope=(rows.job + ": " + rows.target).mask(every, "all targets"), is_every_target=every)
+    return rows.drop_duplicates(["instance", "scope"])
 
 
 def _late(table: pd.DataFrame) -> pd.DataFrame:
-    """The hole begins with the scrape that was the last one before it, and goes on at every step that sees it."""
+    """The gap begins with the last scrape before it, and lasts at every step that shows it."""
     return pd.concat([table.assign(at=table["at"] - pd.to_timedelta(table.age_s, unit="s")), table])
 
 
 def _absent(table: pd.DataFrame) -> pd.DataFrame:
-    """Steps between two others of the same target at which it had no value at all."""
+    """Steps without a value between two others of the same target."""
     steps = table[["instance", "at"]].drop_duplicates()
     ends = table.groupby([*TARGET, "asked_at"], as_index=False)["at"].agg(["min", "max"])
     possible = ends.merge(_every_step(steps), on="instance")
@@ -109,15 +110,15 @@ def _counted(table: pd.DataFrame) -> pd.Series:
 @check(
     section="10",
     severity="high",
-    subject="{job}",
-    because="has no target any more; until {until:%H:%M:%S} UTC it had {targets}",
+    subject="prometheus/{instance}, {job}",
+    because="job has no target any more; it had {targets} until {until:%H:%M:%S} UTC",
     at="until",
     guide=("C119", "C120"),
 )
 def no_job_loses_its_targets(prom_up, prom_targets):
     """Every job that had targets still has some.
 
-    One that a relabelling, a label or a port name cut off has no target that is down: it is simply not there.
+    A changed relabelling, label or port name removes targets; a removed target does not appear as down.
     """
     last = prom_up.groupby(["instance", "job", "asked_at"], as_index=False).agg(
         targets=("target", "nunique"), until=("at", "max")
@@ -130,15 +131,15 @@ def no_job_loses_its_targets(prom_up, prom_targets):
 @check(
     section="10",
     severity="medium",
-    subject="{job}: {target}",
-    because="could not look at all of its server {span}: series of it are missing, although it counts as up",
+    subject="prometheus/{instance}, {job}: {target}",
+    because="exporter failed to read its server {span}: series are missing, although the target is up",
     at="at",
     guide=("C121",),
 )
 def no_exporter_fails(prom_exporter_errors):
-    """No exporter had an error when it looked at its server.
+    """No exporter had an error when it read its server.
 
-    It leaves out what it could not read, and is scraped all the same (mixins of postgres_exporter and redis_exporter).
+    It omits series that it could not read, and its scrape still succeeds (mixins of postgres_exporter and redis_exporter).
     """
     table = during(prom_exporter_errors)
     return worst_of_each(table[table.failed > 0], TARGET, "failed")
@@ -147,14 +148,14 @@ def no_exporter_fails(prom_exporter_errors):
 @check(
     section="10",
     severity="note",
-    subject="{name}",
-    because="{series:number} series (limit {max_series:number})",
+    subject="prometheus/{instance}, {name}",
+    because="metric has {series:number} series (limit {max_series:number})",
     guide=("C122",),
 )
 def no_metric_has_too_many_series(prom_cardinality, *, max_series=10_000):
     """No metric has more than {max_series:number} series.
 
-    A label with an id of a user, a request or a pod in it makes a series of each. 10,000: awesome-prometheus-alerts.
+    A label with the ID of a user, a request or a pod makes one series for each. 10,000: awesome-prometheus-alerts.
     """
     rows = prom_cardinality[(prom_cardinality.kind == "metric") & (prom_cardinality.series > max_series)]
     return rows.sort_values("series", ascending=False)
@@ -163,17 +164,18 @@ def no_metric_has_too_many_series(prom_cardinality, *, max_series=10_000):
 @check(
     section="10",
     severity="high",
-    subject="{target}",
-    because="held {series:number} series at {worst_at:%H:%M:%S} UTC, usually {usual:number}; more than {max_growth:.1f} times that {span}",
+    subject="prometheus/{instance}, {target}",
+    because="Prometheus had {series:number} series at {worst_at:%H:%M:%S} UTC, otherwise {usual:number} (limit {max_growth:.1f}×);"
+    " above the limit {span}",
     at="at",
     baseline=True,
     guide=("C121", "C122"),
 )
 def series_do_not_multiply(prom_head_series, *, max_growth=1.5, min_series=5_000):
-    """Prometheus held no more than {max_growth:.1f} times as many series as usual during the incident.
+    """Prometheus had at most {max_growth:.1f}× its usual number of series during the incident.
 
-    Usual: the median of baseline and incident, so that a restart, which empties the memory, is no sign. Memory grows with the series,
-    until it is killed for that. Both values are our own.
+    Usual: the median of baseline and incident, so that a restart, which empties the memory, has no effect. Memory grows with the series,
+    until Prometheus is OOM-killed. Both values are our own.
     """
     usual = prom_head_series.groupby(["instance", "target"]).series.transform("median")
     table = during(prom_head_series.assign(usual=usual))

@@ -3,7 +3,6 @@
 import pandas as pd
 
 MAX_CHARACTERS = 160  # of a statement inside a sentence
-MAX_TEMP_BYTES_PER_S = 50e9 / 86_400  # 50 GB a day: pg_gather
 # Statements that are long by nature, and programs that send such.
 MAINTENANCE = (
     r"(?i)^\s*(VACUUM|ANALYZE|ANALYSE|REINDEX|CLUSTER|COPY|CREATE\s+(UNIQUE\s+)?INDEX|REFRESH\s+MATERIALIZED"

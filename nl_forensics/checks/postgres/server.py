@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from nl_forensics.checks.postgres.labels import MAX_TEMP_BYTES_PER_S
+from nl_forensics.checks.limits import MAX_TEMP_BYTES_PER_S
 from nl_forensics.checks.rows import seconds_since
 from nl_forensics.checks.rule import check
 

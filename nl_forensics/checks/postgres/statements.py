@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from nl_forensics.checks.postgres.labels import MAINTENANCE, MAX_TEMP_BYTES_PER_S, short
+from nl_forensics.checks.limits import MAX_TEMP_BYTES_PER_S
+from nl_forensics.checks.postgres.labels import MAINTENANCE, short
 from nl_forensics.checks.rule import check
 
 

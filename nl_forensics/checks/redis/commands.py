@@ -1,4 +1,4 @@
-"""Rules about the commands that Redis is given: they are quick, and they succeed."""
+"""Rules about Redis commands: they are fast and succeed."""
 
 import pandas as pd
 
@@ -7,76 +7,78 @@ from nl_forensics.checks.rule import check
 # What each latency event means, after LATENCY DOCTOR.
 EVENTS = {
     "command": "a slow command: see the slow log",
-    "fast-command": "a command that is quick by nature: the process got no CPU, or the machine is overloaded",
-    "fork": "copying the page tables to save a snapshot: the more memory, the longer",
+    "fast-command": "a fast command was slow: the process got no CPU, or the machine is overloaded",
+    "fork": "fork for a snapshot copied the page tables; the more memory, the longer",
     "expire-cycle": "many keys expired at once",
     "expire-del": "many keys expired at once",
-    "eviction-cycle": "many keys were thrown out at once for lack of memory",
-    "eviction-del": "many keys were thrown out at once for lack of memory",
+    "eviction-cycle": "many keys were evicted at once for lack of memory",
+    "eviction-del": "many keys were evicted at once for lack of memory",
     "active-defrag-cycle": "memory was defragmented",
-    "rdb-unlink-temp-file": "removing a snapshot file: a slow disk",
+    "rdb-unlink-temp-file": "a snapshot file was removed: slow disk",
 }
 WALKS = ("keys", "sort", "smembers", "hgetall", "lrange", "zrange", "sunion", "sinter", "sdiff", "hvals", "hkeys")
 FLUSHES = ("flushdb", "flushall")
-# Answers with a word of their own that say that a service can't do its work. Not among them: `ERR` (client libraries ask newer servers'
-# commands of older ones with every connection), `NOSCRIPT`, `MOVED`, `ASK`, `BUSYGROUP` (a part of normal protocols).
-SERIOUS = {
-    "MISCONF": ("critical", "writes are refused because the last snapshot failed"),
-    "READONLY": ("critical", "writes are sent to a replica"),
-    "MASTERDOWN": ("critical", "a replica without its primary refuses to answer"),
-    "NOREPLICAS": ("critical", "writes are refused because too few replicas are linked"),
-    "CLUSTERDOWN": ("critical", "a part of the cluster is missing"),
-    "LOADING": ("high", "Redis was still reading its data"),
-    "BUSY": ("high", "a script held Redis"),
-    "NOPERM": ("medium", "a user is not allowed what it tries"),
-    "NOAUTH": ("medium", "somebody tries without a password"),
-    "WRONGPASS": ("medium", "somebody tries with a wrong password"),
-    "WRONGTYPE": ("medium", "a command meets a key of another type: a bug of a service"),
-    "EXECABORT": ("medium", "a transaction was given up because one of its commands was wrong"),
+# Error codes that show that a service can't do its work. Not among them: `ERR` (client libraries send commands of newer servers with every
+# connection), `NOSCRIPT`, `MOVED`, `ASK`, `BUSYGROUP` (part of normal protocols).
+CRITICAL_ERRORS = {
+    "MISCONF": "Redis rejects writes because the last snapshot failed",
+    "READONLY": "clients send writes to a replica",
+    "MASTERDOWN": "a replica without its primary rejects commands",
+    "NOREPLICAS": "Redis rejects writes because too few replicas are linked",
+    "CLUSTERDOWN": "part of the cluster is missing",
 }
+HIGH_ERRORS = {"LOADING": "Redis was still loading its data", "BUSY": "a script blocked Redis"}
+MEDIUM_ERRORS = {
+    "NOPERM": "an ACL denies a command to a user",
+    "NOAUTH": "a client sends commands without a password",
+    "WRONGPASS": "a client logs in with a wrong password",
+    "WRONGTYPE": "a command was sent to a key of another type: a bug of a service",
+    "EXECABORT": "a transaction was aborted because one of its commands was invalid",
+}
+ERRORS = CRITICAL_ERRORS | HIGH_ERRORS | MEDIUM_ERRORS
 
 
 @check(
     section="05",
     severity="medium",
-    subject="{instance}: {command}",
-    because="held Redis for {duration_ms:.0f} ms at {at:%H:%M:%S} UTC (limit {max_ms:.0f} ms)",
+    high="duration_ms > high_ms",
+    subject="redis/{instance}, {command}",
+    because="blocked Redis for {duration_ms:.0f} ms at {at:%H:%M:%S} UTC (limit {max_ms:.0f} ms; SLOWLOG)",
     at="at",
     guide=("C076",),
 )
 def no_command_blocks_redis(redis_slowlog, *, max_ms=10, high_ms=100):
-    """No command holds Redis for longer than {max_ms:.0f} ms.
+    """No command blocks Redis for longer than {max_ms:.0f} ms.
 
-    Redis runs one command at a time, so a slow one delays every client. 10 ms: the default of slowlog-log-slower-than; from 100 ms on
-    (our own) it is high.
+    Redis runs one command at a time, so a slow one delays every client. 10 ms: the default of slowlog-log-slower-than; high above 100 ms
+    (our own).
     """
-    rows = redis_slowlog[redis_slowlog.duration_ms > max_ms].sort_values("duration_ms", ascending=False)
-    return rows.assign(severity=(rows.duration_ms > high_ms).map({True: "high", False: "medium"}))
+    return redis_slowlog[redis_slowlog.duration_ms > max_ms].sort_values("duration_ms", ascending=False)
 
 
 @check(
     section="05",
     severity="medium",
-    subject="{instance}: {command}",
-    because="{why}: calls since the start {calls:number}, of them in the last {seconds:seconds} {calls_delta:number};"
-    " {mean_ms:.1f} ms each",
+    note="is_rare_keys",
+    subject="redis/{instance}, {command}",
+    because="{why}: {calls_delta:number} calls in {seconds:seconds}, {calls:number} since the start, {mean_ms:.1f} ms on average",
     guide=("C075", "C076", "C109"),
 )
 def no_command_walks_all_keys(redis_commands, *, max_mean_ms=10):
-    """Nobody uses KEYS, or reads collections so large that it takes {max_mean_ms:.0f} ms.
+    """No client uses KEYS, or reads whole collections in {max_mean_ms:.0f} ms or more.
 
-    KEYS walks every key in one go (114 ms for a million of them), where SCAN goes in steps. SORT, HGETALL, SMEMBERS and their like do so
-    with a whole collection: harmless for small ones, so they count only when their mean is above 10 ms, the default of
-    slowlog-log-slower-than. A single KEYS of the past is a note, one between the two readings is medium.
+    KEYS scans all keys in one step (114 ms for a million keys), SCAN in many. SORT, HGETALL, SMEMBERS and the like read a whole
+    collection: harmless for small ones, so they count only if their mean exceeds 10 ms, the default of slowlog-log-slower-than. KEYS
+    before the two readings is a note, between them medium.
     """
     rows = redis_commands.assign(mean_ms=redis_commands.spent_ms / redis_commands.calls.where(redis_commands.calls > 0))
     keys = rows[(rows.command == "keys") & (rows.calls > 0)]
     slow = rows[rows.command.isin(WALKS) & (rows.mean_ms > max_mean_ms)]
-    going_on = ((keys.calls_delta > 0) | (keys.mean_ms > max_mean_ms)).map({True: "medium", False: "note"})
+    is_rare = ~((keys.calls_delta > 0) | (keys.mean_ms > max_mean_ms)).fillna(False)
     return pd.concat(
         [
-            slow.assign(why="reads whole collections", severity="medium"),
-            keys.assign(why="walks every key", severity=going_on),
+            slow.assign(why="reads whole collections", is_rare_keys=False),
+            keys.assign(why="scans all keys in one step", is_rare_keys=is_rare),
         ]
     ).drop_duplicates(["instance", "command"])
 
@@ -84,16 +86,15 @@ def no_command_walks_all_keys(redis_commands, *, max_mean_ms=10):
 @check(
     section="05",
     severity="high",
-    subject="{instance}: {command}",
-    because="calls since the start: {calls:number}, of them in the last {seconds:seconds}: {calls_delta:number}; with the cache went"
-    " everything else in that database",
+    subject="redis/{instance}, {command}",
+    because="{calls:number} calls since the start, {calls_delta:number} in the last {seconds:seconds}; each deleted all keys of a database",
     guide=("C041", "C077"),
 )
-def nobody_flushed_redis(redis_commands):
-    """Nobody emptied Redis since its start, or since its statistics were reset.
+def redis_was_not_flushed(redis_commands):
+    """Redis was not flushed since its start, or since CONFIG RESETSTAT.
 
-    FLUSHDB and FLUSHALL remove the cache, and with it the queue and the unbilled usage that lie in the same database. Redis does not say
-    when it was, unless it was slow enough for the slow log.
+    FLUSHDB and FLUSHALL delete the cache, and with it the queue and the unbilled usage in the same database. Redis records no time,
+    unless the command was slow enough for SLOWLOG.
     """
     return redis_commands[redis_commands.command.isin(FLUSHES) & (redis_commands.calls > 0)]
 
@@ -101,35 +102,36 @@ def nobody_flushed_redis(redis_commands):
 @check(
     section="05",
     severity="medium",
-    subject="{instance}: {event}",
-    because="stood still for {duration_ms} ms at {at:%H:%M:%S} UTC (limit {max_ms:.0f} ms): {means}",
+    high="duration_ms > high_ms",
+    subject="redis/{instance}, {event}",
+    because="Redis was blocked for {duration_ms} ms at {at:%H:%M:%S} UTC (limit {max_ms:.0f} ms): {means}",
     at="at",
     guide=("C076",),
 )
-def redis_never_stands_still(redis_latency_events, *, max_ms=100, high_ms=1000):
-    """Redis never stood still for longer than {max_ms:.0f} ms.
+def redis_has_no_latency_event(redis_latency_events, *, max_ms=100, high_ms=1000):
+    """Redis was never blocked for longer than {max_ms:.0f} ms.
 
-    By its latency monitor, which also sees what no slow command explains: forks, a slow disk, mass expiry. 100 ms: the threshold that the
-    documentation of the latency monitor recommends; 1 s: our own.
+    By its latency monitor, which also covers causes other than slow commands: forks, a slow disk, mass expiry. 100 ms: recommended by the
+    documentation of the latency monitor; high above 1 s (our own).
     """
     rows = redis_latency_events[redis_latency_events.duration_ms > max_ms].sort_values("duration_ms", ascending=False)
     means = (
         rows.event.map(EVENTS)
-        .fillna("waiting for the disk under the append-only file")
-        .where(rows.event.isin(EVENTS) | rows.event.str.startswith("aof"), "an event of this version of the server")
+        .fillna("a write to the append-only file waited for the disk")
+        .where(rows.event.isin(EVENTS) | rows.event.str.startswith("aof"), "an event of this server version")
     )
-    return rows.assign(means=means, severity=(rows.duration_ms > high_ms).map({True: "high", False: "medium"}))
+    return rows.assign(means=means)
 
 
 @check(
     section="05",
     severity="medium",
-    subject="{instance}: {command}",
-    because="1 % of its calls took longer than {p99_ms:.1f} ms (limit {max_p99_ms:.0f} ms), half of them less than {p50_ms:.3f} ms",
+    subject="redis/{instance}, {command}",
+    because="p99 latency {p99_ms:.1f} ms since the start of the server (limit {max_p99_ms:.0f} ms), p50 {p50_ms:.3f} ms",
     guide=("C076",),
 )
 def redis_commands_are_fast(redis_latency_percentiles, *, max_p99_ms=10):
-    """Of every command, 99 % of the calls take less than {max_p99_ms:.0f} ms.
+    """p99 latency of every command is below {max_p99_ms:.0f} ms.
 
     Since the start of the server. 10 ms: our own, the default of slowlog-log-slower-than.
     """
@@ -140,33 +142,34 @@ def redis_commands_are_fast(redis_latency_percentiles, *, max_p99_ms=10):
 @check(
     section="05",
     severity="medium",
-    subject="{instance}: {error}",
-    because="{means}; such answers in the last {seconds:seconds}: {answers_delta:number}, since the start: {answers:number}",
+    critical="is_critical",
+    high="is_high",
+    subject="redis/{instance}, {error}",
+    because="{means}: {answers_delta:number} such replies in {seconds:seconds}, {answers:number} since the start",
 )
 def redis_answers_without_errors(redis_errors):
-    """No answer between the two readings said that a service can't do its work.
+    """Redis sent no error reply between the two readings that stops a service.
 
-    Refused writes, refused logins, wrong types. OOM has a rule of its own. What is counted as `ERR` is left out: client libraries get
-    some with every connection when they are newer than the server.
+    Rejected writes, rejected logins, wrong types. OOM has a rule of its own. `ERR` is left out: client libraries that are newer than the
+    server cause some with every connection.
     """
-    rows = redis_errors[redis_errors.error.isin(SERIOUS) & (redis_errors.answers_delta > 0)]
-    graded = {word: severity for word, (severity, _) in SERIOUS.items()}
-    means = {word: text for word, (_, text) in SERIOUS.items()}
-    return rows.assign(severity=rows.error.map(graded), means=rows.error.map(means)).sort_values(
-        "answers_delta", ascending=False
+    rows = redis_errors[redis_errors.error.isin(ERRORS) & (redis_errors.answers_delta > 0)]
+    rows = rows.assign(
+        means=rows.error.map(ERRORS), is_critical=rows.error.isin(CRITICAL_ERRORS), is_high=rows.error.isin(HIGH_ERRORS)
     )
+    return rows.sort_values("answers_delta", ascending=False)
 
 
 @check(
     section="05",
     severity="note",
-    subject="{instance}",
-    because="{hit_ratio:percent} of {lookups:number} lookups in {seconds:seconds} found their key (limit {min_ratio:percent})",
+    subject="redis/{instance}",
+    because="cache hit ratio {hit_ratio:percent} ({lookups:number} lookups in {seconds:seconds}, limit {min_ratio:percent})",
 )
 def lookups_find_their_key(redis_counters, *, min_ratio=0.8, min_lookups=100):
     """At least {min_ratio:percent} of the lookups find their key.
 
-    A cache that misses sends its load to the database. 80 %: our own; fewer than 100 lookups between the two readings say nothing.
+    Cache misses move load to the database. 80 %: our own; fewer than 100 lookups between the two readings are no evidence.
     """
     lookups = redis_counters.hits_delta + redis_counters.misses_delta
     rows = redis_counters.assign(lookups=lookups, hit_ratio=redis_counters.hits_delta / lookups.where(lookups > 0))

@@ -1,4 +1,4 @@
-"""Rules about keys: none is too big or too hot, those of the cache expire."""
+"""Rules about keys: none is too large or too hot, cache keys expire."""
 
 import pandas as pd
 
@@ -10,8 +10,9 @@ MB = 1024 * 1024
 @check(
     section="05",
     severity="note",
-    subject="{instance}: {key}",
-    because="a {type} of {bytes:bytes} with {length:number} {unit} (limits {max_length:number} {unit}, {max_bytes:bytes})",
+    medium="bytes > max_bytes",
+    subject="redis/{instance}, {key}",
+    because="{type} of {bytes:bytes} with {length:number} {unit} (limits {max_length:number} {unit}, {max_bytes:bytes})",
     guide=("C075",),
 )
 def no_key_is_too_big(
@@ -19,8 +20,8 @@ def no_key_is_too_big(
 ):
     """No key holds more than {max_bytes:bytes}.
 
-    Reading, expiring or deleting a big key holds Redis for its whole length. As notes, after RedisInsight: strings above 100 kB, hashes
-    above 5,000 fields, lists and sets above 1,000 members; the queues that the platform file names may be long. 10 MB: our own.
+    Reading, expiring or deleting a large key blocks Redis. As notes, after RedisInsight: strings above 100 kB, hashes above 5,000 fields,
+    lists and sets above 1,000 members; queues of the platform file may be long. 10 MB: our own.
     """
     lengths = {
         "string": max_string_bytes,
@@ -33,7 +34,6 @@ def no_key_is_too_big(
     rows = redis_big_keys.assign(
         max_length=redis_big_keys.type.map(lengths),
         unit=redis_big_keys.type.map({"string": "bytes", "hash": "fields"}).fillna("members"),
-        severity=(redis_big_keys.bytes > max_bytes).map({True: "medium", False: "note"}),
     )
     too_long = (rows.length > rows.max_length) & (rows.kind != "queue")
     return rows[too_long | (rows.bytes > max_bytes)].sort_values("bytes", ascending=False)
@@ -42,15 +42,15 @@ def no_key_is_too_big(
 @check(
     section="05",
     severity="note",
-    subject="{instance}: {key}",
-    because="a {type} with a use count of {frequency} of 255 (limit {max_frequency})",
+    subject="redis/{instance}, {key}",
+    because="{type} with use counter {frequency} of 255 (limit {max_frequency})",
     guide=("C075",),
 )
 def no_key_is_too_hot(redis_hot_keys, *, max_frequency=142):
-    """No key is used so much that its counter passes {max_frequency}.
+    """No key has a use counter above {max_frequency}.
 
-    All uses of one key go to one instance, and one thread. The counter is a logarithm: 142 stands for about 100,000 uses with the usual
-    lfu-log-factor 10 (the table in redis.conf).
+    All uses of one key go to one instance, and one thread. The counter is logarithmic: 142 means about 100,000 uses with the default
+    lfu-log-factor 10 (table in redis.conf).
     """
     rows = redis_hot_keys[redis_hot_keys.frequency > max_frequency]
     return rows.sort_values("frequency", ascending=False)
@@ -59,15 +59,14 @@ def no_key_is_too_hot(redis_hot_keys, *, max_frequency=142):
 @check(
     section="05",
     severity="medium",
-    subject="{instance}: {key}",
-    because="{forever:number} of {keys:number} keys of the cache never expire ({forever_ratio:percent}, limit {max_ratio:percent})",
+    subject="redis/{instance}, {key}",
+    because="{forever:number} of {keys:number} cache keys never expire ({forever_ratio:percent}, limit {max_ratio:percent})",
     guide=("C041", "C075"),
 )
 def cache_keys_expire(redis_prefixes, *, max_ratio=0.01):
-    """Less than {max_ratio:percent} of the cache's keys live for ever.
+    """Less than {max_ratio:percent} of the cache keys never expire.
 
-    A cache without time to live grows until it fills the memory, and then pushes out what is precious or has writes refused. 1 %: our
-    own.
+    A cache without time to live grows until it fills the memory; then Redis evicts critical keys or rejects writes. 1 %: our own.
     """
     rows = redis_prefixes[redis_prefixes.kind == "cache"]
     rows = rows.assign(forever=rows["keys"] - rows.keys_with_ttl)
@@ -78,15 +77,15 @@ def cache_keys_expire(redis_prefixes, *, max_ratio=0.01):
 @check(
     section="05",
     severity="note",
-    subject="{instance}",
+    subject="redis/{instance}",
     because="{what}",
     guide=("C075",),
 )
 def redis_keyspace_is_simple(redis_keyspace, *, max_keys=1_000_000):
     """Redis has less than {max_keys:number} keys, all in one numbered database.
 
-    After RedisInsight. Numbered databases share memory, limits and the one thread, so they do not separate anything; and each of a
-    million keys costs memory for its name.
+    After RedisInsight. Numbered databases share memory, limits and the one thread, so they isolate no workload; and each of a million
+    keys costs memory for its name.
     """
     many = redis_keyspace[redis_keyspace["keys"] > max_keys]
     many = many.assign(what=[f"{keys:,} keys in database {db}" for keys, db in zip(many["keys"], many.db, strict=True)])
