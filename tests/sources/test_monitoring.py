@@ -291,7 +291,7 @@ def aged(*series):
 
 
 @pytest.mark.parametrize(
-    ("ages", "who"),
+    ("ages", "scopes"),
     [
         ([5] * 20, []),
         ([5] * 5 + [15 * n for n in range(1, 6)] + [5] * 10, []),  # 75 s: a restart
@@ -301,10 +301,10 @@ def aged(*series):
         ([5] * 10 + [None] * 8, []),  # it went
     ],
 )
-def test_scrapes_that_are_left_out(ages, who):
+def test_scrapes_that_are_left_out(ages, scopes):
     other = steps([5] * len(ages), **OTHER)
     rows = offenders("no_scrape_is_left_out", aged(steps(ages, **REDIS_TARGET), other), targets(REDIS_TARGET, OTHER))
-    assert list(rows.who) == who
+    assert list(rows.scope) == scopes
 
 
 def test_a_hole_goes_from_the_last_scrape_to_the_last_step_that_sees_it():
@@ -318,7 +318,7 @@ def test_where_nothing_was_scraped_it_is_prometheus():
     ages = [5] * 5 + [None] * 20 + [5] * 5
     table = aged(steps(ages, **REDIS_TARGET), steps(ages, **OTHER))
     rows = offenders("no_scrape_is_left_out", table, targets(REDIS_TARGET, OTHER))
-    assert list(rows.who) == ["Prometheus, all of its targets"]
+    assert list(rows.scope) == ["all targets"]
     assert list(rows.severity) == ["critical"]
 
 

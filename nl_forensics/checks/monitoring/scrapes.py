@@ -54,7 +54,7 @@ def every_target_is_up(prom_targets):
     severity="high",
     critical="is_every_target",
     subject="prometheus/{instance}, {scope}",
-    because="no scrape {span}; the state in this period is unknown",
+    because="no scrape {span}; there are no data of this period",
     at="at",
     guide=("C119", "C121"),
 )
