@@ -1,4 +1,4 @@
-# Two commands do all the set-up: `make report` (no server is needed) and `make test`.
+# These commands do all the set-up: `make report` and `make check` (no server is needed), and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMPS := .venv/installed
@@ -15,7 +15,7 @@ define install
 @$(BIN)/uv pip install -q --python $(BIN)/python -e '.$(1)' || $(BIN)/python -m pip install -q --disable-pip-version-check -e '.$(1)'
 endef
 
-.PHONY: report test suite lint nbval notebooks record golden bench stack install-test install-cluster clean
+.PHONY: report check fast test suite lint nbval notebooks record story specimen golden bench stack install-test install-cluster clean
 .DEFAULT_GOAL := report
 
 $(BIN)/python:
@@ -40,6 +40,13 @@ install-cluster: install-test
 report: $(STAMPS)-run
 	@$(BIN)/nl-forensics report parameters/demo.yaml; code=$$?; test $$code -eq 0 -o $$code -eq 1 -o $$code -eq 3
 
+# Before each commit: lint, types, and all tests that start neither a server nor a notebook (tests/marks.py).
+check: $(STAMPS)-test
+	@$(MAKE) --no-print-directory lint fast
+
+fast: $(STAMPS)-test
+	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder -m fast tests
+
 # Types are checked while the first tests wait for their servers.
 test: install-test
 	@$(MAKE) --no-print-directory --jobs=2 lint suite
@@ -50,23 +57,30 @@ suite: install-cluster
 	@$(BIN)/python -m pytest -n 4 --no-loadscope-reorder $(NBVAL) tests notebooks
 
 lint: $(STAMPS)-test
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/lint-imports --no-cache
-	@$(BIN)/mypy
+	@$(BIN)/ruff check -q .
+	@$(BIN)/ruff format -q --check .
+	@told=$$($(BIN)/lint-imports --no-cache) || { echo "$$told"; exit 1; }
+	@$(BIN)/mypy --no-error-summary
 
 nbval: $(STAMPS)-test
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(NBVAL) notebooks
 
-# What is written by programs, never by hand.
+# What is written by programs. `NAME=lock_chain` writes that one alone, as in `make record NAME=lock_chain`,
+# `make specimen NAME=big_key`, `make golden NAME=lock_chain`; several names stand in quotes.
 notebooks: $(STAMPS)-test
 	@$(BIN)/python -m tests.write_notebooks
 
 record: install-cluster
-	@$(BIN)/python -m tests.record
+	@$(BIN)/python -m tests.record $(NAME)
+
+story: install-cluster
+	@$(BIN)/python -m tests.record stories $(NAME)
+
+specimen: install-cluster
+	@$(BIN)/python -m tests.record specimens $(NAME)
 
 golden: $(STAMPS)-test
-	@$(BIN)/python -m tests.write_golden
+	@$(BIN)/python -m tests.write_golden $(NAME)
 
 bench: install-cluster
 	@$(BIN)/python -m tests.bench

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
+from tests import marks
 from tests.recorded import UNPACKED
 from tests.stack import pgbouncer, postgres, prometheus, redis
 
@@ -44,9 +45,15 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def pytest_configure(config):
     """Stories are unpacked once for all workers, which inherit our environment."""
+    for name, meaning in marks.MARKS.items():
+        config.addinivalue_line("markers", f"{name}: {meaning}")
     if not hasattr(config, "workerinput"):
         os.environ[UNPACKED] = tempfile.mkdtemp(prefix="nl-stories-")
         config.add_cleanup(lambda: shutil.rmtree(os.environ.pop(UNPACKED), ignore_errors=True))
+
+
+def pytest_itemcollected(item):
+    item.add_marker(marks.mark_of(item))
 
 
 def pytest_collection_modifyitems(items):
@@ -74,6 +81,17 @@ def no_thread_goes_on():
     before = set(threading.enumerate())
     yield
     assert [thread.name for thread in set(threading.enumerate()) - before] == []
+
+
+@pytest.fixture(autouse=True)
+def fast_tests_start_no_server(request, monkeypatch):
+    """A test that is marked `fast` by mistake would be missing where servers are, and would need one where none is."""
+    if request.node.get_closest_marker(marks.FAST):
+        monkeypatch.setattr("tests.stack.process.Process.start", _refuse)
+
+
+def _refuse(*_, **__):
+    raise AssertionError("this test starts a program, so it is not `fast`: let tests/marks.py see that, or mark it")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,6 +1,7 @@
 """`make golden`: what we conclude from each story, as JSON. To be read in the diff: every change is a change of what people are told."""
 
 import json
+import sys
 from pathlib import Path
 
 from nl_forensics.checks import run_checks
@@ -20,14 +21,17 @@ def as_text(findings: Findings) -> str:
     return json.dumps(golden(findings), indent=1, ensure_ascii=False) + "\n"
 
 
-def main() -> None:
+def main(wanted: list[str]) -> None:
+    """Of the stories that are named; of all of them where none is."""
+    if unknown := set(wanted) - set(names()):
+        sys.exit(f"no story is called {', '.join(sorted(unknown))}; there are {', '.join(names())}")
     GOLDEN.mkdir(exist_ok=True)
     for stale in GOLDEN.glob("*.json"):
         if stale.stem not in names():
             stale.unlink()
-    for name in names():
+    for name in wanted or names():
         (GOLDEN / f"{name}.json").write_text(as_text(run_checks(recorded_case(name))), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -66,6 +66,7 @@ TROUBLE = {
 }  # fmt: skip
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("what", TROUBLE)
 def test_what_does_not_let_us_in_is_one_line_with_a_way_out(what, tmp_path, request, capsys):
     system, address_of, why, closes = TROUBLE[what]
@@ -291,6 +292,7 @@ def test_the_guide_as_json(capsys):
     assert "k8s_containers" in told["06"]["commands"]["C085"]["sources"]
 
 
+@pytest.mark.notebook
 def test_a_report_of_a_case_that_is_named_from_here(tmp_path):
     """Notebooks run side by side, in a folder of their own, and no path that was given means another place meanwhile."""
     shutil.copytree(story("demo"), tmp_path / "cases/here")
@@ -378,6 +380,7 @@ def test_a_section_by_its_number(text, capsys):
     assert capsys.readouterr().out.startswith("05 ")
 
 
+@pytest.mark.notebook
 def test_an_interrupted_report_does_not_run_to_its_end(tmp_path):
     command = [sys.executable, "-m", "nl_forensics", "report", "demo", "--out", tmp_path / "out"]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}

@@ -17,6 +17,8 @@ from nl_forensics.delivery.report import notebooks, with_case
 from tests.recorded import recorded_case
 from tests.stack.process import HOST, free_port
 
+pytestmark = pytest.mark.notebook
+
 NAME, TOKEN = "05_database_issues.ipynb", "test-token"
 WITHIN_S = 60
 

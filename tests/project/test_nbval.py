@@ -8,6 +8,8 @@ import pytest
 
 from tests.write_notebooks import NOTEBOOKS, TOP
 
+pytestmark = pytest.mark.notebook
+
 KEPT = ("parameters", "incident", "verdict")  # the least that concludes something
 
 

@@ -16,6 +16,9 @@ AT_ONCE = {"stories": 1, "specimens": 4}
 def main(arguments: list[str]) -> int:
     kinds = [arguments[0]] if arguments and arguments[0] in AT_ONCE else list(AT_ONCE)
     names = set(arguments) - AT_ONCE.keys()
+    if unknown := names - {name for kind in kinds for name in _works(kind)}:
+        print(f"nothing to record is called {', '.join(sorted(unknown))}", file=sys.stderr)
+        return 2
     done = []
     for kind in kinds:
         works = {name: work for name, work in _works(kind).items() if name in names or not names}
