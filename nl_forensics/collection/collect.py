@@ -241,9 +241,9 @@ class _Collection:
         worker.on_the_way = on_the_way
         self._grant(worker, self.budget.connect_s)
 
-    def _on_reached(self, worker: _Worker, identity: dict, clock: tuple[float, float]) -> None:
+    def _on_reached(self, worker: _Worker, identity: dict, clock: tuple[float, float] | None) -> None:
         worker.reached = True
-        offset, error = clock
+        offset, error = clock or (None, None)  # None: it is unknown
         facts = {"identity": self.step.redactor.record(identity), "clock_offset_s": offset, "clock_error_s": error}
         self.step.chain.append("reached", system=worker.system, instance=worker.instance, **facts)
         self._record_reached(worker, True, "", identity, offset)

@@ -173,4 +173,4 @@ def _answers(source: Source, link, incident, platform) -> Iterator:
 
 
 def _server_now(link) -> datetime:
-    return datetime.now(UTC) + timedelta(seconds=link.clock.offset_s)
+    return datetime.now(UTC) + timedelta(seconds=link.clock.offset_s if link.clock else 0.0)

@@ -3,7 +3,7 @@
 A link is one open connection. Whatever the system, it has
 
     identity    who answered: version and what names this server, a dict of JSON values
-    clock       how far the server's clock is from ours
+    clock       how far the server's clock is from ours; None: unknown
     close()
 
 and the methods with which its sources ask.
@@ -14,6 +14,7 @@ import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,6 +23,9 @@ from nl_forensics.inputs.platform import Budget, Cluster, Endpoint, PortForward
 
 if TYPE_CHECKING:
     from nl_forensics.connect.forward import Forward
+
+
+HALF_SECOND = 0.5
 
 
 class Clock(NamedTuple):
@@ -37,6 +41,20 @@ def measured_clock(server_time: Callable[[], datetime]) -> Clock:
     there = server_time()
     took = time.monotonic() - began
     return Clock(round((there - before).total_seconds() - took / 2, 4), round(took / 2, 4))
+
+
+def clock_of(date: str | None, before: datetime, took_s: float) -> Clock | None:
+    """By the Date header of a response; None, which is unknown and never right, where it has none that can be read.
+
+    The header has whole seconds, so the server's time is half a second later on average.
+    """
+    try:
+        there = parsedate_to_datetime(date or "")
+    except (TypeError, ValueError):
+        return None
+    there = there if there.tzinfo else there.replace(tzinfo=UTC)
+    offset_s = (there - before).total_seconds() + HALF_SECOND - took_s / 2
+    return Clock(round(offset_s, 4), round(HALF_SECOND + took_s / 2, 4))
 
 
 def open_forward(via: PortForward, cluster: Cluster, budget: Budget) -> "Forward":

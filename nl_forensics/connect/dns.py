@@ -9,7 +9,6 @@ import dns.query
 import dns.rcode
 import dns.rdatatype
 
-from nl_forensics.connect import Clock
 from nl_forensics.errors import BadAnswer, NotConfigured, NotReachable
 from nl_forensics.inputs.platform import Budget, DnsEndpoint
 
@@ -50,7 +49,7 @@ class DnsLink:
     def __init__(self, host: str, port: int, domain: str, within_s: float):
         self._where, self._domain, self._within_s = (host, port), domain, within_s
         self.identity: dict[str, str] = {}
-        self.clock = Clock(0, 0)  # DNS tells no time
+        self.clock = None  # DNS has no question for the time
 
     def name_of(self, service: str, namespace: str) -> str:
         """The whole name, with the dot that ends it: no search domain is tried."""

@@ -1,9 +1,9 @@
 """HTTP as all of its systems are asked: no retries, a bounded body, no redirects, and never a proxy of the environment."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -12,7 +12,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Retry
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from nl_forensics.connect import Clock, measured_clock
+from nl_forensics.connect import Clock, clock_of
 from nl_forensics.errors import BadAnswer, NotAllowed, NotConfigured, NotReachable, NotServed
 from nl_forensics.inputs.platform import Budget
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from nl_forensics.connect.forward import Forward
 
 CHUNK = 1 << 16
-HALF_A_SECOND = timedelta(seconds=0.5)
 
 
 def base_of(address: str, name: str, example: str) -> str:
@@ -147,15 +146,11 @@ class JsonLink:
             raise (NotServed if status == 404 else BadAnswer)(f"HTTP {status} {said}".strip()[:300])
         return answer
 
-    def measured_clock(self, path: str) -> Clock:
-        """By the Date header, which knows whole seconds only."""
-
-        def date() -> datetime:
-            response = asked(self._session.get, self._url + path, timeout=self._timeout_s)
-            return parsedate_to_datetime(response.headers["Date"]).astimezone(UTC) + HALF_A_SECOND
-
-        clock = measured_clock(date)
-        return clock._replace(error_s=clock.error_s + HALF_A_SECOND.total_seconds())
+    def measured_clock(self, path: str) -> Clock | None:
+        """By the Date header; None where the response has none."""
+        before, began = datetime.now(UTC), time.monotonic()
+        response = asked(self._session.get, self._url + path, timeout=self._timeout_s)
+        return clock_of(response.headers.get("Date"), before, time.monotonic() - began)
 
     def close(self) -> None:
         self._session.close()

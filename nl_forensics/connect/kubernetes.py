@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import NamedTuple
 from urllib.parse import urlencode
@@ -21,7 +20,7 @@ from kubernetes.config import ConfigException, list_kube_config_contexts, load_i
 from yaml import YAMLError
 
 from nl_forensics import sources
-from nl_forensics.connect import Clock
+from nl_forensics.connect import clock_of
 from nl_forensics.errors import BadAnswer, NotAllowed, NotConfigured, NotReachable, NotServed, SourceError
 from nl_forensics.inputs.platform import IN_CLUSTER, Budget, KubernetesEndpoint
 from nl_forensics.sources import Partial
@@ -30,7 +29,6 @@ from nl_forensics.sources.kubernetes.kinds import Kind, is_inside
 PAGE = 250
 CHUNK = 1 << 16
 MOST_TEXT = 300
-HALF_SECOND = 0.5
 CREATED = 201
 LIST_SHARE = 0.9  # of the time for one question: what came of a long list by then is kept
 STALE = "as the API server remembers them, since etcd gave no answer: they may be old"
@@ -96,7 +94,7 @@ class KubernetesLink:
         before, began = datetime.now(UTC), time.monotonic()
         headers, body = self._get("/version", {}, budget.connect_s)
         took = time.monotonic() - began
-        self.clock = _clock(headers.get("Date", ""), before, took)
+        self.clock = clock_of(headers.get("Date"), before, took)
         self.version = str(_decoded(body).get("gitVersion", ""))
         self.identity = {"version": self.version, "cluster_uid": self._cluster_uid(budget.connect_s - took)}
 
@@ -339,16 +337,6 @@ def _decoded(body: bytes) -> dict:
     if not isinstance(answer, dict):
         raise BadAnswer("the JSON is not that of Kubernetes", "check the address in the kubeconfig")
     return answer
-
-
-def _clock(date: str, before: datetime, took: float) -> Clock:
-    """The Date header has whole seconds, so on average the server's time is half a second later."""
-    try:
-        there = parsedate_to_datetime(date)
-    except (TypeError, ValueError):
-        return Clock(0.0, took / 2)
-    offset = (there - before).total_seconds() + HALF_SECOND - took / 2
-    return Clock(round(offset, 4), round(HALF_SECOND + took / 2, 4))
 
 
 def _retry_after(headers) -> float:

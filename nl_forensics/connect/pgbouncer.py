@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.rows import dict_row
 
-from nl_forensics.connect import Clock
 from nl_forensics.connect.local_port import LocalPort
 from nl_forensics.connect.postgres import APPLICATION, asked_by, connection_refused
 from nl_forensics.errors import BadAnswer, NotAllowed, NotConfigured, SourceError
@@ -49,7 +48,7 @@ class PgBouncerLink:
     def __init__(self, connection: psycopg.Connection[dict[str, Any]], port: LocalPort):
         self._connection, self._port = connection, port
         self.identity = {"version": next(iter(next(self.show("VERSION")).values()))}
-        self.clock = Clock(0, 0)  # the console has no question for its time
+        self.clock = None  # the console has no question for the time
 
     def show(self, what: str) -> Iterator[dict]:
         """The rows of one SHOW."""

@@ -14,12 +14,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from nl_forensics.connect import Clock
+from nl_forensics.connect import Clock, clock_of
 from nl_forensics.errors import NotConfigured, NotReachable
 from nl_forensics.inputs.platform import SERVICE_ACCOUNT, Budget, ProbeEndpoint
 
@@ -30,7 +29,6 @@ MOST_ATTEMPTS = 6  # so that each address of a name is tried
 MOST_BYTES = 65_536  # of the answer; it is read and forgotten
 NOBODY = "no-such-name.invalid"  # RFC 2606: nobody has it
 NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME of OpenSSL: dates are judged by themselves, ssl has no name for it
-HALF_SECOND = 0.5
 TOO_LATE = "no whole answer in time"
 WORDS = {
     socket.EAI_NONAME: "there is no such name",
@@ -78,7 +76,7 @@ class ProbeLink:
     def __init__(self, target: Target, hop_s: float, question_s: float):
         self.target, self._hop_s, self._question_s = target, hop_s, question_s
         self.identity: dict[str, Any] = {}
-        self.clock = Clock(0, 0)
+        self.clock: Clock | None = None  # by the Date of its last response
         self._walked: list[dict] | None = None
         url = f"{target.scheme}://{target.host}:{target.port}{target.path.partition('?')[0]}"  # what follows may be a secret
         self._where = {
@@ -102,10 +100,6 @@ class ProbeLink:
             self.clock = walk.clock or self.clock
             number, most = number + 1, min(MOST_ATTEMPTS, max(ATTEMPTS, len(walk.addresses)))
 
-    def measured_clock(self) -> Clock | None:
-        """By the Date of its last answer; None where it told none."""
-        return self.clock if self.clock.error_s else None
-
     def certificate(self) -> dict:
         """What is served, and whether a client that verifies would accept it. Raises NotReachable where no TLS is spoken."""
         facts: dict[str, Any] = self._where | {"host": self.target.host}
@@ -123,8 +117,7 @@ class ProbeLink:
             facts["for_nobody"] = shake(_unverified(), NOBODY, _served)[:1]
         except (OSError, _Failed):
             facts["for_nobody"] = []  # it refuses names that it doesn't know, which is right
-        clock = self.measured_clock()
-        return facts | {"clock_offset_s": clock.offset_s if clock else None}
+        return facts | {"clock_offset_s": self.clock.offset_s if self.clock else None}
 
     def _objection(self, address: str, context: ssl.SSLContext) -> str:
         """What OpenSSL has against the certificate; "" when nothing."""
@@ -206,7 +199,7 @@ class _Walk:
             asking.sock = connected
             asking.request("GET", self.target.path, headers={"User-Agent": "nl_forensics", "Connection": "close"})
             answer = asking.getresponse()
-            self.clock = _clock(answer.getheader("Date", ""), before, time.monotonic() - began)
+            self.clock = clock_of(answer.getheader("Date"), before, time.monotonic() - began)
             answer.read(MOST_BYTES)
         return {"status": answer.status, "leads_to": urlsplit(answer.getheader("Location", "")).hostname or ""}
 
@@ -282,16 +275,6 @@ def _served(secured: ssl.SSLSocket) -> list[str]:
     else:
         chain = [one.public_bytes(ssl._ssl.ENCODING_DER) for one in secured._sslobj.get_unverified_chain()]  # type: ignore
     return [ssl.DER_cert_to_PEM_cert(bytes(one)) for one in chain]
-
-
-def _clock(date: str, before: datetime, took: float) -> Clock | None:
-    """The Date header has whole seconds, so on average the server's time is half a second later."""
-    try:
-        there = parsedate_to_datetime(date)
-    except (TypeError, ValueError):
-        return None
-    offset = (there - before).total_seconds() + HALF_SECOND - took / 2
-    return Clock(round(offset, 4), round(HALF_SECOND + took / 2, 4))
 
 
 def _in_words(error: Exception) -> str:

@@ -76,7 +76,7 @@ def probe_answers(probe):
 def probe_clock(probe):
     """Clock of the server; one row per address whose response has a Date header."""
     hops = list(probe.hops())
-    if clock := probe.measured_clock():
+    if clock := probe.clock:
         where = {name: hops[-1][name] for name in ("url", "asked_from")}
         yield where | {"clock_offset_s": clock.offset_s, "clock_error_s": clock.error_s}
 

@@ -9,6 +9,7 @@ PORT_FORWARD = Permission(
 )
 
 TELL_THEMSELVES = ("probe",)  # whether they answer is what their own sources are about
+WITHOUT_CLOCK = ("dns", "pgbouncer")  # they have no question for the time
 
 
 @source(

@@ -4,6 +4,7 @@ import pandas as pd
 
 from nl_forensics.checks.rule import check
 from nl_forensics.facts.network_policy import judged
+from nl_forensics.sources.systems import WITHOUT_CLOCK
 
 HOP_IN_WORDS = {"dns": "DNS lookup", "tcp": "TCP connect", "tls": "TLS handshake", "http": "HTTP request"}
 
@@ -101,7 +102,7 @@ def every_system_has_our_time(systems_reached, *, max_s=5):
     One of the two is wrong. A database with a wrong clock stores wrong times for good: the newest lines are not sorted as the newest,
     and deadlines pass early or late. PgBouncer and DNS report no time. 5 s: a choice of ours, as for addresses (`clocks_agree`).
     """
-    return _apart(systems_reached, max_s)
+    return _apart(systems_reached[~systems_reached.system.isin(WITHOUT_CLOCK)], max_s)
 
 
 def _apart(clocks: pd.DataFrame, max_s: float) -> pd.DataFrame:

@@ -58,7 +58,7 @@ def k8s_events(kubernetes, incident, platform):
 
 def now(kubernetes) -> datetime:
     """By the clock of the API server."""
-    return datetime.now(utc) + timedelta(seconds=kubernetes.clock.offset_s)
+    return datetime.now(utc) + timedelta(seconds=kubernetes.clock.offset_s if kubernetes.clock else 0.0)
 
 
 def _moment(text: str) -> datetime:
