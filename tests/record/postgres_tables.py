@@ -371,3 +371,10 @@ def sequence_near_its_end(server):
     server.execute("SELECT setval('events_id_seq', 2050000000)")
     server.execute("GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO nl_forensics")
     yield
+
+
+@specimen("sessions_are_tracked", sources=("pg_settings",))
+@contextmanager
+def activity_not_tracked(server):
+    set_up(server, track_activities="off")
+    yield

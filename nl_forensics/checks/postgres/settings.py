@@ -48,6 +48,22 @@ def no_setting_endangers_data(pg_settings):
 @check(
     section="05",
     severity="medium",
+    subject="postgres/{instance}, track_activities",
+    because="is {setting}: pg_stat_activity shows no state and no statement of new sessions",
+    guide=("C067",),
+)
+def sessions_are_tracked(pg_settings):
+    """PostgreSQL tracks what its sessions do.
+
+    With track_activities off, a session that blocks others or stays idle in a transaction cannot be found in an incident. On is the
+    default of PostgreSQL.
+    """
+    return pg_settings[(pg_settings.name == "track_activities") & (pg_settings.setting == "off")]
+
+
+@check(
+    section="05",
+    severity="medium",
     subject="postgres/{instance}, {name}",
     because="changed in the configuration file, not in effect before the next restart; running value: {setting}",
     guide=("C067",),
