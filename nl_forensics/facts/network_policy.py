@@ -1,7 +1,7 @@
-"""Whether network policies let a connection pass, by the semantics of the Kubernetes API, and which rule decides.
+"""Whether network policies allow a connection, by the semantics of the Kubernetes API, and which rule decides.
 
-Pure: policies and the two ends go in, a verdict with its reasons comes out. Policies add up and never forbid: a pod that no policy
-selects for a direction is open in it; one that is selected lets pass what one rule of one of its policies allows. Both ends must agree.
+Pure: policies and the two ends go in, a verdict with its reasons comes out. Policies are additive: a pod that no policy
+selects for a direction is open in it; a selected pod allows what any rule of its policies allows. Both ends must allow it.
 
 Not judged: whether the network plugin enforces policies at all, and kinds of policies that only a plugin knows.
 """
@@ -16,7 +16,7 @@ import pandas as pd
 from nl_forensics.sources.kubernetes.reading import matches
 
 Direction = Literal["ingress", "egress"]
-MOST_MISSES = 3  # of rules that are explained in one sentence
+MAX_MISSES = 3  # of rules that are explained in one sentence
 DOES = {"ingress": "receives", "egress": "sends"}
 OTHERS = {"ingress": "is for other senders", "egress": "is for other receivers"}
 
@@ -62,7 +62,7 @@ class Ruling(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """A connection passes where both directions let it."""
+    """A connection passes if both directions allow it."""
 
     egress: Ruling
     ingress: Ruling
@@ -73,7 +73,7 @@ class Verdict(NamedTuple):
 
     @property
     def why(self) -> str:
-        """Of what forbids it; of both directions where nothing does."""
+        """Of the directions that deny it; of both if it is allowed."""
         against = [ruling.why for ruling in self if not ruling.allowed]
         return "; ".join(against or (ruling.why for ruling in self))
 
@@ -113,16 +113,14 @@ def _refusal(direction: Direction, limiting: list[Policy], pod: End, peer: End, 
         for policy in limiting
         for number, rule in enumerate(policy.rules, 1)
     ]
-    told = missed[:MOST_MISSES] + (
-        [f"{len(missed) - MOST_MISSES} more rules don't fit"] if missed[MOST_MISSES:] else []
-    )
+    shown = missed[:MAX_MISSES] + ([f"{len(missed) - MAX_MISSES} more rules don't fit"] if missed[MAX_MISSES:] else [])
     return (
-        f"{named} limits what {pod.name} {DOES[direction]}, and {', '.join(told) or 'has no rule: nothing is allowed'}"
+        f"{named} limits what {pod.name} {DOES[direction]}, and {', '.join(shown) or 'has no rule: nothing is allowed'}"
     )
 
 
 def _misses(policy: Policy, rule: Mapping[str, Any], peer: End, wanted: Wanted) -> list[str]:
-    """What of a rule does not fit: peers, ports; nothing where it allows the connection."""
+    """Parts of a rule that do not match: peers, ports; empty if it allows the connection."""
     peers = rule.get("from" if policy.direction == "ingress" else "to") or []
     ports = rule.get("ports") or []
     misses = []
@@ -145,7 +143,7 @@ def _is_peer(one: Mapping[str, Any], home: str, peer: End) -> bool:
 
 
 def _is_inside(cidr: str, peer: End) -> bool:
-    """A block that is no network any more is a public one behind a pseudonym: no private address is inside."""
+    """A block that can't be parsed is a pseudonymised public one: it contains no private address."""
     try:
         return ipaddress.ip_address(peer.address) in ipaddress.ip_network(cidr, strict=False)
     except ValueError:

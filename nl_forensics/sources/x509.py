@@ -1,4 +1,4 @@
-"""What the certificates say that a server sent: names, dates, key, issuer, and how far the chain leads."""
+"""Certificates that a server sent: names, dates, key, issuer, and the length of the chain."""
 
 import ipaddress
 from typing import Any, NamedTuple
@@ -24,11 +24,11 @@ class Served(NamedTuple):
     names          that the server's own certificate is for, DNS names and addresses
     key            `EC 256`, `RSA 2048`; key_bits: of its strength as the kind counts
     signature      hash of the signature, `sha256`
-    self_signed    it vouches for itself
+    self_signed    it is signed by itself
     chain          subjects from the server's certificate upwards, as far as what was served leads
-    ends_in_root   the last of them vouches for itself
+    ends_in_root   the last of them is signed by itself
     issuer         of the last of them
-    issuer_url     where the server's certificate says that its issuer's can be had, "" when it does not say
+    issuer_url     where the issuer's certificate can be downloaded, "" if the server's certificate does not say
     """
 
     subject: str
@@ -48,11 +48,11 @@ class Served(NamedTuple):
 
 
 def read(chain: list[str]) -> Served:
-    """Certificates as PEM, the server's own first. Raises ValueError where one can't be read: anybody can serve anything."""
+    """Certificates as PEM, the server's own first. Raises ValueError if one can't be parsed: a server may send any bytes."""
     try:
         return _read(chain)
     except UNREADABLE as error:
-        raise ValueError(f"a certificate that can't be read: {error}") from error
+        raise ValueError(f"a certificate can't be parsed: {error}") from error
 
 
 def _read(chain: list[str]) -> Served:
@@ -60,7 +60,7 @@ def _read(chain: list[str]) -> Served:
     leaf, path = served[0], _path(served)
     kind, bits = _key(leaf)
     return Served(
-        subject=_called(leaf.subject) or ", ".join(_names(leaf)[:1]),
+        subject=_name_of(leaf.subject) or ", ".join(_names(leaf)[:1]),
         names=tuple(_names(leaf)),
         serial=f"{leaf.serial_number:x}",
         fingerprint=leaf.fingerprint(SHA256()).hex(),
@@ -69,10 +69,10 @@ def _read(chain: list[str]) -> Served:
         key_kind=kind,
         key_bits=bits,
         signature=leaf.signature_hash_algorithm.name if leaf.signature_hash_algorithm else "",
-        self_signed=_vouches(leaf, leaf),
-        chain=tuple(_called(one.subject) for one in path),
-        ends_in_root=_vouches(path[-1], path[-1]),
-        issuer=_called(path[-1].issuer),
+        self_signed=_signed_by(leaf, leaf),
+        chain=tuple(_name_of(one.subject) for one in path),
+        ends_in_root=_signed_by(path[-1], path[-1]),
+        issuer=_name_of(path[-1].issuer),
         issuer_url=_issuer_url(leaf),
     )
 
@@ -89,17 +89,17 @@ def fits(names: tuple[str, ...], host: str) -> bool:
 
 
 def _path(served: list[x509.Certificate]) -> list[x509.Certificate]:
-    """From the server's certificate to who issued it, and so on, whatever the order in which they came."""
+    """From the server's certificate to its issuer, and so on, in whatever order they were sent."""
     path = [served[0]]
-    while not _vouches(path[-1], path[-1]):
-        above = next((one for one in served if one not in path and _vouches(one, path[-1])), None)
+    while not _signed_by(path[-1], path[-1]):
+        above = next((one for one in served if one not in path and _signed_by(one, path[-1])), None)
         if above is None:
             break
         path.append(above)
     return path
 
 
-def _vouches(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
+def _signed_by(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
@@ -107,7 +107,7 @@ def _vouches(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
     return True
 
 
-def _called(name: x509.Name) -> str:
+def _name_of(name: x509.Name) -> str:
     """The common name, else the whole of it."""
     common = name.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
     return str(common[0].value) if common else name.rfc4514_string()

@@ -295,7 +295,7 @@ def test_three_hundred_pods_are_no_crowd(tmp_path):
     case = case_of(tmp_path, {"k8s_pods": {"records": pods}, "k8s_containers": {"records": [row("k8s_containers")]}})
     chart = drawn("pods_not_ready", case)
     assert (
-        "41 of 300 pods are not ready. runs, but is not ready: tenant-acme · api-0; tenant-acme · api-1; and 39 more"
+        "41 of 300 pods are not ready. running, but unready: tenant-acme · api-0; tenant-acme · api-1; and 39 more"
         in chart.words
     )
     assert len(chart.figure.axes[0].containers) == 2

@@ -141,8 +141,8 @@ def quiet(check, *tables, **limits):
 def test_young_pod_may_start():
     # It was made seconds ago: no node yet, images are pulled, its readiness probe has not passed.
     young = {"created_at": ago(seconds=5), "ready": False, "ready_changed_at": ago(seconds=5)}
-    homeless = pod(**young, phase="Pending", scheduled=False, node="", scheduling_reason="Unschedulable")
-    quiet("every_pod_is_scheduled", rows("k8s_pods", homeless))
+    unscheduled = pod(**young, phase="Pending", scheduled=False, node="", scheduling_reason="Unschedulable")
+    quiet("every_pod_is_scheduled", rows("k8s_pods", unscheduled))
     quiet("every_pod_is_ready", rows("k8s_pods", pod(**young)))
     creating = container(state="waiting", state_reason="ContainerCreating", pod_created_at=ago(seconds=20))
     quiet("no_container_waits_long", rows("k8s_containers", creating))
@@ -485,7 +485,7 @@ def test_new_pod_that_is_starting_is_no_symptom_of_its_rollout():
 
 def test_what_a_rollout_changed():
     [changed] = rolled_out(pod(revision="h2"))
-    assert changed == "image: api:1 → 2; values of the environment, the command or its arguments (not recorded)"
+    assert changed == "image: api:1 → 2; values of environment variables, command or arguments (not recorded)"
 
 
 @pytest.mark.parametrize(
@@ -522,8 +522,8 @@ WAITS = {"phase": "Pending", "ready": False}
     [
         (pod(), [container()], [], None),
         (pod(phase="Succeeded", ready=False), [container()], [], None),
-        (pod(**WAITS), [container(state="waiting", state_reason="ContainerCreating")], [], "is being started"),
-        (pod(**WAITS), [container(state="waiting")], [event(reason="FailedMount")], "waits for a volume"),
+        (pod(**WAITS), [container(state="waiting", state_reason="ContainerCreating")], [], "starting"),
+        (pod(**WAITS), [container(state="waiting")], [event(reason="FailedMount")], "blocked: a volume"),
         (pod(**WAITS), [container(state="running", kind="init")], [], "init containers"),
         (pod(**WAITS), [container(state="waiting", state_reason="ImagePullBackOff")], [], "image"),
         (pod(**WAITS), [container(state="waiting", state_reason="CreateContainerConfigError")], [], "can't be started"),
@@ -531,14 +531,14 @@ WAITS = {"phase": "Pending", "ready": False}
             pod(**WAITS, scheduled=False, scheduling_message="0/1: 1 Insufficient cpu"),
             [],
             [],
-            "as much free as it requests",
+            "enough free capacity",
         ),
         (pod(**WAITS, scheduled=False, schedulable_gates="queue"), [], [], "a gate"),
-        (pod(ready=False), [container(**LOOPING)], [], "crashes again and again"),
-        (pod(ready=False), [container(ready=False)], [], "runs, but is not ready"),
-        (pod(ready=False, phase="Failed", reason="Evicted"), [], [], "put out by its node (Evicted)"),
-        (pod(ready=False, phase="Failed"), [], [], "has failed"),
-        (pod(deletion_requested_at=ago(minutes=1)), [container()], [], "is being deleted"),
+        (pod(ready=False), [container(**LOOPING)], [], "crash loop"),
+        (pod(ready=False), [container(ready=False)], [], "running, but unready"),
+        (pod(ready=False, phase="Failed", reason="Evicted"), [], [], "evicted by its node (Evicted)"),
+        (pod(ready=False, phase="Failed"), [], [], "failed"),
+        (pod(deletion_requested_at=ago(minutes=1)), [container()], [], "being deleted"),
     ],
 )
 def test_why_a_pod_is_not_ready(one, containers, events, why):
@@ -655,18 +655,18 @@ def test_exit_code_in_words(reason, code, words):
 @pytest.mark.parametrize(
     ("said", "cause"),
     [
-        ("0/5 nodes are available: 2 Insufficient cpu, 3 node(s) had untolerated taint(s)", "as it requests"),
-        ("0/1 nodes are available: 1 Too many pods", "as it requests"),
+        ("0/5 nodes are available: 2 Insufficient cpu, 3 node(s) had untolerated taint(s)", "enough free capacity"),
+        ("0/1 nodes are available: 1 Too many pods", "enough free capacity"),
         ("0/3 nodes are available: 3 node(s) had untolerated taint {dedicated: database}", "the taints"),
         (
             "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 node(s) didn't match Pod's node affinity/selector",
             "affinity",
         ),
         ("0/3 nodes are available: 3 node(s) didn't match pod anti-affinity rules", "affinity"),
-        ("0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims", "a volume of it"),
-        ("0/3 nodes are available: 3 node(s) had volume node affinity conflict", "a volume of it"),
+        ("0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims", "one of its volumes"),
+        ("0/3 nodes are available: 3 node(s) had volume node affinity conflict", "one of its volumes"),
         ("0/3 nodes are available: 3 node(s) were unschedulable", "cordoned"),
-        ("", "no node takes it"),
+        ("", "no node accepts it"),
     ],
 )
 def test_cause_of_a_pod_without_node(said, cause):

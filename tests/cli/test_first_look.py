@@ -130,7 +130,7 @@ def test_the_rollout_just_before_is_in_the_window(tmp_path):
     }
     start, because = triage.propose(looked(tmp_path, **tables), HERE)
     assert start == END - timedelta(minutes=40)
-    assert "was not ready" in because
+    assert "was unready" in because
     assert "tenant-acme/api was rolled out at" in because
 
 
@@ -144,7 +144,7 @@ def test_what_began_long_ago_is_chronic(tmp_path):
     unready = records("k8s_pods", pod(ready=False, ready_changed_at=before(days=9)))
     start, because = triage.propose(looked(tmp_path, k8s_pods=unready, k8s_containers=[]), HERE)
     assert start == END - timedelta(minutes=30)
-    assert "tenant-acme/api was not ready, but for longer than 6 h" in because
+    assert "tenant-acme/api was unready, but for longer than 6 h" in because
 
 
 def test_what_was_not_seen_is_not_called_quiet(tmp_path):

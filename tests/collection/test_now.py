@@ -272,7 +272,7 @@ def test_a_crash_loop_with_only_a_kubeconfig(looping, workspace):
     assert said.about("broken")[0].startswith("neurallog-system/billing-service (high): crash loop")
     assert sum("billing-service" in line for line in said.about("broken")) == 1
     assert (
-        "UTC neurallog-system/billing-service was rolled out: names of the environment: + NL_"
+        "UTC neurallog-system/billing-service was rolled out: environment variables: + NL_"
         in (said.about("changed")[0])
     )
     assert said.about("since")[0].endswith(": neurallog-system/billing-service")

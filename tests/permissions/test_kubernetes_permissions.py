@@ -285,7 +285,7 @@ def test_roles_in_namespaces(shop, granted, asked, capsys):
     coverage = json.loads(capsys.readouterr().out)["coverage"]
     unseen = {one["source"]: one["not seen"] for one in coverage if "allow us" in one["what would close it"]}
     assert unseen.keys() == {"k8s_nodes"}
-    assert "what pods request" in unseen["k8s_nodes"]
+    assert "requests of pods" in unseen["k8s_nodes"]
     log = audited(shop, "auditors")
     assert {one["verb"] for one in log} == {"get", "list", "create"}
     granted_there = [one["objectRef"] for one in log if one.get("objectRef", {}).get("namespace") == "default"]

@@ -309,7 +309,7 @@ def test_what_came_before_a_failure_in_a_list_is_kept(shop, monkeypatch, fault, 
         assert any(said in unseen and "pods after the first 2" in unseen for unseen in heard.unseen)
         nodes = everywhere(opened, "k8s_nodes")
         assert nodes.table.pods.isna().all()
-        assert any("what pods request" in unseen for unseen in nodes.unseen)
+        assert any("requests of pods" in unseen for unseen in nodes.unseen)
 
 
 @pytest.mark.parametrize(
@@ -564,7 +564,7 @@ def test_logs_of_what_is_not_well_and_of_one_of_each(shop, asked):
     assert "cus_12345678901234" not in heard.text
     assert heard.table.iloc[1].message == "started"
     sampled = everywhere(asked, "k8s_logs")
-    assert any("logs were not read (healthy)" in unseen for unseen in sampled.unseen)
+    assert any("logs not read (healthy)" in unseen for unseen in sampled.unseen)
     assert set(sampled.table.pod) & set(heard.table.pod) == set()
 
 
@@ -642,8 +642,8 @@ def test_both_ends_of_a_flow(asked):
     [
         ({"client": "shop/none", "service": "shop/web", "port": 80}, "no pod of shop/none has an address"),
         ({"client": "shop/web", "service": "shop/none", "port": 80}, "there is no service shop/none"),
-        ({"client": "shop/web", "service": "shop/nobody", "port": 80}, "shop/nobody has no port 80 with an address behind it"),
-        ({"client": "shop/web", "service": "shop/web", "port": 81}, "shop/web has no port 81 with an address behind it"),
+        ({"client": "shop/web", "service": "shop/nobody", "port": 80}, "shop/nobody has no port 80 with an endpoint"),
+        ({"client": "shop/web", "service": "shop/web", "port": 81}, "shop/web has no port 81 with an endpoint"),
         ({"client": "shop/web", "service": "other/none", "port": 81}, "there is no service other/none"),
     ],
 )  # fmt: skip

@@ -5,7 +5,7 @@ import pandas as pd
 from nl_forensics.checks.rows import counted, one_line, seconds_since
 from nl_forensics.checks.rule import check
 from nl_forensics.facts.kubernetes.pending import IMAGE_REASONS, START_REASONS
-from nl_forensics.facts.kubernetes.terminations import first_crash, kept, loops, with_last_end
+from nl_forensics.facts.kubernetes.terminations import first_crash, is_crash_looping, kept, with_last_end
 from nl_forensics.units import in_bytes
 
 PULL_FAILURES = {
@@ -41,7 +41,7 @@ def no_container_crash_loops(k8s_containers, *, min_restarts=3):
     after which the kubelet resets its back-off. 3 restarts: a choice of ours. OOM kills have a rule of their own.
     """
     rows = with_last_end(kept(k8s_containers))
-    rows = rows[loops(rows, min_restarts) & (rows.end_reason != "OOMKilled")]
+    rows = rows[is_crash_looping(rows, min_restarts) & (rows.end_reason != "OOMKilled")]
     rows = rows.assign(first_crash_at=first_crash(rows), memory_limit=_memory_limit(rows))
     return rows.assign(total=counted(rows.restarts, "restart")).sort_values("restarts", ascending=False)
 
@@ -63,7 +63,7 @@ def no_container_runs_out_of_memory(k8s_containers, *, min_restarts=3):
     """
     rows = with_last_end(kept(k8s_containers))
     rows = rows[rows.end_reason == "OOMKilled"]
-    looping = loops(rows, min_restarts)
+    looping = is_crash_looping(rows, min_restarts)
     rows["now"] = rows.state.where(rows.state_reason == "", rows.state + " (" + rows.state_reason + ")") + " now"
     rows["killed_at"] = first_crash(rows).where(looping, rows.ended_at)
     rows["over_at"] = rows.ended_at.mask(looping)
@@ -135,7 +135,7 @@ def containers_seldom_restart(k8s_containers, *, max_per_hour=3, min_age_s=3600,
     review. A current crash loop has a rule of its own.
     """
     rows = with_last_end(kept(k8s_containers))
-    rows = rows[~loops(rows, min_restarts)]
+    rows = rows[~is_crash_looping(rows, min_restarts)]
     rows["age_s"] = seconds_since(rows.pod_created_at, rows)
     rows["per_hour"] = rows.restarts / rows.age_s.clip(lower=min_age_s) * 3600
     rows = rows[(rows.per_hour >= max_per_hour) & rows.ended_at.notna()]

@@ -2,7 +2,7 @@
 
 from nl_forensics.checks.rows import one_line
 from nl_forensics.checks.rule import check
-from nl_forensics.facts.kubernetes.field_managers import BY_HAND
+from nl_forensics.facts.kubernetes.field_managers import INTERACTIVE
 from nl_forensics.facts.kubernetes.revisions import WORKLOAD, revisions, symptoms, what_changed
 
 
@@ -80,5 +80,5 @@ def nothing_was_changed_manually(k8s_changes):
     The next deployment by a pipeline reverts a manual change, which is documented nowhere. Only the audit log of the API server has the
     user. `kubectl apply` is left out, as pipelines use it, too.
     """
-    rows = k8s_changes[k8s_changes.manager.str.match(BY_HAND) & k8s_changes["at"].notna()]
+    rows = k8s_changes[k8s_changes.manager.str.match(INTERACTIVE) & k8s_changes["at"].notna()]
     return rows.assign(said=one_line(rows.fields)).sort_values("at", ascending=False)

@@ -1,4 +1,4 @@
-"""What the tables of Kubernetes mean, for rules and charts alike: how containers ended, why pods wait, what a rollout changed.
+"""Facts derived from tables of Kubernetes, for rules and charts: terminations, pending pods, changes of a rollout.
 
 Pure functions of tables; they judge nothing.
 """

@@ -1,9 +1,9 @@
-"""Who writes into Kubernetes, by the names under which the API server knows them (`manager`)."""
+"""Programs that write objects, by the name that the API server records (`manager`)."""
 
 CONTROLLERS = (
     r"^(kube-|kubelet|kwok|k3s|rke2|metrics-server|cluster-autoscaler|cloud-controller|Go-http-client|operator$)"
 )
-"""Its own parts and those of its distributions, which write all the time."""
+"""Controllers of Kubernetes and its distributions, which write continuously."""
 
-BY_HAND = r"^(kubectl-(edit|patch|scale|set|rollout|label|annotate|replace|cordon)|Mozilla|node-fetch|k9s|Lens)"
-"""Programs that a person sits before. `kubectl apply` is what pipelines use, too, and left out."""
+INTERACTIVE = r"^(kubectl-(edit|patch|scale|set|rollout|label|annotate|replace|cordon)|Mozilla|node-fetch|k9s|Lens)"
+"""Interactive programs. `kubectl apply` is left out, as pipelines use it as well."""

@@ -1,31 +1,31 @@
-"""What a rollout changed, and what is wrong with the pods of a workload."""
+"""Changes of a rollout, and symptoms of the pods of a workload."""
 
 import re
 
 import pandas as pd
 
 from nl_forensics.facts.kubernetes.pending import IMAGE_REASONS, MIN_RESTARTS, START_REASONS
-from nl_forensics.facts.kubernetes.terminations import first_crash, kept, loops, with_last_end
+from nl_forensics.facts.kubernetes.terminations import first_crash, is_crash_looping, kept, with_last_end
 from nl_forensics.sources import UTC
 
-# What of a pod template is compared, and how it is called.
+# Compared parts of a pod template, and their names.
 PARTS = {
     "images": "image",
-    "env_names": "names of the environment",
+    "env_names": "environment variables",
     "resources": "resources",
     "probes": "probes",
     "config_maps": "config maps",
 }
 WORKLOAD = ["instance", "namespace", "workload_kind", "workload"]
-STARTING_S = 60  # a new pod may be without a node, or not ready, for so long
+STARTING_S = 60  # a new pod may be unscheduled, or unready, for this long
 IMAGE = re.compile(r"[^\s,]+:[^\s,/:]+")
-HIDDEN = "values of the environment, the command or its arguments (not recorded)"
+HIDDEN = "values of environment variables, command or arguments (not recorded)"
 
 
 def revisions(k8s_replica_sets, k8s_controllerrevisions) -> pd.DataFrame:
-    """Every revision of a workload that is kept, beside the one before it (columns `before_…`).
+    """Every stored revision of a workload, beside the one before it (columns `before_…`).
 
-    template_hash   the label by which its pods are known: for a daemon set the end of the revision's name, for a stateful set all of it
+    template_hash   the label by which its pods are known: for a daemon set the suffix of the revision's name, for a stateful set all of it
     """
     columns = [
         *WORKLOAD,
@@ -38,9 +38,9 @@ def revisions(k8s_replica_sets, k8s_controllerrevisions) -> pd.DataFrame:
         "template_digest",
         "restarted_at",
     ]
-    ends = k8s_controllerrevisions.name.str.extract(r"([^-]*)$", expand=False)
+    suffixes = k8s_controllerrevisions.name.str.extract(r"([^-]*)$", expand=False)
     of_daemons = k8s_controllerrevisions.workload_kind == "DaemonSet"
-    others = k8s_controllerrevisions.assign(template_hash=k8s_controllerrevisions.name.mask(of_daemons, ends))
+    others = k8s_controllerrevisions.assign(template_hash=k8s_controllerrevisions.name.mask(of_daemons, suffixes))
     rows = pd.concat([k8s_replica_sets[columns], others[columns]], ignore_index=True)
     rows = rows[(rows.workload != "") & rows.revision.notna()].sort_values([*WORKLOAD, "revision"])
     before = rows.groupby(WORKLOAD)[["revision", *PARTS, "env_digest", "template_digest"]].shift()
@@ -48,7 +48,7 @@ def revisions(k8s_replica_sets, k8s_controllerrevisions) -> pd.DataFrame:
 
 
 def what_changed(row) -> str:
-    """`image: a:1 → a:2; names of the environment: + DEBUG`."""
+    """`image: a:1 → a:2; environment variables: + DEBUG`."""
     found = [
         f"{words}: {_difference(getattr(row, f'before_{name}'), getattr(row, name))}"
         for name, words in PARTS.items()
@@ -61,7 +61,7 @@ def what_changed(row) -> str:
 
 
 def _difference(before: str, after: str) -> str:
-    """Of two lists only what the other one has not; of two tags of one image `image:1 → 2`."""
+    """The items that differ between two lists; for two tags of one image `image:1 → 2`."""
     old, new = before.split(", ") if before else [], after.split(", ") if after else []
     gone, added = [item for item in old if item not in new], [item for item in new if item not in old]
     if IMAGE.fullmatch(before) and IMAGE.fullmatch(after) and before.rpartition(":")[0] == after.rpartition(":")[0]:
@@ -72,9 +72,9 @@ def _difference(before: str, after: str) -> str:
 
 
 def symptoms(k8s_containers: pd.DataFrame, k8s_pods: pd.DataFrame) -> pd.DataFrame:
-    """What is or was wrong with each pod that is to last, in words.
+    """Symptoms of each pod that is not being deleted, in words.
 
-    symptom_at   since when at the earliest; last_at: when last; over_at: null while it lasts
+    symptom_at   earliest onset; last_at: last occurrence; over_at: null while ongoing
     """
     containers = with_last_end(kept(k8s_containers))
     crashed = containers[containers.ended_at.notna() & (containers.end_reason != "Completed")]
@@ -84,18 +84,18 @@ def symptoms(k8s_containers: pd.DataFrame, k8s_pods: pd.DataFrame) -> pd.DataFra
     pods = k8s_pods[k8s_pods.deletion_requested_at.isna()]
     young = (pods.asked_at - pods.created_at).dt.total_seconds() < STARTING_S
     unready = pods[pods.scheduled & ~pods.ready & (pods.phase == "Running") & ~young]
-    homeless = pods[(pods.phase == "Pending") & ~pods.scheduled & ~young]
+    unscheduled = pods[(pods.phase == "Pending") & ~pods.scheduled & ~young]
     crashes = "crashed (" + crashed.end_reason + ", restarts: " + crashed.restarts.astype("str") + ")"
     found = [
         crashed.assign(
             symptom_at=first_crash(crashed),
             last_at=crashed.ended_at,
-            over_at=crashed.ended_at.mask(loops(crashed, MIN_RESTARTS) | ~crashed.ready),
+            over_at=crashed.ended_at.mask(is_crash_looping(crashed, MIN_RESTARTS) | ~crashed.ready),
             symptom=crashes,
         ),
         waiting.assign(symptom_at=waiting.pod_created_at, symptom="could not start (" + waiting.state_reason + ")"),
-        unready.assign(symptom_at=unready.ready_changed_at, symptom="was not ready"),
-        homeless.assign(symptom_at=homeless.created_at, symptom="found no node"),
+        unready.assign(symptom_at=unready.ready_changed_at, symptom="was unready"),
+        unscheduled.assign(symptom_at=unscheduled.created_at, symptom="was unscheduled"),
     ]
     columns = ["instance", "uid", "restarts", "symptom_at", "last_at", "over_at", "symptom"]
     times = {"last_at": UTC, "over_at": UTC}

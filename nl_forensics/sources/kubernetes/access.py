@@ -1,4 +1,4 @@
-"""What the identity that asks may do: the API server is asked for its word, nothing is tried."""
+"""Rights of the collecting identity, as the API server reports them; no access is attempted."""
 
 from collections.abc import Iterator
 
@@ -14,11 +14,11 @@ from nl_forensics.sources.kubernetes.kinds import (
 )
 from nl_forensics.sources.kubernetes.reading import scope
 
-NO_NAMESPACE = "no_namespace"  # none can be called so: the rules that hold there hold everywhere
-MOST_REVIEWS = 100  # of single rights, in all
+NO_NAMESPACE = "no_namespace"  # no namespace can have this name: the rules that hold there hold everywhere
+MAX_REVIEWS = 100  # of single rights, in total
 OPTIONAL = frozenset(kind.group for kind in (*CUSTOM, NODE_METRICS))  # groups that a cluster may lack
 
-# What nobody needs who only looks, worst first.
+# Rights that no read-only identity needs, worst first.
 BEYOND = Permission(
     kubernetes="get,list secrets; create pods/exec; create,delete pods; patch deployments.apps"
 ).of_kubernetes()
@@ -56,10 +56,10 @@ def k8s_access(kubernetes, incident, platform):
         for row in rights.rows(verb, resource, _places(resource, wanted, also_in)):
             yield row | {"needed": True}
     for verb, resource in [pair for pair in BEYOND if pair not in declared]:
-        for row in rights.rows(verb, resource, rights.looked_into()):
+        for row in rights.rows(verb, resource, rights.namespaces()):
             yield row | {"needed": False}
     if rights.not_asked:
-        unseen = f"{rights.not_asked} rights: {MOST_REVIEWS} were asked for one by one, no more"
+        unseen = f"{rights.not_asked} rights: only {MAX_REVIEWS} are reviewed individually"
         yield Partial(unseen, "grant the ClusterRole that `nl-forensics permissions` prints")
 
 
@@ -72,7 +72,7 @@ def _is_served(kubernetes, resource: str) -> bool:
 
 
 def _places(resource: str, wanted: tuple[str, ...], also_in: set[str]) -> list[str]:
-    """Where a right is needed that we don't have everywhere; "" stands for namespaces whose names we can't know."""
+    """Where a right is needed that we don't have everywhere; "" stands for namespaces with unknown names."""
     if not is_namespaced(resource):
         return [""]
     exact = [name for name in wanted if "*" not in name]
@@ -82,14 +82,14 @@ def _places(resource: str, wanted: tuple[str, ...], also_in: set[str]) -> list[s
 class _Rights:
     """Our rights, by namespace; "" is the whole cluster. Each namespace is asked for once.
 
-    not_asked   how many rights are not known, since too many would have had to be asked for one by one
+    not_asked   number of unknown rights: too many would have needed an individual review
     """
 
     def __init__(self, kubernetes):
         self._kubernetes, self._rules, self._reviews = kubernetes, {}, 0
         self.not_asked = 0
 
-    def looked_into(self) -> list[str]:
+    def namespaces(self) -> list[str]:
         return list(self._rules)
 
     def rows(self, verb: str, resource: str, places: list[str]) -> Iterator[dict]:
@@ -108,18 +108,18 @@ class _Rights:
         rules = self._rules_in(namespace)
         allowed, reason = _permit(rules, verb, resource), ""
         if not allowed and rules["incomplete"]:
-            if self._reviews >= MOST_REVIEWS:
+            if self._reviews >= MAX_REVIEWS:
                 return None
             allowed, reason = self._review(verb, resource, namespace)
         return {"verb": verb, "resource": resource, "namespace": namespace, "allowed": allowed, "reason": reason}
 
     def _rules_in(self, namespace: str) -> dict:
         if namespace not in self._rules:
-            told = self._kubernetes.review(RULES_REVIEWS, {"namespace": namespace or NO_NAMESPACE})
-            told["incomplete"] = told.get("incomplete") or bool(told.get("evaluationError"))
-            if told["incomplete"] and self._review("*", "*.*", namespace)[0]:
-                told["resourceRules"] = [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]
-            self._rules[namespace] = told
+            answer = self._kubernetes.review(RULES_REVIEWS, {"namespace": namespace or NO_NAMESPACE})
+            answer["incomplete"] = answer.get("incomplete") or bool(answer.get("evaluationError"))
+            if answer["incomplete"] and self._review("*", "*.*", namespace)[0]:
+                answer["resourceRules"] = [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]
+            self._rules[namespace] = answer
         return self._rules[namespace]
 
     def _review(self, verb: str, resource: str, namespace: str) -> tuple[bool, str]:
@@ -131,8 +131,8 @@ class _Rights:
             plural, _, subresource = name.partition("/")
             place = {"verb": verb, "group": group, "resource": plural, "subresource": subresource}
             asked = {"resourceAttributes": place | {"namespace": namespace}}
-        told = self._kubernetes.review(ACCESS_REVIEWS, asked)
-        return bool(told.get("allowed")), told.get("reason") or told.get("evaluationError") or ""
+        answer = self._kubernetes.review(ACCESS_REVIEWS, asked)
+        return bool(answer.get("allowed")), answer.get("reason") or answer.get("evaluationError") or ""
 
 
 def _permit(rules: dict, verb: str, resource: str) -> bool:

@@ -1,4 +1,4 @@
-"""The API server itself: its own checks, the parts that others serve, leases, and current use by pods and nodes."""
+"""The API server itself: its own checks, aggregated API groups, leases, and current usage of pods and nodes."""
 
 import re
 
@@ -95,15 +95,15 @@ def k8s_leases(kubernetes, incident, platform):
 
 
 def _measured(kubernetes, kind, within=()):
-    """(objects, what was not seen): there may be no metrics server, or it may be down."""
+    """(objects, gaps): there may be no metrics server, or it may be down."""
     if METRICS not in kubernetes.groups():
         return [], [
-            Partial("current use: this cluster has no metrics API", "install metrics-server, or use Prometheus")
+            Partial("current usage: this cluster has no metrics API", "install metrics-server, or use Prometheus")
         ]
     try:
         listing = kubernetes.objects(kind, within)
     except SourceError as refused:
-        return [], [Partial(f"current use: {refused}", refused.closes)]
+        return [], [Partial(f"current usage: {refused}", refused.closes)]
     return listing.items, listing.unseen
 
 

@@ -1,4 +1,4 @@
-"""Certificates of cert-manager: what it was asked for, and what it has."""
+"""Certificates of cert-manager: requested and issued."""
 
 from nl_forensics.errors import NotServed
 from nl_forensics.sources import Permission, Proof, source

@@ -1,4 +1,4 @@
-"""Who changed what, and when: every object remembers the last write of each program that wrote to it."""
+"""Changes: every object records the last write of each program (field manager) that wrote to it."""
 
 import json
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from nl_forensics.sources.column import UTC, Column
 from nl_forensics.sources.kubernetes import kinds
 from nl_forensics.sources.kubernetes.reading import joined, scope
 
-LOOKED_INTO = (
+COLLECTED = (
     kinds.DEPLOYMENTS,
     kinds.STATEFUL_SETS,
     kinds.DAEMON_SETS,
@@ -29,7 +29,7 @@ LOOKED_INTO = (
     kinds.NODES,
     kinds.NAMESPACES,
 )
-MOST_FIELDS = 12
+MAX_FIELDS = 12
 DEPTH = 6
 
 
@@ -48,7 +48,7 @@ DEPTH = 6
         "is_creation": Column("boolean", "this write created the object"),
     },
     covers="since",
-    needs=Permission(kubernetes=f"list {' '.join(kind.resource for kind in LOOKED_INTO)}"),
+    needs=Permission(kubernetes=f"list {' '.join(kind.resource for kind in COLLECTED)}"),
     guide=("C004", "C088", "C089"),
 )
 def k8s_changes(kubernetes, incident, platform):
@@ -59,7 +59,7 @@ def k8s_changes(kubernetes, incident, platform):
     unknown. Which person used a program, only the audit log of the API server knows.
     """
     found = []
-    for kind in LOOKED_INTO:
+    for kind in COLLECTED:
         try:
             listing = kubernetes.objects(kind, scope(incident, platform))
         except SourceError as refused:
@@ -67,7 +67,7 @@ def k8s_changes(kubernetes, incident, platform):
             continue
         yield from listing.unseen
         found += [change for one in listing.items for change in _changes(kind.plural, one)]
-    yield Proof(f"{len(LOOKED_INTO)} kinds of objects were asked who wrote to them: {len(found)} writes")
+    yield Proof(f"{len(COLLECTED)} kinds of objects were listed with their field managers: {len(found)} writes")
     yield from sorted(found, key=lambda change: change["at"], reverse=True)
 
 
@@ -98,8 +98,8 @@ def last_change(one: dict) -> dict:
 
 
 def _shown(paths: list[str]) -> str:
-    more = len(paths) - MOST_FIELDS
-    return joined(paths[:MOST_FIELDS]) + (f", and {more} more" if more > 0 else "")
+    more = len(paths) - MAX_FIELDS
+    return joined(paths[:MAX_FIELDS]) + (f", and {more} more" if more > 0 else "")
 
 
 def _paths(fields: dict, depth: int, before: str = "") -> Iterator[str]:

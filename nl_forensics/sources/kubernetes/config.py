@@ -1,4 +1,4 @@
-"""Config maps, without what is in them."""
+"""Config maps, without their data."""
 
 from nl_forensics.sources import Permission, source
 from nl_forensics.sources.column import UTC, Column

@@ -1,4 +1,4 @@
-"""Objects of kinds that others defined: tenants, certificates, backups, …"""
+"""Objects of operator-defined kinds: tenants, certificates, backups, …"""
 
 import pandas as pd
 
@@ -78,7 +78,7 @@ def k8s_custom(kubernetes, incident, platform):
 
 def _record(kind, one: dict) -> dict:
     metadata, status = one["metadata"], one.get("status") or {}
-    told = next((name for name in ("Ready", "Available", "Programmed") if condition(one, name)), "Ready")
+    condition_name = next((name for name in ("Ready", "Available", "Programmed") if condition(one, name)), "Ready")
     failing = [each for each in status.get("conditions") or [] if each.get("status") == "False"]
     return {
         "group": kind.group,
@@ -87,7 +87,7 @@ def _record(kind, one: dict) -> dict:
         "generation": metadata.get("generation"),
         "observed_generation": status.get("observedGeneration"),
         "phase": str(status.get("phase") or status.get("state") or ""),
-        **conditions_of(one, told, "ready"),
+        **conditions_of(one, condition_name, "ready"),
         "failing": joined(f"{each['type']}: {each.get('reason', '')}" for each in failing),
         "expires_at": status.get("notAfter"),
         "renews_at": status.get("renewalTime"),

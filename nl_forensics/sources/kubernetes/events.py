@@ -1,4 +1,4 @@
-"""What Kubernetes noticed, kept for an hour unless the API server was told otherwise."""
+"""Events, kept for an hour unless the API server is configured otherwise."""
 
 from datetime import UTC as utc
 from datetime import datetime, timedelta
@@ -9,9 +9,9 @@ from nl_forensics.sources.column import UTC, Column
 from nl_forensics.sources.kubernetes.kinds import EVENTS, PODS, is_inside
 from nl_forensics.sources.kubernetes.reading import scope
 
-KEPT = timedelta(hours=1)  # --event-ttl of the API server, unless somebody changed it
+KEPT = timedelta(hours=1)  # --event-ttl of the API server, by default
 SETTLED = timedelta(minutes=1)
-NAMESPACE_OF_NODES = "default"  # where events about things without a namespace are kept
+NAMESPACE_OF_NODES = "default"  # where events about objects without a namespace are kept
 
 
 @source(
@@ -50,9 +50,9 @@ def k8s_events(kubernetes, incident, platform):
     yield Proof(f"the list of events was answered: {len(records)} in scope")
     oldest = min((_moment(record["at"]) for record in records), default=now(kubernetes))
     if oldest > incident.start and (
-        incident.start < now(kubernetes) - KEPT or _forgot(kubernetes, oldest, incident, wanted)
+        incident.start < now(kubernetes) - KEPT or _is_truncated(kubernetes, oldest, incident, wanted)
     ):
-        closes = "keep events elsewhere (an exporter to the logs), or for longer (--event-ttl)"
+        closes = "export events to a log store, or keep them longer (--event-ttl)"
         yield Partial(f"events before {oldest:%Y-%m-%d %H:%M:%S} UTC: none is kept", closes)
 
 
@@ -65,8 +65,8 @@ def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def _forgot(kubernetes, oldest: datetime, incident, wanted: tuple[str, ...]) -> bool:
-    """Whether a pod was made in the window, but before the oldest event: that it was scheduled has been forgotten."""
+def _is_truncated(kubernetes, oldest: datetime, incident, wanted: tuple[str, ...]) -> bool:
+    """Whether a pod was made in the window, but before the oldest event: the event of its scheduling was deleted."""
     try:
         pods = kubernetes.objects(PODS, wanted).items
     except SourceError:
@@ -76,7 +76,7 @@ def _forgot(kubernetes, oldest: datetime, incident, wanted: tuple[str, ...]) -> 
 
 
 def _of_all(record: dict) -> bool:
-    """About a node, a volume, …: something that has no namespace."""
+    """Whether it is about an object without a namespace: a node, a volume, …"""
     return not record["namespace"]
 
 

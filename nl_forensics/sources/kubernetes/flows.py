@@ -1,4 +1,4 @@
-"""Connections that the platform needs, and the rules of network policies by which they pass or not."""
+"""Connections that the platform needs, and the network policies that allow or deny them."""
 
 import json
 import re
@@ -25,9 +25,9 @@ from nl_forensics.sources.kubernetes.workloads import NAMED
 
 CLOSES = "correct `flows` in the platform file"
 PSEUDONYM = re.compile(r"ip~\w+(?:/(\d+))?")  # of a public address or block
-LONG_ENOUGH = 16  # bits: a public block that is so small holds no private address
+LONG_ENOUGH = 16  # bits: a public block this small contains no private address
 ENDED = ("Succeeded", "Failed")
-NOT_TOLD = "a public address stands behind a pseudonym, so that it can't be compared with a block of addresses"
+PSEUDONYMISED = "a public address is pseudonymised, so that it can't be compared with a CIDR block"
 
 
 def _wanted(incident, platform) -> tuple[str, ...]:
@@ -53,7 +53,7 @@ def _touches(namespace: str, inside: tuple[str, ...]) -> bool:
 
 
 def _seen(kubernetes, kind: Kind, incident, platform) -> Generator[Partial, None, list[dict]]:
-    """Return the objects of all wanted namespaces, and tell of those that we could not look into."""
+    """Return the objects of all wanted namespaces, and yield a gap for namespaces that can't be read."""
     listing = kubernetes.objects(kind, _wanted(incident, platform))
     yield from listing.unseen
     outside = [one for one in _wanted(incident, platform) if not _touches(one, scope(incident, platform))]
@@ -66,7 +66,7 @@ def _seen(kubernetes, kind: Kind, incident, platform) -> Generator[Partial, None
 
 
 def _rules(records: list[dict]) -> pd.DataFrame:
-    """A policy with a public block so large that it could hold private addresses can't be judged any more: a hole."""
+    """A policy with a pseudonymised block large enough to contain private addresses can't be judged: its rules are a gap."""
     rows = as_rows(records)
     if rows.empty:
         return rows
@@ -87,7 +87,7 @@ def _rules(records: list[dict]) -> pd.DataFrame:
     needs=Permission(kubernetes="list networkpolicies.networking.k8s.io"),
     parse=_rules,
     guide=("C054", "C055", "C100"),
-    hole=NOT_TOLD,
+    hole=PSEUDONYMISED,
 )
 def k8s_policy_rules(kubernetes, incident, platform):
     """One row per network policy and direction that it limits, in scope and at the other ends of the platform's `flows`."""
@@ -126,7 +126,7 @@ ENDS = {
 
 
 def _comparable(records: list[dict]) -> pd.DataFrame:
-    """A public address behind a pseudonym is a hole."""
+    """A pseudonymised public address is a gap."""
     rows = as_rows(records)
     addresses = [name for name in ("client_address", "server_address") if name in rows]
     return rows.assign(**{name: rows[name].mask(rows[name].str.match(PSEUDONYM)) for name in addresses})
@@ -146,7 +146,7 @@ def _comparable(records: list[dict]) -> pd.DataFrame:
     ),
     parse=_comparable,
     guide=("C051", "C054"),
-    hole=NOT_TOLD,
+    hole=PSEUDONYMISED,
 )
 def k8s_flows(kubernetes, incident, platform):
     """One row per connection that the platform needs, from each pod of the client to each address of the service.
@@ -160,7 +160,7 @@ def k8s_flows(kubernetes, incident, platform):
     labels = {one["metadata"]["name"]: pairs(one["metadata"].get("labels")) for one in spaces}
     alive = [pod for pod in pods if _is_alive(pod)]
     flows = _flows(incident, platform)
-    yield Proof(f"{len(flows)} flows of the platform file were looked up among {len(alive)} pods with an address")
+    yield Proof(f"{len(flows)} flows of the platform file were resolved among {len(alive)} pods with an address")
     for flow in flows:
         yield from _ends_of(flow, alive, services, slices, labels)
 
@@ -172,7 +172,7 @@ def _is_alive(pod: dict) -> bool:
 
 
 def _ends_of(flow, pods: list[dict], services: list[dict], slices: list[dict], labels: dict[str, str]) -> Iterator:
-    """Every pair of ends. What is named without a pattern and is not there can't be judged, which is told."""
+    """Every pair of ends. An end that is named without a pattern and does not exist is a gap."""
     name = f"{flow.client} → {flow.service}:{flow.port}"
     clients = [pod for pod in pods if _is_called(flow.client, pod["metadata"]["namespace"], workload(pod)[1])]
     targets = [
@@ -185,7 +185,7 @@ def _ends_of(flow, pods: list[dict], services: list[dict], slices: list[dict], l
     for service in targets:
         servers = list(_behind(service, flow.port, pods, slices, labels))
         if not servers:
-            yield Partial(f"{name}: {_name(service)} has no port {flow.port} with an address behind it", CLOSES)
+            yield Partial(f"{name}: {_name(service)} has no port {flow.port} with an endpoint", CLOSES)
         for client in clients:
             yield from ({"flow": name, **_end("client", client, labels), **server} for server in servers)
 
@@ -212,7 +212,7 @@ def _end(side: str, pod: dict, labels: dict[str, str]) -> dict:
 
 
 def _behind(service: dict, number: int, pods: list[dict], slices: list[dict], labels: dict[str, str]) -> Iterator[dict]:
-    """The ends behind one port of a service: the pods that it selects, or the addresses that somebody wrote."""
+    """The ends behind one port of a service: the pods that it selects, or the addresses in its endpoint slices."""
     spec, namespace = service["spec"], service["metadata"]["namespace"]
     port = next((one for one in spec.get("ports") or [] if one["port"] == number), None)
     if not port:

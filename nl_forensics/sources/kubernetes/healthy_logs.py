@@ -1,4 +1,4 @@
-"""Logs of containers that are well: asked last, since there are many, and none of them is lost soon."""
+"""Logs of healthy containers: collected last, as they are many and not lost soon."""
 
 from nl_forensics.sources import Permission, Proof, source
 from nl_forensics.sources.kubernetes.logs import (
@@ -6,9 +6,9 @@ from nl_forensics.sources.kubernetes.logs import (
     Log,
     key_of,
     live_containers,
+    logs_of_failure,
     not_read,
     read_all,
-    telling_logs,
 )
 
 
@@ -26,7 +26,7 @@ def k8s_logs(kubernetes, incident, platform):
     running = [
         one for one in live_containers(kubernetes, incident, platform) if one["state"] in ("running", "terminated")
     ]
-    unhealthy = {log for one in running for log in map(key_of, telling_logs(one, incident))}
+    unhealthy = {log for one in running for log in map(key_of, logs_of_failure(one, incident))}
     healthy = [log for log in (Log(one, False) for one in running) if key_of(log) not in unhealthy]
     left = max(0, platform.budget.kubernetes_logs - len(unhealthy))
     chosen = healthy if platform.budget.kubernetes_all_logs else _one_of_each(healthy)[:left]

@@ -1,4 +1,4 @@
-"""Who may do what: service accounts, roles, bindings."""
+"""Rights: service accounts, roles, bindings."""
 
 from nl_forensics.sources import Permission, source
 from nl_forensics.sources.column import UTC, Column

@@ -1,4 +1,4 @@
-"""The kinds of objects that are listed, and what of each is never held: data of config maps, values of the environment."""
+"""The kinds of objects that are listed, and which of their fields are never kept: data of config maps, values of environment variables."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Kind(NamedTuple):
-    """A kind of objects. `keep` makes each of them smaller as it arrives, so that what must not be kept is never held."""
+    """A kind of objects. `keep` removes fields on arrival, so that secrets are never kept."""
 
     group: str
     version: str
@@ -33,7 +33,7 @@ def is_inside(namespace: str, scope: Iterable[str]) -> bool:
 
 
 def digest(value) -> str:
-    """The same for the same JSON value: tells that something changed, never what it is."""
+    """Equal for equal JSON values: shows that a value changed, never the value."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:16]
 
@@ -88,7 +88,7 @@ def _config_map(one: dict) -> dict:
 
 
 def _custom(one: dict) -> dict:
-    """Of objects that others defined only what all of them have in common: a spec may hold anything."""
+    """Of operator-defined objects only the common fields: a spec may contain secrets."""
     spec = one.pop("spec", None)
     status = one.get("status") or {}
     known = ("phase", "state", "conditions", "observedGeneration", "notAfter", "renewalTime", "message", "reason")
@@ -99,13 +99,13 @@ def _custom(one: dict) -> dict:
 
 
 def _certificate(one: dict) -> dict:
-    """What a Certificate of cert-manager asks for holds no secret: names, and who issues it."""
+    """The spec of a Certificate of cert-manager contains no secret: names and its issuer."""
     _without_fields(one)["metadata"].pop("annotations", None)
     return one
 
 
 def _monitor(one: dict) -> dict:
-    """What it selects; how to log in to what it scrapes is left out."""
+    """Its selectors, without the credentials for its targets."""
     spec = one.get("spec") or {}
     endpoints = spec.get("endpoints") or spec.get("podMetricsEndpoints") or []
     one["spec"] = {
@@ -161,7 +161,7 @@ ACCESS_REVIEWS = Kind("authorization.k8s.io", "v1", "selfsubjectaccessreviews", 
 
 CERTIFICATES = Kind("cert-manager.io", "v1", "certificates", keep=_certificate)
 
-# Objects that others defined: listed where this cluster knows their group, in the version that it prefers.
+# Operator-defined objects: listed where this cluster knows their group, in the version that it prefers.
 CUSTOM = tuple(
     Kind(group, "v1", plural, namespaced, _custom)
     for group, plural, namespaced in (
@@ -183,7 +183,7 @@ CUSTOM = tuple(
     )
 )
 
-# Of these it matters what they select.
+# Their selectors matter.
 MONITORS = {
     plural: Kind("monitoring.coreos.com", "v1", plural, keep=_monitor) for plural in ("servicemonitors", "podmonitors")
 }

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from nl_forensics.sources.kubernetes.requests import NO_REQUEST, Request, from_access_log, from_fields
 
-MOST_TEXT = 2_000
+MAX_TEXT = 2_000
 LEVELS = {
     "trace": "debug",
     "debug": "debug",
@@ -64,11 +64,11 @@ def parse(text: str) -> Line:
     """One line without its time stamp."""
     for kind, fields_of in (("json", _json), ("logfmt", _logfmt)):
         if (fields := fields_of(text)) is not None:
-            level, message = _told(fields, text)
-            return Line(kind, level, message[:MOST_TEXT], template(message), from_fields(fields))
+            level, message = _level_and_message(fields, text)
+            return Line(kind, level, message[:MAX_TEXT], template(message), from_fields(fields))
     if found := KLOG.match(text):  # Kubernetes' own programs: `E1123 22:10:01.123456       1 file.go:12] message`
-        return Line("klog", KLOG_LEVELS[found[1]], found[2][:MOST_TEXT], template(found[2]))
-    return Line("plain", _plain_level(text[:START]), text[:MOST_TEXT], template(text), from_access_log(text))
+        return Line("klog", KLOG_LEVELS[found[1]], found[2][:MAX_TEXT], template(found[2]))
+    return Line("plain", _plain_level(text[:START]), text[:MAX_TEXT], template(text), from_access_log(text))
 
 
 def _plain_level(start: str) -> str:
@@ -78,8 +78,8 @@ def _plain_level(start: str) -> str:
 
 
 def template(message: str) -> str:
-    """What stays the same when the same thing happens again: numbers, times, addresses, hashes, quoted words as `*`."""
-    return VARIABLE.sub("*", message[:MOST_TEXT])[:300]
+    """The constant part of a message: numbers, times, addresses, hashes and quoted words as `*`."""
+    return VARIABLE.sub("*", message[:MAX_TEXT])[:300]
 
 
 def _json(text: str) -> dict | None:
@@ -99,7 +99,7 @@ def _logfmt(text: str) -> dict | None:
     return {key: value[1:-1].replace('\\"', '"') if value.startswith('"') else value for key, value in fields.items()}
 
 
-def _told(fields: dict, text: str) -> tuple[str, str]:
+def _level_and_message(fields: dict, text: str) -> tuple[str, str]:
     """Level and message."""
     level = next((fields[key] for key in LEVEL_KEYS if key in fields), "")
     message, cause = _first_text(fields, MESSAGE_KEYS) or text, _first_text(fields, CAUSE_KEYS)

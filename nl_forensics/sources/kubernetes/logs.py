@@ -1,4 +1,4 @@
-"""Logs of containers that are not well, and how any log is read."""
+"""Logs of unhealthy containers, and reading of any log."""
 
 import re
 from collections import deque
@@ -37,13 +37,13 @@ COLUMNS = {
 }
 STARTING = frozenset({"ContainerCreating", "PodInitializing", ""})
 STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)) ?(.*)", re.DOTALL)
-MOST_NAMED = 5
+MAX_NAMED = 5
 AT_ONCE = 4
 NARROWER = 0.7  # a log that is cut by its bytes has lost its end: asked again for so much fewer lines
 
 
 class Log(NamedTuple):
-    """One log that there should be. `previous`: of the run before the last restart."""
+    """One expected log. `previous`: of the run before the last restart."""
 
     container: dict
     previous: bool
@@ -66,14 +66,14 @@ def k8s_unhealthy_logs(kubernetes, incident, platform):
     Only the newest lines are read (`budget.kubernetes_log_lines`). The kubelet keeps the log of one run before the current one; while a
     container waits for its next start, it has no other.
     """
-    wanted = [log for one in live_containers(kubernetes, incident, platform) for log in telling_logs(one, incident)]
-    yield Proof(f"{len(wanted)} logs of containers that are not well")
+    wanted = [log for one in live_containers(kubernetes, incident, platform) for log in logs_of_failure(one, incident)]
+    yield Proof(f"{len(wanted)} logs of unhealthy containers")
     yield from read_all(kubernetes, wanted[: platform.budget.kubernetes_logs], platform.budget, "")
     yield from not_read(wanted[platform.budget.kubernetes_logs :], "unhealthy, but more than the budget allows")
 
 
 def live_containers(kubernetes, incident, platform) -> list[dict]:
-    """Those in scope; pods that are over or on their way out by somebody's wish are no news."""
+    """The containers in scope, without those of pods that are being deleted."""
     listing = kubernetes.objects(PODS, scope(incident, platform))
     return [
         container
@@ -83,8 +83,8 @@ def live_containers(kubernetes, incident, platform) -> list[dict]:
     ]
 
 
-def telling_logs(one: dict, incident) -> list[Log]:
-    """The logs that tell why a container is not well; none for one that is well, or never ran."""
+def logs_of_failure(one: dict, incident) -> list[Log]:
+    """The logs that show why a container is unhealthy; none for one that is healthy, or never ran."""
     restarted = _is_since(one["last_finished_at"], incident.start)
     failed = one["state"] == "terminated" and one["state_exit_code"] != 0
     waits = one["state"] == "waiting" and one["state_reason"] not in STARTING
@@ -105,9 +105,9 @@ def key_of(log: Log) -> tuple:
 
 def not_read(logs: list[Log], why: str) -> Iterator[Partial]:
     if logs:
-        names = joined(log.name for log in logs[:MOST_NAMED]) + (", …" if len(logs) > MOST_NAMED else "")
+        names = joined(log.name for log in logs[:MAX_NAMED]) + (", …" if len(logs) > MAX_NAMED else "")
         closes = "budget.kubernetes_all_logs: true" if why == "healthy" else "raise budget.kubernetes_logs"
-        yield Partial(f"{len(logs)} logs were not read ({why}): {names}", closes)
+        yield Partial(f"{len(logs)} logs not read ({why}): {names}", closes)
 
 
 def read_all(kubernetes, logs: list[Log], budget, since: str) -> Iterator:
@@ -131,13 +131,13 @@ def read_all(kubernetes, logs: list[Log], budget, since: str) -> Iterator:
     for namespace, refused in closed.items():
         yield Partial(f"logs of {namespace}: {refused}", refused.closes or "allow us to get pods/log")
     for node, unreached in silent.items():
-        yield Partial(f"logs on node {node}: {unreached}", "see whether its kubelet runs")
+        yield Partial(f"logs on node {node}: {unreached}", "check its kubelet")
 
 
 def _read_ahead(
     logs: list[Log], may_answer: Callable[[Log], bool], read: Callable[[Log], tuple[bytes, int]]
 ) -> Iterator[tuple[Log, Future]]:
-    """Each log with its answer to be, in order. A few are waited for side by side, and no more are held: the rest is not asked yet."""
+    """Each log with its pending answer, in order. A few are requested concurrently; the others later, to bound memory."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         waited_for: deque[tuple[Log, Future]] = deque()
         for log in filter(may_answer, logs):
@@ -170,14 +170,14 @@ def _lines(log: Log, text: bytes, asked_for: int, budget) -> Iterator:
     for number, line in enumerate(lines):
         stamped = STAMP.match(line)
         if not stamped:
-            yield Partial(f"log of {log.name}: {line[:200]}", "read it on the node, or where logs are kept")
+            yield Partial(f"log of {log.name}: {line[:200]}", "read it on the node, or in the log store")
             continue
         oldest = oldest or stamped[1]
-        told = parse(stamped[2])._asdict()
-        request = told.pop("request")._asdict()
-        yield place | {"previous": log.previous, "line": number, "at": stamped[1]} | told | request
+        parsed = parse(stamped[2])._asdict()
+        request = parsed.pop("request")._asdict()
+        yield place | {"previous": log.previous, "line": number, "at": stamped[1]} | parsed | request
     if len(lines) >= asked_for:
         closes = "raise budget.kubernetes_log_lines and kubernetes_log_bytes"
         yield Partial(f"lines of {log.name} before {oldest[:19]}Z: the newest {asked_for} were read", closes)
     elif len(text) >= budget.kubernetes_log_bytes:
-        yield Partial(f"the newest lines of {log.name}: they are longer than its budget", "raise kubernetes_log_bytes")
+        yield Partial(f"the newest lines of {log.name}: they exceed its budget", "raise kubernetes_log_bytes")

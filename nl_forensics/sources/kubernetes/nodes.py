@@ -1,4 +1,4 @@
-"""Nodes: whether they are well, and how much room they have. And namespaces."""
+"""Nodes: conditions and free capacity. And namespaces."""
 
 from collections import defaultdict
 
@@ -20,11 +20,11 @@ from nl_forensics.sources.kubernetes.reading import (
 PRESSURES = {"memory_pressure": "MemoryPressure", "disk_pressure": "DiskPressure", "pid_pressure": "PIDPressure"}
 SHORT_OF = {"memory_pressure": "memory", "disk_pressure": "disk space", "pid_pressure": "process IDs"}
 ROOM = ("cpu", "memory", "ephemeral-storage", "pods")
-OVER = ("Succeeded", "Failed")  # phases of pods that take no room any more
+OVER = ("Succeeded", "Failed")  # phases of pods that reserve nothing
 
 
 def _pressure_columns() -> dict[str, Column]:
-    """Of each pressure, whether it holds and since when; the messages say no more."""
+    """Of each pressure, whether it holds and since when; reasons and messages add nothing."""
     found: dict[str, Column] = {}
     for name, condition in PRESSURES.items():
         columns = condition_columns(name, condition, f"it is short of {SHORT_OF[name]} and evicts pods")
@@ -92,9 +92,9 @@ def k8s_nodes(kubernetes, incident, platform):
     try:
         listing = kubernetes.objects(PODS)
         everything = listing.everywhere and not listing.unseen
-        missing = Partial("what pods request: those of all namespaces could not be listed", "allow us to list pods")
+        missing = Partial("requests of pods: pods of all namespaces could not be listed", "allow us to list pods")
     except SourceError as refused:
-        listing, everything, missing = None, False, Partial(f"what pods request: {refused}", refused.closes)
+        listing, everything, missing = None, False, Partial(f"requests of pods: {refused}", refused.closes)
     if not everything:
         yield missing
     by_node = _by_node(listing.items) if everything else {}

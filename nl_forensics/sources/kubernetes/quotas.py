@@ -1,4 +1,4 @@
-"""How much a namespace may have."""
+"""Quotas and limit ranges of namespaces."""
 
 from nl_forensics.sources import Permission, source
 from nl_forensics.sources.column import Column

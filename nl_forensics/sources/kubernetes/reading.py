@@ -1,4 +1,4 @@
-"""What the modules beside this one share: lists in scope, and the parts that all objects have."""
+"""Shared by the modules of this package: lists in scope, and parsing of common fields."""
 
 from collections.abc import Callable, Generator, Iterable
 
@@ -29,12 +29,12 @@ SUFFIXES = {
 
 
 def scope(incident, platform) -> tuple[str, ...]:
-    """Names and patterns of the namespaces that are looked into; empty: all."""
+    """Names and patterns of the namespaces in scope; empty: all."""
     return incident.namespaces or platform.namespaces
 
 
 def listed(kubernetes, kind: Kind, incident, platform) -> Generator[Partial | Proof, None, list[dict]]:
-    """Return the objects in scope, and tell what was not seen, and that an empty list is a whole one."""
+    """Return the objects in scope, and yield the gaps, and the proof that an empty list is complete."""
     listing = kubernetes.objects(kind, scope(incident, platform))
     yield from listing.unseen
     where = ", ".join(scope(incident, platform)) or "all namespaces" if kind.namespaced else "the cluster"
@@ -43,7 +43,7 @@ def listed(kubernetes, kind: Kind, incident, platform) -> Generator[Partial | Pr
 
 
 def named(one: dict) -> dict:
-    """The columns that tell which object a row is about."""
+    """The columns that identify the object of a row."""
     metadata = one["metadata"]
     return {
         "namespace": metadata.get("namespace", ""),
@@ -96,7 +96,7 @@ def condition_columns(
 
 
 def missing_is_false(*prefixes: str) -> Callable[[list[dict]], pd.DataFrame]:
-    """How to read records whose conditions are reported only if they hold: one that is missing has neither a reason nor a time."""
+    """Parse records with conditions that are reported only if they hold: a missing one has neither reason nor time."""
 
     def parse(records: list[dict]) -> pd.DataFrame:
         return as_rows([record | {name: False for name in prefixes if _is_missing(record, name)} for record in records])
@@ -109,7 +109,7 @@ def _is_missing(record: dict, prefix: str) -> bool:
 
 
 def quantity(text) -> float | None:
-    """`500m`, `1.5Gi`, `1e3` as a number; null when nothing is given."""
+    """`500m`, `1.5Gi`, `1e3` as a number; null if not set. Ours, as importing the client's parser takes 0.4 s."""
     if text is None:
         return None
     text = str(text)
@@ -133,7 +133,7 @@ def pairs(mapping: dict | None) -> str:
 
 
 def matches(selector: dict | None, labels: dict | None) -> bool:
-    """Whether labels fulfil a label selector; an empty selector takes all, none at all takes nothing."""
+    """Whether labels fulfil a label selector; an empty selector selects all, a missing one selects none."""
     if selector is None:
         return False
     labels = labels or {}
@@ -153,7 +153,7 @@ def _fulfils(expression: dict, labels: dict) -> bool:
 
 
 def owner(one: dict) -> dict:
-    """The one that controls it: {"kind": …, "name": …}; {} when nobody does."""
+    """Its controlling owner: {"kind": …, "name": …}; {} if none."""
     references = one["metadata"].get("ownerReferences") or []
     return next((each for each in references if each.get("controller")), {})
 
@@ -170,7 +170,7 @@ def workload(pod: dict) -> tuple[str, str]:
 
 
 def all_containers(spec: dict) -> list[tuple[str, dict]]:
-    """(kind, container) of a pod's spec; an init container that goes on running is a sidecar."""
+    """(kind, container) of a pod's spec; an init container that keeps running is a sidecar."""
     first = spec.get("initContainers") or []
     return [
         *(("sidecar" if one.get("restartPolicy") == "Always" else "init", one) for one in first),

@@ -1,4 +1,4 @@
-"""Requests that a log tells of, by the names of its fields: which column of which format holds what is never guessed."""
+"""Requests that a log line reports, by the names of its fields; positions in unknown formats are never guessed."""
 
 import re
 from typing import NamedTuple
@@ -7,7 +7,7 @@ NUMBER = re.compile(r"\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|µs|us|ms|s)")  # as Go writes it
 MS = {"ns": 1e-6, "µs": 1e-3, "us": 1e-3, "ms": 1.0, "s": 1000.0}
 
-# {name of a field: milliseconds of its unit}, where the name tells the unit: those of nginx, of pino-http, and usual ones.
+# {name of a field: milliseconds of its unit}, where the name includes the unit: those of nginx, of pino-http, and usual ones.
 TOOK = {
     "duration_ms": 1.0,
     "latency_ms": 1.0,
@@ -27,9 +27,9 @@ STATUSES = ("status", "status_code", "response_code")
 
 VARIES = re.compile(
     r"(?<=/)(?:\d+|[0-9a-fA-F-]{8,}|[^/]*[@%][^/]*|[^/]{33,})(?=/|$)"
-)  # parts of a path that name one thing
-MOST_PATH = 200
-# The combined format, and what the default of ingress-nginx has behind it.
+)  # parts of a path that identify one object
+MAX_PATH = 200
+# The combined format, and what the default format of ingress-nginx appends.
 ACCESS = re.compile(
     r'\S+ \S+ \S+ \[[^\]]*\] "(?P<method>[A-Z]+) (?P<path>\S+) [^"]*" (?P<status>\d{3}) \S+ "(?:[^"\\]|\\.)*" "(?:[^"\\]|\\.)*"'
     r"(?: \d+ (?P<took_s>[\d.]+) \[[^\]]*\] \[[^\]]*\] [^\s,]+(?:, [^\s,]+)* [^\s,]+(?:, [^\s,]+)* (?P<upstream_s>[\d.-]+(?:, [\d.-]+)*) )?"
@@ -37,10 +37,10 @@ ACCESS = re.compile(
 
 
 class Request(NamedTuple):
-    """request      method and route, what names one thing in it as `*`; "" when the line tells of none
+    """request      method and route, with `*` for identifiers; "" if the line reports no request
     status       HTTP status
     took_ms      until it was answered
-    upstream_ms  of that, waiting for what is behind this program
+    upstream_ms  part of it spent waiting for the upstream
     """
 
     request: str = ""
@@ -74,8 +74,8 @@ def from_access_log(text: str) -> Request:
 
 
 def _route(path: str) -> str:
-    """Without its query, in which secrets stand, and without what names one tenant or one object."""
-    return VARIES.sub("*", path.partition("?")[0])[:MOST_PATH]
+    """Without its query, which may contain secrets, and without identifiers of a tenant or an object."""
+    return VARIES.sub("*", path.partition("?")[0])[:MAX_PATH]
 
 
 def _milliseconds(fields: dict, units: dict[str, float]) -> float | None:

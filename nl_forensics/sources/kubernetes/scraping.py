@@ -1,4 +1,4 @@
-"""What asks to be scraped: pods and services by annotation, and what the monitors of a Prometheus operator select."""
+"""Requests for scraping: annotated pods and services, and the selection of the monitors of a Prometheus operator."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -51,7 +51,7 @@ def k8s_scrape_requests(kubernetes, incident, platform):
     for kind, candidates in (("servicemonitors", services), ("podmonitors", pods)):
         yield from _monitors(kubernetes, kind, candidates, behind, scope(incident, platform))
     yield Proof(
-        f"{len(pods)} pods and {len(services)} services were looked at, and monitors if this cluster knows them"
+        f"{len(pods)} pods and {len(services)} services were inspected, and monitors if this cluster serves them"
     )
 
 

@@ -1,4 +1,4 @@
-"""Deployments and what they roll out: replica sets and revisions."""
+"""Workloads and their revisions."""
 
 import pandas as pd
 
@@ -83,7 +83,7 @@ def _probes(container: dict) -> str:
 
 
 def selector_of(one: dict) -> str:
-    """`app=api`, and the number of expressions, which have no short form."""
+    """`app=api`, and the number of expressions, which can't be abbreviated."""
     selector = one["spec"].get("selector") or {}
     more = len(selector.get("matchExpressions") or [])
     return pairs(selector.get("matchLabels")) + (f" and {more} expressions" if more else "")
