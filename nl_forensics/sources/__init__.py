@@ -205,20 +205,15 @@ def deltas(records: Iterable[dict], key: tuple[str, ...], counters: tuple[str, .
     return last.reset_index()
 
 
-def _declared(spec: "str | Column", nullable: bool) -> Column:
-    return spec if isinstance(spec, Column) else Column(spec, absent="not declared" if nullable else "")
-
-
 SOURCES: dict[str, Source] = {}
 
 
 def source(
     *,
-    columns: Mapping[str, str | Column],
+    columns: Mapping[str, Column],
     covers: Covers,
     needs: Permission = Permission(),  # noqa: B008 (a constant)
     parse: Callable[[list[dict]], pd.DataFrame] = as_rows,
-    nullable: tuple[str, ...] = (),
     readings: int = 1,
     guide: tuple[str, ...] = (),
     hole: str = "",
@@ -232,7 +227,7 @@ def source(
             system=system,
             fetch=fetch,
             parse=parse,
-            columns={column: _declared(spec, column in nullable) for column, spec in columns.items()},
+            columns=dict(columns),
             covers=covers,
             readings=readings,
             needs=needs,

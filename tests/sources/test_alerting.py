@@ -7,7 +7,7 @@ import pytest
 
 from nl_forensics import checks
 from nl_forensics.inputs.incident import Incident
-from nl_forensics.sources.prometheus.firing import Rule, firing, stretches
+from nl_forensics.sources.prometheus.firing import Rule, episodes, firing
 from nl_forensics.units import Wording
 from tests.asking import ask, incident, link, offenders, platform
 from tests.record.prometheus import past, since
@@ -154,7 +154,7 @@ def judged(one, true, fired, alive=None, start_s=STEPS[0]):
     """What is said of an alert whose expression gave a series at the steps `true`, and that was seen at the steps `fired`."""
     times = [STEPS[n] for n in fired]
     truth = {ALERT: {STEPS[n] for n in true}}
-    return list(stretches(one, STEPS, set(STEPS) if alive is None else alive, truth, {ALERT: times}, start_s))
+    return list(episodes(one, STEPS, set(STEPS) if alive is None else alive, truth, {ALERT: times}, start_s))
 
 
 @pytest.mark.parametrize(

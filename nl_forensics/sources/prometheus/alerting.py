@@ -14,7 +14,7 @@ from nl_forensics.errors import BadAnswer
 from nl_forensics.runs import runs
 from nl_forensics.sources import UTC, Partial, Permission, Proof, source
 from nl_forensics.sources.column import Column
-from nl_forensics.sources.prometheus.firing import OWN_LABELS, TOLERANCE, Due, Rule, stretches, within
+from nl_forensics.sources.prometheus.firing import OWN_LABELS, TOLERANCE, Due, Rule, episodes, within
 from nl_forensics.sources.prometheus.series import spans, step_of
 
 USUAL_SCRAPE_S = 60.0  # what Prometheus does unless it is told otherwise; before 2.30 it does not say what it was told
@@ -104,7 +104,7 @@ def _parse_due(records: list[dict]) -> pd.DataFrame:
 
 
 def _rows_of(record: dict, server: dict) -> Iterator[dict]:
-    """One row for each stretch in which the rule's alerts were due."""
+    """One row for each episode in which the rule's alerts were due."""
     rule = Rule(**{name: record[name] for name in ("interval_s", "for_s", "keep_s", "loaded_s", "labels")})
     steps = [record["first_s"] + number * rule.interval_s for number in range(record["evaluations"])]
     truth: dict = {}
@@ -116,7 +116,7 @@ def _rows_of(record: dict, server: dict) -> Iterator[dict]:
         fired.setdefault(rule.comparable(series["metric"]), []).extend(float(at) for at, _ in series["values"])
     alive = set(_with_data(steps, server))
     seen = {alert: sorted(moments) for alert, moments in fired.items()}
-    for due in stretches(rule, steps, alive, truth, seen, record["start_s"]):
+    for due in episodes(rule, steps, alive, truth, seen, record["start_s"]):
         yield {name: record[name] for name in ("group", "rule", "severity", "last_error", "for_s")} | _row(due)
 
 

@@ -1,8 +1,11 @@
-"""When an alert should have been firing: what Prometheus counts at each evaluation of a rule, counted again.
+"""When an alert should have been firing: the state that Prometheus keeps at each evaluation of a rule, computed again.
 
-A rule is evaluated every `interval_s`. A series that its expression returns is an alert: pending, then firing when it was there at
-every evaluation of `for_s`; it goes on firing for `keep_s` after the series went. What the templates in its labels would give is not
-computed: such labels are left out of the comparison with the alerts that there were.
+A rule is evaluated every `interval_s`. A series that its expression returns is an alert: pending, then firing if it was there at every
+evaluation of `for_s`; it keeps firing for `keep_s` after the series ended. Labels with templates are not compared.
+
+ALERTS and ALERTS_FOR_STATE cannot replace this: Prometheus writes them only for alerts that its own evaluation made. A rule that fails,
+exceeds the limit of its group, or makes duplicate labels writes neither, as a quiet one does; these are the faults to be found.
+ALERTS is the other side of the comparison: what did fire.
 """
 
 from bisect import bisect_left
@@ -48,7 +51,7 @@ class Rule:
 
 
 class Due(NamedTuple):
-    """A stretch in which an alert should have been firing. Times are epoch seconds.
+    """An episode in which an alert should have been firing. Times are epoch seconds.
 
     fired      whether it was; null where that can't be decided
     missed     the first and the last evaluation at which it should have been firing and was not; null when it always was
@@ -63,7 +66,7 @@ class Due(NamedTuple):
     missed: tuple[float, float] | None
 
 
-def stretches(
+def episodes(
     rule: Rule,
     steps: list[float],
     alive: set[float],
@@ -71,7 +74,7 @@ def stretches(
     fired: dict[Labels, list[float]],
     start_s: float,
 ) -> Iterator[Due]:
-    """Every stretch from `start_s` on in which an alert of the rule should have been firing.
+    """Every episode from `start_s` on in which an alert of the rule should have been firing.
 
     steps   the moments of evaluation, from before `start_s`, so that what was pending then is known
     alive   those at which Prometheus had data at all
@@ -93,7 +96,7 @@ def stretches(
 def firing(rule: Rule, steps: list[float], true: set[float], since_ever: bool = False) -> set[float]:
     """At which evaluations an alert is firing whose series is there at those in `true`.
 
-    since_ever   a series that is there at the first of them may have been there for as long as one likes
+    since_ever   a series that is there at the first of them may have started at any time before
     """
     found, is_firing = set(), False
     active: float | None = None
@@ -120,7 +123,7 @@ def _runs(steps: list[float], interval_s: float) -> Iterator[list[float]]:
 
 
 def _judged(rule: Rule, alert: Labels, run: list[float], certain: set[float], fired: list[float]) -> Due:
-    """Hold a stretch against when the alert was seen firing."""
+    """Compare an episode with the times at which the alert was firing."""
     reach = (TOLERANCE + 0.5) * rule.interval_s
     missed = [at for at in run if not within(fired, at - reach, at + reach)]
     seen = len(missed) < len(run)
