@@ -24,14 +24,14 @@ class ParameterError(ForensicsError):
 
 
 class SourceError(ForensicsError):
-    """A system could not be asked. `closes` says what would close the gap.
+    """A system could not be asked. `remedy` says what would close the gap.
 
     on_the_way   it was met before the system itself was (no way through the cluster), so it is no outage of the system
     """
 
-    def __init__(self, why: str, closes: str = "", on_the_way: bool = False):
+    def __init__(self, why: str, remedy: str = "", on_the_way: bool = False):
         super().__init__(why)
-        self.closes, self.on_the_way = closes, on_the_way
+        self.remedy, self.on_the_way = remedy, on_the_way
 
 
 class NotConfigured(SourceError):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-NO_WAY_OUT = "nothing that could be granted or set"
+NO_REMEDY = "no remedy: not available in this configuration"
 
 
 class Status(StrEnum):
@@ -33,7 +33,7 @@ class When(StrEnum):
 
     BEFORE = "before the incident"
     DURING = "during the incident"
-    ONGOING = "still going on"
+    ONGOING = "ongoing"
     AFTER = "after the incident"
     UNDATED = "undated"
 
@@ -54,7 +54,7 @@ class Finding:
     severity  of a problem; "" otherwise, but `note` also where it is housekeeping that could not be judged
     at        when it happened or began, UTC; None when undated
     rows      the rows that break the rule; empty unless it is a problem
-    closes    of an unknown: what would close the gap
+    remedy    of an unknown: what would close the gap
     limits    the limits that were applied, by name
     partial   of a problem: not everything was seen, so that there may be more
     bug       the check itself failed: ours, not the system's
@@ -68,7 +68,7 @@ class Finding:
     severity: str = ""
     when: str = ""
     at: pd.Timestamp | None = None
-    closes: str = ""
+    remedy: str = ""
     limits: dict = field(default_factory=dict)
     evidence: tuple[Evidence, ...] = ()
     partial: bool = False
@@ -95,7 +95,7 @@ class Finding:
             "because": self.because,
             "when": str(self.when),
             "at": self.at.isoformat() if self.at is not None else None,
-            "closes": self.closes,
+            "remedy": self.remedy,
             "limits": self.limits,
             "evidence": [e._asdict() for e in self.evidence],
             "rows_total": len(self.rows),
@@ -142,20 +142,20 @@ class Findings(list):
         return Findings(f for f in self if f.status is Status.OK)
 
     def gaps(self) -> pd.DataFrame:
-        """One row per cause of blindness, the widest first: what would close it, and how many checks it costs."""
+        """One row per cause of blindness, the widest first: its remedy, and how many checks it costs."""
         causes: dict[str, list[Finding]] = {}
         for finding in self.unknowns:
-            causes.setdefault(finding.closes or finding.because, []).append(finding)
+            causes.setdefault(finding.remedy or finding.because, []).append(finding)
         rows = [
             [
-                found[0].closes or NO_WAY_OUT,
+                found[0].remedy or NO_REMEDY,
                 len({f.check for f in found}),
                 found[0].because.removeprefix("not seen: "),
                 ", ".join(sorted({f.check for f in found})),
             ]
             for found in causes.values()
         ]
-        frame = pd.DataFrame(rows, columns=["what would close it", "checks", "not seen", "unanswered"])
+        frame = pd.DataFrame(rows, columns=["remedy", "checks", "data gap", "unanswered"])
         return frame.sort_values("checks", ascending=False, ignore_index=True, kind="stable")
 
     def counts(self) -> str:

@@ -38,7 +38,7 @@ class Judge:
             return self._judge() if all(self.case.instances(name) for name in self.check.needs) else []
         except Exception as error:  # noqa: BLE001 (one of the two places: a bug of ours is reported as such)
             because = f"the check itself failed, which is a bug of nl_forensics: {type(error).__name__}: {error}"
-            return [self._finding(Status.UNKNOWN, because, closes="report this, with the case", bug=True)]
+            return [self._finding(Status.UNKNOWN, because, remedy="report this, with the case", bug=True)]
 
     def _judge(self) -> list[Finding]:
         tables = [self.case.read(name) for name in self.check.needs]
@@ -48,7 +48,7 @@ class Judge:
         try:
             offenders = self.offenders(tables, watch)
         except Unseen as unseen:
-            return [self._unknown([Gap(self.check.needs[0], "", str(unseen), unseen.closes)])]
+            return [self._unknown([Gap(self.check.needs[0], "", str(unseen), unseen.remedy)])]
         gaps = [gap for table in tables for gap in self._gaps(table, watch)]
         if len(offenders):
             return self._problems(self.check.graded(offenders, self.limits), more=bool(gaps))
@@ -131,11 +131,11 @@ class Judge:
         """Nothing wrong was seen, but not everything was seen."""
         where = dict.fromkeys(gap.in_words for gap in gaps)
         shown = "; ".join(list(where)[:3]) + (f"; and {len(where) - 3} more" if len(where) > 3 else "")
-        closes = next((gap.closes for gap in gaps if gap.closes), "")
+        remedy = next((gap.remedy for gap in gaps if gap.remedy), "")
         bug = any(
             answer.error == "Bug" for name in self.check.needs for answer in self.case.answers.get(name, {}).values()
         )
-        return self._finding(Status.UNKNOWN, f"not seen: {shown}", closes=closes, bug=bug, severity=self._note_or_none)
+        return self._finding(Status.UNKNOWN, f"not seen: {shown}", remedy=remedy, bug=bug, severity=self._note_or_none)
 
     @property
     def _note_or_none(self) -> str:

@@ -12,9 +12,9 @@ from nl_forensics.finding import Severity
 class Unseen(Exception):
     """Raised by a rule that finds in its tables, whole as they are, nothing that it could be held against."""
 
-    def __init__(self, unseen: str, closes: str):
+    def __init__(self, unseen: str, remedy: str):
         super().__init__(unseen)
-        self.closes = closes
+        self.remedy = remedy
 
 
 @dataclass(frozen=True, kw_only=True)

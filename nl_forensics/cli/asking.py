@@ -112,8 +112,8 @@ def collect_command(what: str, folder: Path | None, again: tuple[str, ...], all_
         print_json({"case": str(case.folder), "coverage": case.coverage().to_dict("records")})
     else:
         click.echo(f"{case.folder}: round {case.rounds[-1].folder.name} is sealed, {len(case.answers)} sources asked")
-        for system, unseen, closes in dict.fromkeys((_system_of(gap), gap.unseen, gap.closes) for gap in gaps):
-            click.echo(f"  not seen of {system}: {unseen}" + (f" ({closes})" if closes else ""))
+        for system, unseen, remedy in dict.fromkeys((_system_of(gap), gap.unseen, gap.remedy) for gap in gaps):
+            click.echo(f"  not seen of {system}: {unseen}" + (f" ({remedy})" if remedy else ""))
     return 3 if gaps else 0
 
 

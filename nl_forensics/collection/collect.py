@@ -193,10 +193,10 @@ class _Collection:
 
     def _not_configured(self, worker: _Worker) -> None:
         variable = worker.unset
-        closes = f"set {variable}, or declare {worker.system} absent in the platform file"
+        remedy = f"set {variable}, or declare {worker.system} absent in the platform file"
         if worker.address and worker.cluster:
-            closes = f"set {variable}: {worker.system} is reached through cluster {worker.cluster.name}"
-        self._give_up(worker, "NotConfigured", f"{variable} is not set", closes)
+            remedy = f"set {variable}: {worker.system} is reached through cluster {worker.cluster.name}"
+        self._give_up(worker, "NotConfigured", f"{variable} is not set", remedy)
 
     def _start(self, worker: _Worker) -> None:
         worker.reached = False
@@ -249,15 +249,15 @@ class _Collection:
         self._record_reached(worker, True, "", identity, offset)
         self._grant(worker, self.budget.question_s)
 
-    def _on_unreached(self, worker: _Worker, kind: str, why: str, closes: str) -> None:
+    def _on_unreached(self, worker: _Worker, kind: str, why: str, remedy: str) -> None:
         """It did not let us in. What answers in another protocol is an outage; "you may not log in" is an answer."""
         if kind in ("NotReachable", "BadAnswer", "NotAllowed"):
             self._record_reached(worker, kind == "NotAllowed", why, {}, None)
-        self._give_up(worker, kind, why, closes)
+        self._give_up(worker, kind, why, remedy)
 
-    def _on_no_way(self, worker: _Worker, kind: str, why: str, closes: str) -> None:
+    def _on_no_way(self, worker: _Worker, kind: str, why: str, remedy: str) -> None:
         """It was not even asked: whether it answers is unknown."""
-        self._give_up(worker, kind, why, closes)
+        self._give_up(worker, kind, why, remedy)
 
     def _on_asking(self, worker: _Worker, name: str) -> None:
         worker.asking, worker.asked_at = name, time.monotonic()
@@ -279,8 +279,8 @@ class _Collection:
         worker.open.pop(name).close(asked_at, took_ms=took_ms)
         self._done(worker, name)
 
-    def _on_refused(self, worker: _Worker, name: str, kind: str, why: str, closes: str) -> None:
-        self._refused(worker, name, kind, why, closes or sources.load()[name].closes(kind))
+    def _on_refused(self, worker: _Worker, name: str, kind: str, why: str, remedy: str) -> None:
+        self._refused(worker, name, kind, why, remedy or sources.load()[name].remedy(kind))
         self._done(worker, name)
         if kind == "NotReachable" and time.monotonic() - worker.asked_at > self.budget.question_s / 2:
             self._timed_out(worker)
@@ -333,12 +333,12 @@ class _Collection:
         worker.stop()
         self._give_up(worker, "Bug", "the worker process died", "report this, with the case")
 
-    def _give_up(self, worker: _Worker, kind: str, why: str, closes: str) -> None:
+    def _give_up(self, worker: _Worker, kind: str, why: str, remedy: str) -> None:
         """Ask nothing more. Where it is not even known whether the system answers, that question is refused, too."""
         worker.stop()
         unseen = worker.answered is None and worker.system not in TELL_THEMSELVES
         for name in [REACHED] * unseen + worker.questions:
-            self._refused(worker, name, kind, why, closes)
+            self._refused(worker, name, kind, why, remedy)
         worker.questions.clear()
 
     def _done(self, worker: _Worker, name: str) -> None:
@@ -346,9 +346,9 @@ class _Collection:
         worker.asking = ""
         self.landed(name, worker.instance)
 
-    def _refused(self, worker: _Worker, name: str, kind: str, why: str, closes: str) -> None:
+    def _refused(self, worker: _Worker, name: str, kind: str, why: str, remedy: str) -> None:
         recording = worker.open.pop(name, None) or self.step.record(name, worker.place(name))
-        recording.close(datetime.now(UTC).isoformat(), kind, why, closes)
+        recording.close(datetime.now(UTC).isoformat(), kind, why, remedy)
         self.landed(name, worker.place(name))
 
     def _record_reached(self, worker: _Worker, answered: bool, why: str, identity: dict, offset: float | None) -> None:

@@ -28,7 +28,7 @@ FURTHEST = timedelta(hours=6)  # what began before is chronic, and not what some
 USUAL = timedelta(minutes=30)  # where nothing tells since when
 SHORTEST = timedelta(minutes=10)
 LEAD = timedelta(minutes=5)  # of the time before, to compare with: no_new_error_appears needs as much
-FRESH = timedelta(minutes=15)  # a warning that was repeated since then is still going on
+FRESH = timedelta(minutes=15)  # a warning that was repeated since then is ongoing
 SUSPECT = pd.Timedelta(minutes=30)  # as in no_rollout_precedes_a_symptom
 EVERYWHERE = "*"
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}

@@ -83,7 +83,7 @@ class _Asking:
             self.link = self.open_one()
         except SourceError as error:
             trouble = "no_way" if error.on_the_way else "unreached"
-            self.pipe.send((trouble, type(error).__name__, str(error), error.closes))
+            self.pipe.send((trouble, type(error).__name__, str(error), error.remedy))
             return False
         except Exception as error:  # noqa: BLE001 (one of the two places: a bug of ours is recorded as such)
             self.pipe.send(("unreached", "Bug", f"{type(error).__name__}: {error}", REPORT))
@@ -99,7 +99,7 @@ class _Asking:
             items = one_reading(source, reading, self.link, self.incident, self.platform)
             self._send(source, self._bounded(source, items))
         except SourceError as error:
-            return self._refused(source, type(error).__name__, str(error), error.closes)
+            return self._refused(source, type(error).__name__, str(error), error.remedy)
         except BrokenPipeError:
             raise
         except Exception as error:  # noqa: BLE001 (one of the two places: a bug of ours is recorded as such)
@@ -109,8 +109,8 @@ class _Asking:
             self.pipe.send(("answered", source.name, _server_now(self.link).isoformat(), took_ms))
         return ""
 
-    def _refused(self, source: Source, kind: str, why: str, closes: str) -> str:
-        self.pipe.send(("refused", source.name, kind, why, closes))
+    def _refused(self, source: Source, kind: str, why: str, remedy: str) -> str:
+        self.pipe.send(("refused", source.name, kind, why, remedy))
         return kind
 
     def _bounded(self, source: Source, items: Iterator) -> Iterator:
@@ -169,7 +169,7 @@ def _answers(source: Source, link, incident, platform) -> Iterator:
             with link.into(name) as database:
                 yield from source.ask(database, incident, platform)
         except SourceError as error:
-            yield Partial(f"database {name}: {error}", error.closes or source.closes(type(error).__name__))
+            yield Partial(f"database {name}: {error}", error.remedy or source.remedy(type(error).__name__))
 
 
 def _server_now(link) -> datetime:

@@ -53,7 +53,7 @@ class Forward:
             self._first: websocket.WebSocket | None = self._dialled(until - time.monotonic())
         except SourceError as error:
             why = f"through cluster {cluster.name}: {error}"
-            raise type(error)(why, error.closes, error.on_the_way) from None
+            raise type(error)(why, error.remedy, error.on_the_way) from None
         pod = {"port_forward": via.port_forward, "pod": f"{self._namespace}/{self._pod}", "port": self._port}
         self.through = pod | {"cluster": cluster.name, "cluster_uid": api.identity["cluster_uid"]}
 
@@ -75,23 +75,23 @@ class Forward:
         except websocket.WebSocketBadStatusException as error:
             raise self._refused(error.status_code, message(error.resp_body or b"")) from None
         except (websocket.WebSocketException, OSError) as error:
-            closes = "see whether the API server and the kubelet of the pod's node answer"
-            raise NotReachable(f"no port-forward: {short(str(error))}", closes, on_the_way=True) from None
+            remedy = "see whether the API server and the kubelet of the pod's node answer"
+            raise NotReachable(f"no port-forward: {short(str(error))}", remedy, on_the_way=True) from None
         far.settimeout(None)
         return far
 
     def _refused(self, status: int, said: str) -> SourceError:
         """A pod that is not there or not yet anywhere is an outage of the system; all else tells nothing about it."""
         if status in (400, 404):
-            closes = f"see pod {self._pod} in namespace {self._namespace}: the system in it does not run"
-            return NotReachable(said or f"HTTP {status}", closes)
+            remedy = f"see pod {self._pod} in namespace {self._namespace}: the system in it does not run"
+            return NotReachable(said or f"HTTP {status}", remedy)
         if status == 401:
             return NotAllowed(f"HTTP 401: {said}", LOG_IN, on_the_way=True)
         if status == 403:
             return NotAllowed(said, PERMISSION.format(namespace=self._namespace), on_the_way=True)
-        closes = "see whether the kubelet of the pod's node answers"
+        remedy = "see whether the kubelet of the pod's node answers"
         kind = NotReachable if status >= 500 else BadAnswer
-        return kind(f"HTTP {status} instead of a port-forward: {said}", closes, on_the_way=True)
+        return kind(f"HTTP {status} instead of a port-forward: {said}", remedy, on_the_way=True)
 
     def open(self) -> socket.socket:
         """A connection to the port, as a socket. Raises a SourceError; what is noticed later only is the `failure`."""

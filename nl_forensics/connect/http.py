@@ -113,8 +113,8 @@ def asked(question: Callable, *arguments, **options) -> Any:
     try:
         return question(*arguments, **options)
     except requests.RequestException as error:
-        closes = "check the address: http:// or https://, host and port, and whether the server runs"
-        raise NotReachable(_cause(error), closes) from None
+        remedy = "check the address: http:// or https://, host and port, and whether the server runs"
+        raise NotReachable(_cause(error), remedy) from None
 
 
 def _cause(error: BaseException) -> str:

@@ -53,8 +53,8 @@ def connect(address: str, endpoint: KubernetesEndpoint, budget: Budget) -> "Kube
             load_kube_config(address, endpoint.context or None, settings, persist_config=False)
             namespace = _namespace(address, endpoint.context)
     except (ConfigException, YAMLError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        closes = f"{endpoint.endpoint} must hold the path of a kubeconfig, as kubectl reads it"
-        raise NotConfigured(f"the kubeconfig can't be used: {short(str(error))}", closes) from None
+        remedy = f"{endpoint.endpoint} must hold the path of a kubeconfig, as kubectl reads it"
+        raise NotConfigured(f"the kubeconfig can't be used: {short(str(error))}", remedy) from None
     return KubernetesLink(settings, namespace, budget)
 
 
@@ -171,7 +171,7 @@ class KubernetesLink:
             return Listing(items, unseen)
         except NotAllowed as refused:
             names, unseen = self._names(scope)
-            if refused.closes == LOG_IN or not kind.namespaced or not names:
+            if refused.remedy == LOG_IN or not kind.namespaced or not names:
                 raise
         items, refusals = [], []
         for name in names:
@@ -180,7 +180,7 @@ class KubernetesLink:
                 items, unseen = items + more, unseen + missing
             except NotAllowed as refused:
                 refusals.append(refused)
-                unseen.append(Partial(f"{kind.plural} of {name}: {refused}", refused.closes))
+                unseen.append(Partial(f"{kind.plural} of {name}: {refused}", refused.remedy))
         if len(refusals) == len(names):
             raise refusals[0]
         return Listing(items, unseen, everywhere=False)
@@ -191,8 +191,8 @@ class KubernetesLink:
         patterns = [name for name in scope if "*" in name] or ([] if scope else ["*"])
         if not patterns:
             return exact, []
-        closes = "allow us to list namespaces, or name them in the platform file"
-        unseen = [Partial(f"namespaces {', '.join(patterns)}: which there are may not be listed", closes)]
+        remedy = "allow us to list namespaces, or name them in the platform file"
+        unseen = [Partial(f"namespaces {', '.join(patterns)}: which there are may not be listed", remedy)]
         return [*exact, *([self.namespace] if self.namespace and self.namespace not in exact else [])], unseen
 
     def _pages(self, kind: Kind, path: str) -> tuple[list[dict], list[Partial]]:
@@ -204,10 +204,10 @@ class KubernetesLink:
                 body = self._page(path, {"limit": str(PAGE)} | ({"continue": token} if token else {}), left)
                 page = _decoded(body)
             except SourceError as error:
-                closes = error.closes or f"allow us to list {kind.resource}"
+                remedy = error.remedy or f"allow us to list {kind.resource}"
                 if not items:
-                    raise type(error)(str(error), closes) from None
-                return items, [Partial(f"{kind.plural} after the first {len(items)}: {error}", closes)]
+                    raise type(error)(str(error), remedy) from None
+                return items, [Partial(f"{kind.plural} after the first {len(items)}: {error}", remedy)]
             left -= len(body)
             items += [kind.keep(one) for one in page.get("items") or []]
             token = (page.get("metadata") or {}).get("continue", "")
@@ -332,8 +332,8 @@ def _decoded(body: bytes) -> dict:
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):
-        closes = "check that the kubeconfig leads to an API server, not to a page that asks to log in"
-        raise BadAnswer("the answer is not JSON", closes) from None
+        remedy = "check that the kubeconfig leads to an API server, not to a page that asks to log in"
+        raise BadAnswer("the answer is not JSON", remedy) from None
     if not isinstance(answer, dict):
         raise BadAnswer("the JSON is not that of Kubernetes", "check the address in the kubeconfig")
     return answer
@@ -359,8 +359,8 @@ def _failed(status: int, path: str, body: bytes, wait_s: float) -> SourceError:
     if status == 429:
         later = f", come back in {wait_s:g} s" if wait_s else ""
         return BadAnswer(f"HTTP 429: too many requests{later}", "collect again later: the API server protects itself")
-    closes = "see whether the server behind this part of the API runs (kubectl get apiservices)"
-    return BadAnswer(f"HTTP {status} for GET {path}: {said}", closes if status == 503 else "")
+    remedy = "see whether the server behind this part of the API runs (kubectl get apiservices)"
+    return BadAnswer(f"HTTP {status} for GET {path}: {said}", remedy if status == 503 else "")
 
 
 def message(body: bytes) -> str:
@@ -372,10 +372,10 @@ def message(body: bytes) -> str:
 
 
 def _unreached(error: BaseException) -> NotReachable:
-    closes = "check the address in the kubeconfig, and whether the API server runs"
+    remedy = "check the address in the kubeconfig, and whether the API server runs"
     while inner := error.__cause__ or error.__context__:
         error = inner
-    return NotReachable(short(str(error)) or type(error).__name__, closes)
+    return NotReachable(short(str(error)) or type(error).__name__, remedy)
 
 
 def short(text: str) -> str:

@@ -112,9 +112,9 @@ def asked_by(address: str) -> dict[str, Any]:
 
 def connection_refused(text: str) -> SourceError:
     said = " ".join(text.split())
-    for words, kind, closes in SERVER_SAYS:
+    for words, kind, remedy in SERVER_SAYS:
         if words in said:
-            return kind(said, closes)
+            return kind(said, remedy)
     return NotReachable(said, "check the address, the network, and whether the server runs")
 
 

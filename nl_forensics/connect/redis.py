@@ -45,8 +45,8 @@ def connect(address: str, endpoint: Endpoint, budget: Budget, forward: "Forward 
             driver_info=None,  # CLIENT SETINFO would be one more command to allow, and an error before Redis 7.2
         )
     except ValueError:  # its words repeat a part of the address
-        closes = "redis://user:password@host:6379/0, or rediss://… for TLS"
-        raise NotConfigured("the address is not a Redis address", closes) from None
+        remedy = "redis://user:password@host:6379/0, or rediss://… for TLS"
+        raise NotConfigured("the address is not a Redis address", remedy) from None
     return RedisLink(client, endpoint)
 
 
@@ -134,6 +134,6 @@ def _failed(error: exceptions.RedisError) -> SourceError:
     if "max number of clients" in said:
         return NotReachable(said, "free a connection, or raise maxclients")
     if isinstance(error, exceptions.ConnectionError | exceptions.TimeoutError):
-        closes = "check the address: redis:// or rediss://, host and port, and whether the server runs"
-        return NotReachable(said or "the connection was closed", closes)
+        remedy = "check the address: redis:// or rediss://, host and port, and whether the server runs"
+        return NotReachable(said or "the connection was closed", remedy)
     return BadAnswer(said)

@@ -94,7 +94,7 @@ class Diagnosis:
         told = {name for one in self.missing for name in one.checks}
         for gap in Findings(one for one in self.findings.unknowns if one.check not in told).gaps().to_dict("records"):
             costs = f"{_counted(gap['checks'], 'check')}: {_some(gap['unanswered'].split(', '))}"
-            yield f"{gap['not seen']} ({gap['what would close it']}) → costs {costs}"
+            yield f"{gap['data gap']} ({gap['remedy']}) → costs {costs}"
         for system, rights in self.beyond.items():
             yield f"note: this identity may do more on {system} than it needs: {', '.join(rights)}"
         unknown = {one.check for one in self.findings.unknowns}
@@ -153,7 +153,7 @@ def _refused(case: Case) -> Iterator[Missing]:
     for name, source in load_sources().items():
         system = ASKED_THROUGH.get(source.system, source.system)
         for gap in case.gaps(name):
-            of, permission = f"{system}-{gap.instance}", _permission(source.needs, system, gap.closes)
+            of, permission = f"{system}-{gap.instance}", _permission(source.needs, system, gap.remedy)
             if permission and of not in knows:
                 lacking.setdefault((of, permission), set()).add(name)
         for instance in _holed(case, source) if system != "kubernetes" else ():
@@ -164,19 +164,19 @@ def _refused(case: Case) -> Iterator[Missing]:
 
 def _holed(case: Case, source: Source) -> set[str]:
     """Instances that withheld values of a table, where that is what a null means."""
-    if source.hole or not source.needs.closes(source.system):
+    if source.hole or not source.needs.remedy(source.system):
         return set()
     rows = case.read(source.name).rows
     return {*rows[source.holes(rows)].instance}
 
 
-def _permission(needs: Permission, system: str, closes: str) -> str:
+def _permission(needs: Permission, system: str, remedy: str) -> str:
     """The permission that would close a gap; "" where it is no matter of permission."""
     wanted = [f"{verb} {resource}" for verb, resource in needs.of_kubernetes()]
     if system != "kubernetes":
         wanted = [getattr(needs, system, "")]
-    sentences = {Permission(**{system: one}).closes(system): one for one in wanted if one}
-    return sentences.get(closes, "")
+    sentences = {Permission(**{system: one}).remedy(system): one for one in wanted if one}
+    return sentences.get(remedy, "")
 
 
 def _missing(case: Case, of: str, permission: str, names: set[str], namespace: str = "") -> Missing:

@@ -151,7 +151,7 @@ def coverage(case: Case) -> list[dict]:
             "rows": answer.rows,
             "whole": answer.is_whole,
             "error": answer.error,
-            "gaps": [{"unseen": gap.unseen, "closes": gap.closes, "window": gap.window} for gap in answer.gaps],
+            "gaps": [{"unseen": gap.unseen, "remedy": gap.remedy, "window": gap.window} for gap in answer.gaps],
             "file": answer.file,
             "sha256": answer.sha256,
         }

@@ -18,7 +18,7 @@ from nl_forensics.facts.entities import (
     was_seen_only,
 )
 from nl_forensics.facts.kubernetes.field_managers import CONTROLLERS
-from nl_forensics.finding import NO_WAY_OUT, Finding, Findings, Severity, When
+from nl_forensics.finding import NO_REMEDY, Finding, Findings, Severity, When
 from nl_forensics.sanitize import printable
 
 COLUMNS = 110
@@ -83,7 +83,7 @@ def _worst(found: list[Finding]) -> Finding:
 
 
 def _rank(found: list[Finding]) -> tuple[int, bool]:
-    """The worst first; of equals, what is still going on."""
+    """The worst first; of equals, what is ongoing."""
     severity = min(list(Severity).index(Severity(finding.severity)) for finding in found)
     return severity, all(finding.when != When.ONGOING for finding in found)
 
@@ -156,15 +156,14 @@ def _unseen(case: Case, findings: Findings) -> Iterator[tuple[str, str]]:
     variables = [name for names in left_out.values() for name in names]
     to_set = f"set {', '.join(variables)}"
     causes = Findings(findings.blind_spots).gaps().to_dict("records")
-    gaps = [gap for gap in causes if gap["what would close it"] != to_set]
+    gaps = [gap for gap in causes if gap["remedy"] != to_set]
     shown = gaps[: MOST_GAPS - bool(left_out)]
     for gap in shown:
         rest = len(gaps) - len(shown) if gap is shown[-1] else 0
         more = f"; {_more(rest, 'cause')}" if rest else ""
-        closes = gap["what would close it"]
-        way_out = "" if closes == NO_WAY_OUT else f" → {_cut(closes, 40)}"
-        tail = f"{way_out} ({gap['checks']} {'check' if gap['checks'] == 1 else 'checks'}{more})"
-        yield "not seen", _cut(_without_instance(case, gap["not seen"]), COLUMNS - WIDTH - len(tail)) + tail
+        remedy = "" if gap["remedy"] == NO_REMEDY else f" → {_cut(gap['remedy'], 40)}"
+        tail = f"{remedy} ({gap['checks']} {'check' if gap['checks'] == 1 else 'checks'}{more})"
+        yield "not seen", _cut(_without_instance(case, gap["data gap"]), COLUMNS - WIDTH - len(tail)) + tail
     if left_out:
         yield "not asked", f"{', '.join(left_out)}: set {', '.join(variables[:1])}{', …' if variables[1:] else ''}"
 

@@ -152,9 +152,9 @@ class Case:
         for name, instances in self.answers.items():
             for answer in instances.values():
                 gaps = "; ".join(gap.unseen for gap in answer.gaps)
-                closes = "; ".join(dict.fromkeys(gap.closes for gap in answer.gaps if gap.closes))
-                rows.append([name, answer.instance, answer.rows, gaps, closes])
-        return pd.DataFrame(rows, columns=["source", "instance", "rows", "not seen", "what would close it"])
+                remedy = "; ".join(dict.fromkeys(gap.remedy for gap in answer.gaps if gap.remedy))
+                rows.append([name, answer.instance, answer.rows, gaps, remedy])
+        return pd.DataFrame(rows, columns=["source", "instance", "rows", "data gap", "remedy"])
 
     def notes(self) -> list[dict]:
         """The notes that people wrote into the case, oldest first."""

@@ -25,15 +25,16 @@ from nl_forensics.sanitize import printable
 PARAMETERS = "parameters.json"
 QUESTION = "question"  # the event of custody from which on the round is about another window or scope
 LOCK = ".open"
+RECORDED_REMEDY = "closes"  # the key of a remedy in custody: cases that were sealed keep it
 
 
 class Gap(NamedTuple):
-    """A part of a table that was not seen. `closes`: what would close it."""
+    """A part of a table that was not seen. `remedy`: what would close it."""
 
     source: str
     instance: str
     unseen: str
-    closes: str
+    remedy: str
     window: str = "incident"
 
     @property
@@ -59,16 +60,16 @@ class Answer:
     rows: int = 0
     error: str = ""
     why: str = ""
-    closes: str = ""
+    remedy: str = ""
     proof: str = ""
     partial: tuple[tuple[str, str, str], ...] = ()
 
     @property
     def gaps(self) -> list[Gap]:
         """What this answer doesn't show."""
-        refused = [Gap(self.source, self.instance, self.why, self.closes)] if self.error else []
+        refused = [Gap(self.source, self.instance, self.why, self.remedy)] if self.error else []
         parts = [Gap(self.source, self.instance, *part) for part in self.partial]
-        return [gap._replace(unseen=printable(gap.unseen), closes=printable(gap.closes)) for gap in refused + parts]
+        return [gap._replace(unseen=printable(gap.unseen), remedy=printable(gap.remedy)) for gap in refused + parts]
 
     @property
     def is_whole(self) -> bool:
@@ -100,7 +101,7 @@ class Recording:
         """Records, and `Partial` and `Proof` beside them. Flushed, so that a killed collection keeps them."""
         for item in items:
             if isinstance(item, sources.Partial):
-                self.parts.append((self.redactor.text(item.unseen), item.closes, item.window))
+                self.parts.append((self.redactor.text(item.unseen), item.remedy, item.window))
             elif isinstance(item, sources.Proof):
                 self.proof = self.redactor.text(item.shown_by)
             else:
@@ -109,7 +110,7 @@ class Recording:
                 self.rows += 1
         self._zip.flush()
 
-    def close(self, asked_at: str, error: str = "", why: str = "", closes: str = "", **facts) -> None:
+    def close(self, asked_at: str, error: str = "", why: str = "", remedy: str = "", **facts) -> None:
         """Seal the answer into the chain of custody. A question that failed before its first record leaves no file."""
         self._zip.close()
         os.fsync(self._raw.fileno())
@@ -131,7 +132,7 @@ class Recording:
             proof=self.proof,
             error=error,
             why=self.redactor.text(why),
-            closes=closes,
+            **{RECORDED_REMEDY: remedy},
             redacted=dict(self.redactor.counts - self._before),
             **kept,
             **facts,
@@ -183,6 +184,7 @@ class Round:
         for event in events:
             if event["event"] == "answered":
                 facts = {name: value for name, value in event.items() if name in names}
+                facts["remedy"] = event.get(RECORDED_REMEDY, "")
                 file = f"{self.folder.name}/{event['file']}" if event.get("file") else ""
                 yield Answer(**facts | {"file": file, "partial": tuple(map(tuple, event["partial"]))})
 

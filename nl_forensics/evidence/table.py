@@ -72,8 +72,8 @@ class Table:
         return [self.gap(f"{holed} of {len(self._rows)} rows lack {', '.join(lacking.columns[lacking.any()])}")]
 
     def gap(self, unseen: str) -> Gap:
-        """A gap of values that the rows lack, with what closes it."""
-        return Gap(self.source.name, "", unseen, self.source.hole or self.source.needs.closes(self.source.system))
+        """A gap of values that the rows lack, with its remedy."""
+        return Gap(self.source.name, "", unseen, self.source.hole or self.source.needs.remedy(self.source.system))
 
     @cached_property
     def _holes(self) -> pd.DataFrame:

@@ -78,7 +78,7 @@ def symptoms_in_order(case: Case, findings: Findings) -> list[Symptom]:
 
 
 def first_symptom(case: Case, findings: Findings) -> Symptom | None:
-    """What began first inside the window, of what is still going on if there is such; where all of it began before, what began last."""
+    """What began first inside the window, of what is ongoing if there is such; where all of it began before, what began last."""
     dated = symptoms_in_order(case, findings)
     inside = [one for one in dated if one.at >= case.incident.start]
     going_on = [one for one in inside if one.finding.when == When.ONGOING]

@@ -24,7 +24,7 @@ class Partial(NamedTuple):
     """
 
     unseen: str
-    closes: str = ""
+    remedy: str = ""
     window: str = "incident"
 
 
@@ -63,7 +63,7 @@ class Permission(NamedTuple):
         rules = [rule.split() for rule in self.kubernetes.split(";") if rule.strip()]
         return [(verb, resource) for verbs, *resources in rules for verb in verbs.split(",") for resource in resources]
 
-    def closes(self, system: str) -> str:
+    def remedy(self, system: str) -> str:
         """What to grant where the answer was refused."""
         wanted = getattr(self, ASKED_THROUGH.get(system, system), "")
         words = {
@@ -127,9 +127,9 @@ class Source:
         wanted = list(inspect.signature(self.fetch).parameters)[1:]
         yield from self.fetch(link, **{name: offered[name] for name in wanted})
 
-    def closes(self, error: str) -> str:
+    def remedy(self, error: str) -> str:
         """What would close the gap that an error leaves, by its name, where it does not say so itself: what to grant, if it was refused."""
-        return self.needs.closes(self.system) if error == NotAllowed.__name__ else ""
+        return self.needs.remedy(self.system) if error == NotAllowed.__name__ else ""
 
     def table(self, records: list[dict]) -> pd.DataFrame:
         """The rows of one recorded answer, with exactly the declared columns.

@@ -146,7 +146,7 @@ def test_whole_answers_are_fine(laboratory, nothing_is_full):
     assert [e.instance for e in finding.evidence] == ["main", "second"]
 
 
-REFUSED = {"error": "NotAllowed", "why": "NOPERM", "closes": "allow it"}
+REFUSED = {"error": "NotAllowed", "why": "NOPERM", "remedy": "allow it"}
 BLIND = {
     "nothing recorded": (None, None, "not seen: events of main: was not asked yet", "collect again"),
     "all refused": (REFUSED, REFUSED, "not seen: events of main: NOPERM", "allow it"),
@@ -163,12 +163,19 @@ BLIND = {
 @pytest.mark.parametrize("how", BLIND)
 def test_what_is_not_seen_is_unknown(laboratory, nothing_is_full, how):
     nothing_is_full()
-    main, second, because, closes = BLIND[how]
+    main, second, because, remedy = BLIND[how]
     finding = laboratory.finding(main, second)
     assert finding.status is Status.UNKNOWN
     assert finding.because.startswith(because)
-    assert finding.closes == closes
+    assert finding.remedy == remedy
     assert not finding.bug
+
+
+def test_custody_keeps_the_key_by_which_sealed_cases_recorded_a_remedy(laboratory):
+    case = laboratory.answers([row()], REFUSED)
+    [refused] = [event for event in case.rounds[-1].events() if event.get("error")]
+    assert refused["closes"] == "allow it"
+    assert case.gaps("events")[0].remedy == "allow it"
 
 
 def _is_ok(laboratory, *rows, **nulls):
@@ -500,8 +507,8 @@ def test_a_source_that_failed_is_our_bug(laboratory, nothing_is_full):
 # --- Findings --------------------------------------------------------------------------------------------------------
 
 
-def told(status, check="a", severity="", when="", closes="", because="because", bug=False):
-    return Finding(check, "05", status, "subject", because, severity=severity, when=when, closes=closes, bug=bug)
+def told(status, check="a", severity="", when="", remedy="", because="because", bug=False):
+    return Finding(check, "05", status, "subject", because, severity=severity, when=when, remedy=remedy, bug=bug)
 
 
 PROBLEM = told(Status.PROBLEM, severity=Severity.HIGH, when=When.DURING)
@@ -552,16 +559,16 @@ def test_worst_first():
 def test_gaps_are_grouped_by_what_would_close_them():
     gaps = Findings(
         [
-            told(Status.UNKNOWN, check="a", closes="grant it"),
-            told(Status.UNKNOWN, check="b", closes="grant it"),
+            told(Status.UNKNOWN, check="a", remedy="grant it"),
+            told(Status.UNKNOWN, check="b", remedy="grant it"),
             told(Status.UNKNOWN, check="c", because="not seen: anything"),
             told(Status.UNKNOWN, check="d", because="not seen: something"),
             FINE,
         ]
     ).gaps()
-    assert list(gaps["what would close it"]) == ["grant it", *["nothing that could be granted or set"] * 2]
+    assert list(gaps["remedy"]) == ["grant it", *["no remedy: not available in this configuration"] * 2]
     assert list(gaps.checks) == [2, 1, 1]
-    assert list(gaps["not seen"]) == ["because", "anything", "something"]
+    assert list(gaps["data gap"]) == ["because", "anything", "something"]
     assert list(gaps.unanswered) == ["a, b", "c", "d"]
 
 

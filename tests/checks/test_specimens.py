@@ -104,7 +104,7 @@ def test_every_specimen_is_recorded_as_it_is_registered():
 
 
 def _refused(case: Case, name: str) -> None:
-    _alter(case, name, file="", rows=0, error="NotAllowed", why="permission denied", closes="ask for it")
+    _alter(case, name, file="", rows=0, error="NotAllowed", why="permission denied", remedy="ask for it")
 
 
 def _empty(case: Case, name: str) -> None:

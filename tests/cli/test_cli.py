@@ -68,8 +68,8 @@ TROUBLE = {
 
 @pytest.mark.server
 @pytest.mark.parametrize("what", TROUBLE)
-def test_what_does_not_let_us_in_is_one_line_with_a_way_out(what, tmp_path, request, capsys):
-    system, address_of, why, closes = TROUBLE[what]
+def test_what_does_not_let_us_in_is_one_line_with_a_remedy(what, tmp_path, request, capsys):
+    system, address_of, why, remedy = TROUBLE[what]
     asked = Investigation(tmp_path, {system: {"main": address_of(request.getfixturevalue(f"{system}_server"))}})
     assert asked.command("collect", asked.file) == 3
     said = capsys.readouterr()
@@ -77,7 +77,7 @@ def test_what_does_not_let_us_in_is_one_line_with_a_way_out(what, tmp_path, requ
     [line] = [line for line in said.out.splitlines() if "not seen" in line]
     assert line.startswith(f"  not seen of {system}-main: ")
     assert why in line
-    assert closes in line
+    assert remedy in line
     assert "hush" not in said.out + said.err
     assert "hu@sh" not in said.out + said.err
     assert "sh@db" not in said.out + said.err
@@ -240,7 +240,7 @@ def test_doctor_tells_what_would_stay_unknown(tmp_path, redis_server, capsys):
     asked = Investigation(tmp_path, {"redis": {"main": redis_server.url(password="no")}})
     assert asked.command("doctor", asked.file, "--json") == 3
     told = json.loads(capsys.readouterr().out)
-    assert told["unknown"][0]["what would close it"] == CREDENTIALS
+    assert told["unknown"][0]["remedy"] == CREDENTIALS
 
 
 @pytest.mark.parametrize("more", [[], ["--json"]])

@@ -223,7 +223,7 @@ def test_what_has_no_address_is_left_out_and_is_a_gap(tmp_path, monkeypatch):
     step.close()
     [found] = [one for one in run_checks(Case(tmp_path / "case")) if one.check == "every_system_answers"]
     assert found.status == "unknown"
-    assert set(found.closes.removeprefix("set ").split(", ")) == set(others.values())
+    assert set(found.remedy.removeprefix("set ").split(", ")) == set(others.values())
 
 
 def test_every_address_is_known():

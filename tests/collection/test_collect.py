@@ -216,9 +216,7 @@ def test_nothing_is_configured(tmp_path):
     findings = run_checks(case)
     assert findings.oks == []
     assert findings.problems == []
-    assert "set TEST_REDIS_MAIN, or declare redis absent in the platform file" in list(
-        findings.gaps()["what would close it"]
-    )
+    assert "set TEST_REDIS_MAIN, or declare redis absent in the platform file" in list(findings.gaps()["remedy"])
 
 
 def test_a_killed_worker_is_our_bug_and_no_outage(tmp_path, redis_server):
@@ -256,7 +254,7 @@ def test_a_superuser_is_refused(tmp_path, postgres_server):
     assert {answer.error for name in case.answers if name != REACHED for answer in case.answers[name].values()} == {
         "NotAllowed"
     }
-    assert "set allow_superuser: true in the platform file" in case.gaps("pg_activity")[0].closes
+    assert "set allow_superuser: true in the platform file" in case.gaps("pg_activity")[0].remedy
     assert outages(case) == {}
 
 
@@ -274,7 +272,7 @@ def test_a_session_that_does_not_take_our_settings_is_given_up(tmp_path, four_sy
     """Behind a pooler a session may lack the read-only transaction and the timeouts."""
     pooled = pgbouncer_server.dsn(database=postgres.DATABASE)
     case, _ = timed_collect(Investigation(tmp_path, {"postgres": {"main": pooled}}))
-    assert case.gaps("pg_activity")[0].closes == "give the address of PostgreSQL itself, not of the pooler"
+    assert case.gaps("pg_activity")[0].remedy == "give the address of PostgreSQL itself, not of the pooler"
 
 
 FIRST_WORDS = re.compile(r"nl_forensics nl_forensics\|LOG:  (?:statement|execute [^:]*):\s*(\w+)")

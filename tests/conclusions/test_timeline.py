@@ -182,7 +182,7 @@ def test_ten_findings_about_one_workload_are_one_thing():
     assert rows["problems"].sum() == len(findings.problems)
     assert rows.loc[BILLING, "problems"] > 5
     assert rows.index[-1] == "postgres/main, Lock", "without a time it stands last"
-    assert rows.loc[BILLING, "now"] == "still going on"
+    assert rows.loc[BILLING, "now"] == "ongoing"
 
 
 def test_every_broken_rule_says_how_to_look_again():

@@ -224,9 +224,9 @@ def errors(case, system="postgres"):
     return {answer.error for answer in refusals(case, system)}
 
 
-def closes(case, system):
+def remedy(case, system):
     """What would close the gaps."""
-    return {answer.closes for answer in refusals(case, system)}
+    return {answer.remedy for answer in refusals(case, system)}
 
 
 def is_known(case, system):
@@ -434,7 +434,7 @@ def test_without_the_permission(inside, addresses, tmp_path):
     assert errors(case) == {"NotAllowed"}
     assert not is_known(case, "postgres")
     assert outages(case) == {}
-    assert closes(case, "postgres") == {f"allow us to get and create pods/portforward in namespace {NAMESPACE}"}
+    assert remedy(case, "postgres") == {f"allow us to get and create pods/portforward in namespace {NAMESPACE}"}
     assert errors(case, "redis") == set()
 
 
@@ -445,7 +445,7 @@ def test_a_port_where_nothing_listens(inside, addresses):
         ) as caught:
             linked(inside, system, addresses[system], NOBODY)
         assert not caught.value.on_the_way
-        assert caught.value.closes
+        assert caught.value.remedy
 
 
 def test_a_service_without_a_ready_pod(inside, addresses, tmp_path):
@@ -485,7 +485,7 @@ def test_a_revoked_token(inside, addresses, tmp_path):
         while time.monotonic() < deadline:
             forward(inside, PORTS["redis"], "leaver").close()
     assert caught.value.on_the_way
-    assert "log in again" in caught.value.closes
+    assert "log in again" in caught.value.remedy
     case, _ = timed_collect(through(tmp_path, inside, {"redis": addresses["redis"]}, "leaver"), again=ASKED)
     assert errors(case, "redis") == {"NotAllowed"}
     assert not is_known(case, "redis")
@@ -556,7 +556,7 @@ def test_without_a_kubeconfig(inside, addresses, tmp_path):
     asked = through(tmp_path / "unset", inside, {"redis": addresses["redis"]})
     asked.systems["kubernetes"]["main"] = ""
     case = asked.collect(again=ASKED)
-    assert closes(case, "redis") == {"set TEST_KUBERNETES_MAIN: redis is reached through cluster main"}
+    assert remedy(case, "redis") == {"set TEST_KUBERNETES_MAIN: redis is reached through cluster main"}
 
 
 def test_a_credential_plugin_that_hangs(inside, addresses, tmp_path):

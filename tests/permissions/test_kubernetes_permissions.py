@@ -283,7 +283,7 @@ def test_roles_in_namespaces(shop, granted, asked, capsys):
     assert told["missing"] == []
     assert cli.run(["collect", str(file), "--json"]) == 3
     coverage = json.loads(capsys.readouterr().out)["coverage"]
-    unseen = {one["source"]: one["not seen"] for one in coverage if "allow us" in one["what would close it"]}
+    unseen = {one["source"]: one["data gap"] for one in coverage if "allow us" in one["remedy"]}
     assert unseen.keys() == {"k8s_nodes"}
     assert "requests of pods" in unseen["k8s_nodes"]
     log = audited(shop, "auditors")

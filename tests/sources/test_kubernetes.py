@@ -328,7 +328,7 @@ def test_a_list_that_fails_leaves_the_others_intact(shop, fault, error, said):
         for name in ("k8s_pods", "k8s_containers"):
             with pytest.raises(error, match=said) as refused:
                 ask(opened, name, platform_=platform(namespaces=("shop",)))
-            assert refused.value.closes
+            assert refused.value.remedy
         assert len(everywhere(opened, "k8s_deployments").table) == 1
 
 
@@ -406,7 +406,7 @@ def test_events_about_nodes_are_in_every_scope(shop):
 def test_credentials_that_have_expired(shop):
     with pytest.raises(NotAllowed, match="401") as refused, opened_through(shop, {"/version": Answer(401)}):
         pytest.fail("it was let in")
-    assert "log in again" in refused.value.closes
+    assert "log in again" in refused.value.remedy
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "a: [", '{"clusters": 7}', '{"apiVersion": "v1", "kind": "Config"}'])

@@ -120,7 +120,7 @@ def test_plain_role_sees_gaps_not_health(version):
     with postgres.start(version, monitor=False) as server, lock_chain(server, waiting=1), linked(server) as link:
         for name in ("pg_activity", "pg_wait_samples", "pg_blocking", "pg_statements"):
             answer = Answer(name, link)
-            assert [part.closes for part in answer.partial][:1] == ["GRANT pg_monitor TO the role"], name
+            assert [part.remedy for part in answer.partial][:1] == ["GRANT pg_monitor TO the role"], name
         assert Answer("pg_server", link).table.processes_started_at.isna().all()
 
 
@@ -129,7 +129,7 @@ def test_statements_without_module():
         answer = Answer("pg_statements", link)
     assert answer.table.empty
     assert not answer.proof
-    assert "shared_preload_libraries" in answer.partial[0].closes
+    assert "shared_preload_libraries" in answer.partial[0].remedy
 
 
 def test_statements_of_an_extension_elsewhere(debian):
@@ -164,7 +164,7 @@ def test_guards_behind_those_of_our_role_are_a_gap(debian):
             answer = Answer("pg_guards", link)
     finally:
         debian.execute("ALTER ROLE nl_forensics RESET lock_timeout")
-    assert [part.closes for part in answer.partial] == ["ALTER ROLE nl_forensics RESET lock_timeout"]
+    assert [part.remedy for part in answer.partial] == ["ALTER ROLE nl_forensics RESET lock_timeout"]
     assert "lock_timeout" not in set(answer.table.name)
 
 
@@ -234,7 +234,7 @@ def test_sessions_without_track_activities_are_a_gap():
     """They have no transaction, state or statement to show, and look idle."""
     said = list(sources.load()["pg_activity"].fetch(Rows({"state": "disabled", "query": ""})))
     [gap] = [item for item in said if isinstance(item, Partial)]
-    assert "track_activities" in gap.closes
+    assert "track_activities" in gap.remedy
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def test_a_plain_role_never_sees_a_healthy_empty_answer(server, name):
     assert bool(answered.gaps) != (name in OPEN_TO_ALL)
     assert not answered.holes.any()
     for gap in answered.gaps:
-        assert gap.closes.startswith("GRANT")
+        assert gap.remedy.startswith("GRANT")
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -169,7 +169,7 @@ def test_the_cap_of_postgres_18_is_honoured(server):
 def test_a_sequence_ends_where_its_column_ends(server):
     hidden = Answered("pg_sequences", server.dsn())
     assert hidden.table.empty, "a null would say that no number was drawn"
-    assert [gap.closes for gap in hidden.gaps] == [
+    assert [gap.remedy for gap in hidden.gaps] == [
         "GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO the role (it shows numbers only)"
     ]
     server.execute("GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO nl_forensics")
@@ -240,7 +240,7 @@ def test_bloat_is_measured_or_estimated_or_a_gap(server):
     half_empty(server, "sessions", 80_000)
     try:
         unseen = Answered("pg_table_bloat", server.dsn())
-        assert unseen.table.empty and "CREATE EXTENSION pgstattuple" in unseen.gaps[0].closes
+        assert unseen.table.empty and "CREATE EXTENSION pgstattuple" in unseen.gaps[0].remedy
         index = Answered("pg_index_bloat", server.dsn()).of(index="sessions_by_id")
         assert index.bloat_bytes / index.index_bytes == pytest.approx(0.89, abs=0.04)
         server.execute("GRANT SELECT ON sessions TO nl_forensics")

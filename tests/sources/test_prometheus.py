@@ -105,7 +105,7 @@ def test_answers_of_others(answer, error, says):
     with answering(lambda path: answer) as (server, url):
         with pytest.raises(error, match=says) as raised:
             link("prometheus", url)
-        assert raised.value.closes
+        assert raised.value.remedy
         assert len(server.asked) == 1  # neither repeated nor followed
 
 

@@ -100,7 +100,7 @@ def test_identity_and_clock(server, asked):
 def test_wrong_password(server):
     with pytest.raises(NotAllowed) as refused:
         link("redis", server.url(password="wrong"))
-    assert "password" in refused.value.closes
+    assert "password" in refused.value.remedy
 
 
 def test_missing_permission():

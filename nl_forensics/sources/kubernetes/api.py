@@ -103,7 +103,7 @@ def _measured(kubernetes, kind, within=()):
     try:
         listing = kubernetes.objects(kind, within)
     except SourceError as refused:
-        return [], [Partial(f"current usage: {refused}", refused.closes)]
+        return [], [Partial(f"current usage: {refused}", refused.remedy)]
     return listing.items, listing.unseen
 
 

@@ -63,7 +63,7 @@ def k8s_changes(kubernetes, incident, platform):
         try:
             listing = kubernetes.objects(kind, scope(incident, platform))
         except SourceError as refused:
-            yield Partial(f"changes of {kind.plural}: {refused}", refused.closes)
+            yield Partial(f"changes of {kind.plural}: {refused}", refused.remedy)
             continue
         yield from listing.unseen
         found += [change for one in listing.items for change in _changes(kind.plural, one)]

@@ -68,7 +68,7 @@ def k8s_custom(kubernetes, incident, platform):
         except NotServed:
             continue
         except SourceError as refused:
-            yield Partial(f"{kind.resource}: {refused}", refused.closes)
+            yield Partial(f"{kind.resource}: {refused}", refused.remedy)
             continue
         seen.append(kind.plural)
         yield from listing.unseen

@@ -52,8 +52,8 @@ def k8s_events(kubernetes, incident, platform):
     if oldest > incident.start and (
         incident.start < now(kubernetes) - KEPT or _is_truncated(kubernetes, oldest, incident, wanted)
     ):
-        closes = "export events to a log store, or keep them longer (--event-ttl)"
-        yield Partial(f"events before {oldest:%Y-%m-%d %H:%M:%S} UTC: none is kept", closes)
+        remedy = "export events to a log store, or keep them longer (--event-ttl)"
+        yield Partial(f"events before {oldest:%Y-%m-%d %H:%M:%S} UTC: none is kept", remedy)
 
 
 def now(kubernetes) -> datetime:

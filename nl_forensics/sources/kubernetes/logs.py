@@ -106,8 +106,8 @@ def key_of(log: Log) -> tuple:
 def not_read(logs: list[Log], why: str) -> Iterator[Partial]:
     if logs:
         names = joined(log.name for log in logs[:MAX_NAMED]) + (", …" if len(logs) > MAX_NAMED else "")
-        closes = "budget.kubernetes_all_logs: true" if why == "healthy" else "raise budget.kubernetes_logs"
-        yield Partial(f"{len(logs)} logs not read ({why}): {names}", closes)
+        remedy = "budget.kubernetes_all_logs: true" if why == "healthy" else "raise budget.kubernetes_logs"
+        yield Partial(f"{len(logs)} logs not read ({why}): {names}", remedy)
 
 
 def read_all(kubernetes, logs: list[Log], budget, since: str) -> Iterator:
@@ -127,9 +127,9 @@ def read_all(kubernetes, logs: list[Log], budget, since: str) -> Iterator:
         except NotReachable as error:
             silent[log.container["node"]] = error
         except BadAnswer as error:
-            yield Partial(f"log of {log.name}: {error}", error.closes)
+            yield Partial(f"log of {log.name}: {error}", error.remedy)
     for namespace, refused in closed.items():
-        yield Partial(f"logs of {namespace}: {refused}", refused.closes or "allow us to get pods/log")
+        yield Partial(f"logs of {namespace}: {refused}", refused.remedy or "allow us to get pods/log")
     for node, unreached in silent.items():
         yield Partial(f"logs on node {node}: {unreached}", "check its kubelet")
 
@@ -177,7 +177,7 @@ def _lines(log: Log, text: bytes, asked_for: int, budget) -> Iterator:
         request = parsed.pop("request")._asdict()
         yield place | {"previous": log.previous, "line": number, "at": stamped[1]} | parsed | request
     if len(lines) >= asked_for:
-        closes = "raise budget.kubernetes_log_lines and kubernetes_log_bytes"
-        yield Partial(f"lines of {log.name} before {oldest[:19]}Z: the newest {asked_for} were read", closes)
+        remedy = "raise budget.kubernetes_log_lines and kubernetes_log_bytes"
+        yield Partial(f"lines of {log.name} before {oldest[:19]}Z: the newest {asked_for} were read", remedy)
     elif len(text) >= budget.kubernetes_log_bytes:
         yield Partial(f"the newest lines of {log.name}: they exceed its budget", "raise kubernetes_log_bytes")

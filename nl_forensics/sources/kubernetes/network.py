@@ -53,7 +53,7 @@ def k8s_services(kubernetes, incident, platform):
         pods = kubernetes.objects(PODS, scope(incident, platform)).items
     except SourceError as refused:
         pods = None
-        yield Partial(f"pods that services select: {refused}", refused.closes)
+        yield Partial(f"pods that services select: {refused}", refused.remedy)
     by_service = defaultdict(list)
     for one in slices:
         by_service[_service_of(one)].append(one)
@@ -257,7 +257,7 @@ def k8s_network_policies(kubernetes, incident, platform):
         pods = kubernetes.objects(PODS, scope(incident, platform)).items
     except SourceError as refused:
         pods = None
-        yield Partial(f"pods that policies select: {refused}", refused.closes)
+        yield Partial(f"pods that policies select: {refused}", refused.remedy)
     for one in found:
         spec = one["spec"]
         namespace, about = one["metadata"]["namespace"], policy_directions(spec)

@@ -94,7 +94,7 @@ def k8s_nodes(kubernetes, incident, platform):
         everything = listing.everywhere and not listing.unseen
         missing = Partial("requests of pods: pods of all namespaces could not be listed", "allow us to list pods")
     except SourceError as refused:
-        listing, everything, missing = None, False, Partial(f"requests of pods: {refused}", refused.closes)
+        listing, everything, missing = None, False, Partial(f"requests of pods: {refused}", refused.remedy)
     if not everything:
         yield missing
     by_node = _by_node(listing.items) if everything else {}

@@ -98,7 +98,7 @@ def pg_activity(postgres):
         yield row | {"query": normalise_sql(row["query"] or "")}
     yield Proof("pg_stat_activity was read")
     if hidden:
-        yield Partial(f"activity of {hidden} sessions of other roles", MONITOR.closes("postgres"))
+        yield Partial(f"activity of {hidden} sessions of other roles", MONITOR.remedy("postgres"))
     if untracked:
         yield Partial(f"activity of {untracked} sessions with track_activities off", "set track_activities = on")
 
@@ -124,7 +124,7 @@ def pg_wait_samples(postgres):
     Ten samples over a few seconds: shares are rough, and valid for these seconds only.
     """
     if not next(postgres.rows(SEES_ALL))["sees_all"]:
-        yield Partial("wait events of sessions of other roles", MONITOR.closes("postgres"))
+        yield Partial("wait events of sessions of other roles", MONITOR.remedy("postgres"))
     yield from postgres.rows(WAITS)
     yield Proof("pg_stat_activity was read ten times")
 

@@ -144,7 +144,7 @@ def _measured(database, schema: str):
         } | size
 
 
-def _known(database, estimate: str, what: str, closes: str):
+def _known(database, estimate: str, what: str, remedy: str):
     """The estimates, and a gap where we may not read the widths of columns."""
     unknown = 0
     for row in database.rows(estimate):
@@ -154,7 +154,7 @@ def _known(database, estimate: str, what: str, closes: str):
             yield row
     if unknown:
         yield Partial(
-            f"bloat of {unknown} {what} in {database.database}: no right to read the widths of their columns", closes
+            f"bloat of {unknown} {what} in {database.database}: no right to read the widths of their columns", remedy
         )
 
 

@@ -157,7 +157,7 @@ def pg_blocking(postgres):
     if waiting > MAX_WAITING:
         yield Partial(f"{waiting - MAX_WAITING} of {waiting} waiting sessions", "end the root blocker first")
     if hidden:
-        yield Partial(f"activity of {hidden} sessions in the lock tree", MONITOR.closes("postgres"))
+        yield Partial(f"activity of {hidden} sessions in the lock tree", MONITOR.remedy("postgres"))
 
 
 @source(

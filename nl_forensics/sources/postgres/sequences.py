@@ -70,5 +70,5 @@ def pg_sequences(database):
     yield Proof("the catalogue of the sequences was read")
     if hidden:
         schemas = ", ".join(sorted(set(hidden)))
-        closes = f"GRANT SELECT ON ALL SEQUENCES IN SCHEMA {schemas} TO the role (it shows numbers only)"
-        yield Partial(f"use of {len(hidden)} sequences in {database.database}", closes)
+        remedy = f"GRANT SELECT ON ALL SEQUENCES IN SCHEMA {schemas} TO the role (it shows numbers only)"
+        yield Partial(f"use of {len(hidden)} sequences in {database.database}", remedy)

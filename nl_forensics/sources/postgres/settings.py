@@ -119,8 +119,8 @@ def pg_guards(postgres):
     for row in postgres.as_configured(GUARD_DEFAULTS, [list(GUARDS)]):
         asked_as = row.pop("asked_as")
         if row["origin"] in ("user", "database user"):
-            closes = f"ALTER ROLE {asked_as} RESET {row['name']}"
-            yield Partial(f"{row['name']} of the server: our own role overrides it", closes)
+            remedy = f"ALTER ROLE {asked_as} RESET {row['name']}"
+            yield Partial(f"{row['name']} of the server: our own role overrides it", remedy)
         else:
             yield row
 

@@ -154,7 +154,7 @@ def _statements(link, extension: dict, most: int) -> Iterator:
             yield row | {"query": normalise_sql(row["query"])}
     yield Proof(f"pg_stat_statements is on, and holds {held} statements")
     if hidden:
-        yield Partial(f"{hidden} statements of other roles", MONITOR.closes("postgres"))
+        yield Partial(f"{hidden} statements of other roles", MONITOR.remedy("postgres"))
     if gone := _forgotten(forgotten, held, most):
         yield Partial(gone, "raise pg_stat_statements.max, and restart")
 

@@ -247,8 +247,8 @@ class _Question:
     def asked(self, prometheus, loaded_s: float, most: int) -> Iterator:
         """The record of the answers; or what stands against asking."""
         if self.evaluations > most:
-            closes = "raise budget.prometheus_points, or ask about a shorter time"
-            yield Partial(f"{self.name}: {self.evaluations} evaluations", closes)
+            remedy = "raise budget.prometheus_points, or ask about a shorter time"
+            yield Partial(f"{self.name}: {self.evaluations} evaluations", remedy)
         elif AT_AN_END.search(self.rule["query"]):
             yield Partial(f"{self.name}: what its expression takes `@ start()` or `@ end()` can't be asked over a time")
         else:

@@ -55,7 +55,7 @@ def redis_slowlog(redis, incident, platform):
         asked = settings(redis, "slowlog-log-slower-than", "slowlog-max-len")
         threshold_us, ring = int(asked["slowlog-log-slower-than"]), int(asked["slowlog-max-len"])
     except NotAllowed as refused:
-        yield Partial(f"from how many ms on a command is slow: {refused}", refused.closes)
+        yield Partial(f"from how many ms on a command is slow: {refused}", refused.remedy)
         threshold_us, ring = DEFAULT_THRESHOLD_US, 0
     else:
         if threshold_us < 0 or ring == 0:
@@ -90,8 +90,8 @@ def _reach(redis, entries: list, most: int, incident) -> Iterator[Partial]:
     began = _started_at(redis)
     if entries and entries[-1][0] > 0 and (oldest := _at(entries[-1][1])) > incident.start:
         why = f"the log holds {most} entries" if len(entries) == most else "the log was emptied (SLOWLOG RESET)"
-        closes = f"CONFIG SET slowlog-max-len {8 * most}, for the next time"
-        yield Partial(f"slow commands before {oldest:%H:%M:%S} UTC: {why}", closes)
+        remedy = f"CONFIG SET slowlog-max-len {8 * most}, for the next time"
+        yield Partial(f"slow commands before {oldest:%H:%M:%S} UTC: {why}", remedy)
         return
     if began > incident.start:
         yield Partial(f"slow commands before {began:%H:%M:%S} UTC: the server started then, and its log is in memory")
