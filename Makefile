@@ -15,7 +15,7 @@ define install
 @$(BIN)/uv pip install -q --python $(BIN)/python -e '.$(1)' || $(BIN)/python -m pip install -q --disable-pip-version-check -e '.$(1)'
 endef
 
-.PHONY: report check fast test suite lint nbval notebooks record story specimen golden bench stack install-test install-cluster clean
+.PHONY: check-lowest report check fast test suite lint nbval notebooks record story specimen golden bench stack install-test install-cluster clean
 .DEFAULT_GOAL := report
 
 $(BIN)/python:
@@ -46,6 +46,13 @@ check: $(STAMPS)-test
 
 fast: $(STAMPS)-test
 	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder -m fast tests
+
+# The same with the lowest versions that pyproject.toml allows.
+check-lowest: $(STAMPS)-test
+	@$(BIN)/python -m pip install -q --disable-pip-version-check uv
+	@$(BIN)/uv venv -q --clear --python $(BIN)/python .venv-lowest
+	@$(BIN)/uv pip install -q --python .venv-lowest/bin/python --resolution lowest-direct -e '.[lab,test]'
+	@.venv-lowest/bin/python -m pytest -n 2 --no-loadscope-reorder -m fast tests
 
 # Types are checked while the first tests wait for their servers.
 test: install-test
@@ -90,4 +97,4 @@ stack: install-cluster
 	@$(BIN)/python -m tests.stack.neurallog
 
 clean:
-	rm -rf .venv build dist *.egg-info
+	rm -rf .venv .venv-lowest build dist *.egg-info
