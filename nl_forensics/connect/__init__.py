@@ -2,7 +2,7 @@
 
 A link is one open connection. Whatever the system, it has
 
-    identity    who answered: version and what names this server, a dict of JSON values
+    identity    version of the server, and what identifies it, a dict of JSON values
     clock       how far the server's clock is from ours; None: unknown
     close()
 

@@ -13,7 +13,7 @@ STATUS = "/api/v2/status"
 
 
 def connect(address: str, endpoint: Endpoint, budget: Budget, forward: "Forward | None" = None) -> "AlertmanagerLink":
-    """Ask one Alertmanager who it is."""
+    """Ask one Alertmanager for its identity."""
     url = base_of(address, "an Alertmanager", "http://host:9093, or https://user:password@host/prefix")
     return AlertmanagerLink(url, budget, forward)
 

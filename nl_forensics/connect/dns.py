@@ -69,7 +69,7 @@ class DnsLink:
         return {"rcode": code, "addresses": ", ".join(sorted(found))}
 
     def look_up(self, service: str, namespace: str) -> dict:
-        """The same as a record: what failed is told, never raised."""
+        """The same as a record: a failure is recorded, never raised."""
         began, why, facts = time.monotonic(), "", {"rcode": "", "addresses": ""}
         try:
             facts = self.ask(service, namespace)

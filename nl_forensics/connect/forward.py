@@ -33,7 +33,7 @@ PERMISSION = "allow us to get and create pods/portforward in namespace {namespac
 
 
 class Forward:
-    """The way to one port of one pod. Opened at once, so that a refusal is told before the system is asked for anything.
+    """The way to one port of one pod. Opened at once, so that a refusal is known before the system is asked.
 
     through   what custody notes: which pod of which cluster
     failure   why the latest connection failed, as far as the cluster said so
@@ -186,7 +186,7 @@ def ready_pod(service: str, port: int, services: list[dict], slices: list[dict])
     """(pod, port of the pod): of the ready ones the first by name. Raises NotReachable: for its clients, too, it is down then."""
     if not services:
         raise NotReachable(
-            f"there is no service {service}", "see who deleted it, or correct `via` in the platform file"
+            f"there is no service {service}", "check why it was deleted, or correct `via` in the platform file"
         )
     ports = services[0]["spec"].get("ports") or []
     names = [one.get("name") or "" for one in ports if one["port"] == port]

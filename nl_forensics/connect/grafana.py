@@ -14,7 +14,7 @@ UNHEALTHY = (503,)
 
 
 def connect(address: str, endpoint: Endpoint, budget: Budget, forward: "Forward | None" = None) -> "GrafanaLink":
-    """Ask one Grafana who it is."""
+    """Ask one Grafana for its identity."""
     return GrafanaLink(base_of(address, "a Grafana", "https://api_key:TOKEN@host/prefix"), budget, forward)
 
 

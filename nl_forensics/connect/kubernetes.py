@@ -43,7 +43,7 @@ def allowed() -> frozenset[tuple[str, str]]:
 
 
 def connect(address: str, endpoint: KubernetesEndpoint, budget: Budget) -> "KubernetesLink":
-    """Ask one API server who it is; `address` is the path of a kubeconfig."""
+    """Ask one API server for its identity; `address` is the path of a kubeconfig."""
     settings = Configuration()
     namespace = ""
     try:

@@ -1,7 +1,7 @@
 """The way of one HTTP request, hop by hop, from where we stand: name, connection, TLS, answer. And which certificate is served.
 
 One GET (never more than the path that the address names), no redirect followed, no proxy, no cookie; each hop is given up after
-`budget.connect_s`, however slowly the other side drips. What fails is what we came to see: it is told, never raised.
+`budget.connect_s`, however slowly the other side drips. What fails is what we came to see: it is recorded, never raised.
 """
 
 import http.client
@@ -27,7 +27,7 @@ PORTS = {"http": 80, "https": 443}
 ATTEMPTS = 3  # one is no proof: names and addresses can fail now and then
 MOST_ATTEMPTS = 6  # so that each address of a name is tried
 MOST_BYTES = 65_536  # of the answer; it is read and forgotten
-NOBODY = "no-such-name.invalid"  # RFC 2606: nobody has it
+NOBODY = "no-such-name.invalid"  # RFC 2606: it never exists
 NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME of OpenSSL: dates are judged by themselves, ssl has no name for it
 TOO_LATE = "no whole answer in time"
 WORDS = {

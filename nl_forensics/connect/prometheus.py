@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def connect(address: str, endpoint: Endpoint, budget: Budget, forward: "Forward | None" = None) -> "PrometheusLink":
-    """Ask one Prometheus who it is."""
+    """Ask one Prometheus for its identity."""
     url = base_of(address, "a Prometheus", "http://host:9090, or https://user:password@host/prefix")
     return PrometheusLink(url, budget, forward)
 
