@@ -1,4 +1,4 @@
-"""The face of a chart: what it is drawn on. Everything that is plotted goes through it, so that it can be fingerprinted."""
+"""The canvas of a chart: what it is drawn on. Everything that is plotted goes through it, so that it can be fingerprinted."""
 
 import textwrap
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ DPI = 110
 WIDTH, LINE_HEIGHT, BAR_HEIGHT, TRACK_HEIGHT, TITLE_HEIGHT, NOTE_HEIGHT = 9.2, 2.7, 0.3, 0.36, 0.34, 0.165  # inches
 MARK_HEIGHT = 0.48  # inches
 BESIDE = 0.13  # of a track, between two kinds of marks
-MOST_SERIES, MOST_BARS, MOST_TRACKS = 6, 20, 12
+MAX_SERIES, MAX_BARS, MAX_TRACKS = 6, 20, 12
 LONGEST_LINE = 132  # characters that fit into the width
 
 
@@ -50,16 +50,16 @@ class Bar(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """One field of a grid. `state`: WELL, ILL, UNSEEN, or PLAIN where the text tells no state."""
+    """One field of a grid. `state`: HEALTHY, UNHEALTHY, UNKNOWN, or PLAIN for text without a state."""
 
     text: str
     state: str = PLAIN
 
 
-class Face:
+class Canvas:
     """A figure, the incident whose windows are shaded on it, and all data that was plotted.
 
-    partial   something that belongs on it was not seen, so that nothing may be denied
+    partial   some of its data is missing, so that an empty result proves nothing
     """
 
     def __init__(self, incident: Incident, partial: bool = False):
@@ -73,7 +73,7 @@ class Face:
     def say(self, words: str) -> str:
         """Words in place of an axis: an empty axis would look healthy. Returns them."""
         if self.partial:
-            words = f"In what could be seen: {words[0].lower()}{words[1:]}"
+            words = f"In the data available, {words[0].lower()}{words[1:]}"
         self.figure.set_size_inches(WIDTH, 0.8)
         axes = self.figure.subplots()
         axes.set(xticks=[], yticks=[], facecolor=GROUND)
@@ -90,13 +90,13 @@ class Face:
         """Horizontal bars, the first one on top.
 
         mark    what the mark of a bar is
-        kinds   of parts, so that each looks the same in every chart; a part that is not named here comes after them
+        kinds   of parts, so that each has the same style in every chart; a part that is not named here comes after them
         above   the names are long: they stand over the bars
         """
         if not bars:
             self.say("Nothing was recorded.")
             return
-        shown = bars[:MOST_BARS]
+        shown = bars[:MAX_BARS]
         drawn = {kind for bar in shown for kind in bar.parts}
         order = {kind: n for n, kind in enumerate([*kinds, *sorted(drawn - set(kinds))])}
         samples: list[Artist] = [_patch(kind, n) for kind, n in order.items() if kind in drawn and len(order) > 1]
@@ -151,7 +151,7 @@ class Face:
     ) -> None:
         """One line per named series over the baseline and the incident. `limits`: level lines by name."""
         found, samples = panels(self.figure, self.incident), []
-        for place, (name, rows) in enumerate(list(series.items())[:MOST_SERIES]):
+        for place, (name, rows) in enumerate(list(series.items())[:MAX_SERIES]):
             colour, dashes, marker = COLOURS[place], DASHES[place], MARKERS[place]
             for panel in found:
                 points = with_breaks(rows[panel.within(rows["at"])], value)
@@ -169,7 +169,7 @@ class Face:
     def dots(self, groups: dict[str, pd.DataFrame], value: str, unit: Unit, label: str) -> int:
         """Events at their time, one marker per named group. Returns how many lie outside the axes."""
         found, samples, inside = panels(self.figure, self.incident), [], 0
-        for place, (name, rows) in enumerate(list(groups.items())[:MOST_SERIES]):
+        for place, (name, rows) in enumerate(list(groups.items())[:MAX_SERIES]):
             colour, marker = COLOURS[place], MARKERS[place]
             for panel in found:
                 x, y = places(rows["at"]), rows[value]
@@ -183,11 +183,11 @@ class Face:
         return sum(len(rows) for rows in groups.values()) - inside
 
     def bands(self, tracks: dict[str, pd.DataFrame], states: dict[str, tuple[str, str]]) -> None:
-        """One track per name over the windows; each row (`begin`, `end`, `state`) fills its stretch. `states`: {state: (colour, hatch)}."""
+        """One track per name over the windows; each row (`begin`, `end`, `state`) fills its period. `states`: {state: (colour, hatch)}."""
         self.figure.set_size_inches(WIDTH, 1.2 + TRACK_HEIGHT * len(tracks))
         found = panels(self.figure, self.incident)
-        for row, (name, stretches) in enumerate(tracks.items()):
-            for begin, end, state in zip(stretches["begin"], stretches["end"], stretches["state"], strict=True):
+        for row, (name, periods) in enumerate(tracks.items()):
+            for begin, end, state in zip(periods["begin"], periods["end"], periods["state"], strict=True):
                 colour, hatch = states[state]
                 for panel in found:
                     left, right = panel.place(begin), panel.place(end)
@@ -198,8 +198,8 @@ class Face:
         self._legend([Patch(facecolor=c, hatch=h * 2, edgecolor="white", label=s) for s, (c, h) in states.items()])
 
     def grid(self, rows: dict[str, dict[str, Cell]], columns: Sequence[str]) -> None:
-        """One line per name, a field per column. What is well is light, what is not is dark, what was not seen is dashed."""
-        shown = dict(list(rows.items())[:MOST_BARS])
+        """One line per name, a field per column. Healthy is light, unhealthy is dark, unknown is dashed."""
+        shown = dict(list(rows.items())[:MAX_BARS])
         self.figure.set_size_inches(WIDTH, 0.75 + BAR_HEIGHT * len(shown))
         axes = self.figure.subplots()
         for row, (name, cells) in enumerate(shown.items()):
@@ -218,15 +218,15 @@ class Face:
         self._legend([Patch(**FIELDS[state][0], label=state) for state in used if state != PLAIN])
 
     def _field(self, axes: Axes, column: int, row: int, cell: Cell) -> None:
-        look, text = FIELDS[cell.state]
-        axes.add_patch(Rectangle((column + 0.02, row - 0.44), 0.96, 0.88, **look))
+        style, text = FIELDS[cell.state]
+        axes.add_patch(Rectangle((column + 0.02, row - 0.44), 0.96, 0.88, **style))
         axes.text(column + 0.5, row, drawable(cell.text, 24), ha="center", va="center", fontsize=9, **text)
 
     def marks(self, tracks: dict[str, pd.DataFrame], kinds: Sequence[str]) -> None:
         """One track per name, around the incident; each row (`at`, `until`, `kind`) is a mark at its time, and a line from there to
         `until`, null for a moment. The names are long: they stand over the tracks.
         """
-        shown = dict(list(tracks.items())[:MOST_TRACKS])
+        shown = dict(list(tracks.items())[:MAX_TRACKS])
         rows = pd.concat([_placed(part, row, kinds) for row, part in enumerate(shown.values())])
         self.figure.set_size_inches(WIDTH, 1.2 + MARK_HEIGHT * len(shown))
         panel = around(self.figure, self.incident, pd.concat([rows["at"], rows["until"].dropna()]))
@@ -290,7 +290,7 @@ class Face:
             self.figure.legend(handles=samples, loc="outside lower left", ncols=columns, handlelength=3)
 
     def finish(self, title: str, missing: str) -> None:
-        """On top the title, and what was not seen."""
+        """On top the title and the data gaps."""
         notes = textwrap.wrap(drawable(missing, LONGEST_LINE * 4), LONGEST_LINE)
         width, height = self.figure.get_size_inches()
         head = TITLE_HEIGHT + NOTE_HEIGHT * len(notes)

@@ -2,12 +2,12 @@
 
 A chart is a function over tables, named by its arguments as in a check:
 
-    @chart("Which commands held Redis, and when?")
-    def slow_commands(face, redis_slowlog): …
-    def memory(face, redis_info, *, prom_redis_memory): …
+    @chart("Slow Redis commands")
+    def slow_commands(canvas, redis_slowlog): …
+    def memory(canvas, redis_info, *, prom_redis_memory): …
 
-A positional table is needed: where it was not seen, the chart says so in place of an axis that would look healthy. A keyword-only one
-is drawn too where it was recorded, and is None where not. The function draws on the face and returns what it shows, in words. Notebooks
+A positional table is needed: without data, the chart says so in place of an empty axis that would look healthy. A keyword-only one
+is drawn too where it was recorded, and is None where not. The function draws on the canvas and returns what it shows, in words. Notebooks
 call it with the case alone: `nl.charts.slow_commands(case)`.
 """
 
@@ -26,8 +26,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from nl_forensics.charts.canvas import Face
-from nl_forensics.charts.labels import cut
+from nl_forensics.charts.canvas import Canvas
+from nl_forensics.charts.labels import cut, titled
 from nl_forensics.charts.style import STYLE
 from nl_forensics.evidence.case import Case
 from nl_forensics.evidence.table import Table
@@ -36,15 +36,15 @@ from nl_forensics.inputs.incident import Incident
 MIME = "application/vnd.nl-forensics.chart+json"
 COLOURS = 128
 LONGEST_GAP = 160
-MOST_INSTANCES = 2  # named in one gap
-MOST_GAPS = 2  # told on the face of a chart; the coverage of the case tells them all
+MAX_INSTANCES = 2  # named in one gap
+MAX_GAPS = 2  # named on a chart; the coverage of the case lists all
 
 
 @dataclass(frozen=True, repr=False)
 class Chart:
     """A drawn chart.
 
-    words        what it shows: series, window, worst value and when; what was not seen
+    words        what it shows: series, window, worst value and when; data gaps
     fingerprint  of the plotted data: the same data gives the same one on every machine, pixels don't
     """
 
@@ -73,7 +73,7 @@ class Chart:
         return f"[chart] {self.words}"
 
 
-class Declared:
+class ChartFunction:
     """A declared chart: called with a case, it is drawn.
 
     tables   that it needs, and that are welcome, by argument name
@@ -87,42 +87,42 @@ class Declared:
         self.__name__, self.__doc__ = draw.__name__, draw.__doc__
 
     def __call__(self, case: Case) -> Chart:
-        """Never raises because of what is missing: that is told on the face of the chart."""
+        """Never raises because of what is missing: it is named on the chart."""
         tables = {name: case.read(name) for name in self.tables}
         gaps = [gap for table in tables.values() for gap in not_shown(table)]
         is_seen = not any(tables[name].shows_nothing for name in self.needed)
         partial = is_seen and any(not_shown(tables[name]) for name in self.needed)
 
-        def draw(face: Face) -> str:
+        def draw(canvas: Canvas) -> str:
             if not is_seen:
-                return face.say("Nothing of this could be seen.")
+                return canvas.say("No data available.")
             rows = {
                 name: None if table.shows_nothing else table.whole_rows.reset_index(drop=True)
                 for name, table in tables.items()
             }
-            return self.draw(face, **rows)
+            return self.draw(canvas, **rows)
 
         return drawn(self.title, case.incident, draw, gaps, partial)
 
 
-def drawn(title: str, incident: Incident, draw: Callable[[Face], str], gaps: list[str], partial: bool) -> Chart:
-    """A chart: what `draw` draws on a face and tells in words, below its title and what was not seen (`gaps`)."""
+def drawn(title: str, incident: Incident, draw: Callable[[Canvas], str], gaps: list[str], partial: bool) -> Chart:
+    """A chart: what `draw` draws on a canvas and says in words, below its title and its data gaps (`gaps`)."""
     with style.context(STYLE):
-        face = Face(incident, partial)
-        words = draw(face)
+        canvas = Canvas(incident, partial)
+        words = draw(canvas)
         missing = shortened(list(dict.fromkeys(gaps)))
-        face.finish(title, missing)
-    return Chart(face.figure, " ".join(filter(None, [title, words, missing])), _fingerprint(face.plotted))
+        canvas.finish(title, missing)
+    return Chart(canvas.figure, titled(title, words, missing), _fingerprint(canvas.plotted))
 
 
-CHARTS: dict[str, Declared] = {}
+CHARTS: dict[str, ChartFunction] = {}
 
 
-def chart(title: str) -> Callable[[Callable[..., str]], Declared]:
-    """Declare a chart. `title`: the question that it answers."""
+def chart(title: str) -> Callable[[Callable[..., str]], ChartFunction]:
+    """Declare a chart. `title`: what it shows, in a few words."""
 
-    def declare(draw: Callable[..., str]) -> Declared:
-        CHARTS[draw.__name__] = Declared(draw, title)
+    def declare(draw: Callable[..., str]) -> ChartFunction:
+        CHARTS[draw.__name__] = ChartFunction(draw, title)
         return CHARTS[draw.__name__]
 
     return declare
@@ -137,17 +137,17 @@ def not_shown(table: Table) -> list[str]:
 
 
 def _of(instances: list[str]) -> str:
-    named = ", ".join(filter(None, instances[:MOST_INSTANCES]))
-    more = f" and {len(instances) - MOST_INSTANCES} more" if len(instances) > MOST_INSTANCES else ""
+    named = ", ".join(filter(None, instances[:MAX_INSTANCES]))
+    more = f" and {len(instances) - MAX_INSTANCES} more" if len(instances) > MAX_INSTANCES else ""
     return f" of {named}{more}" if named else ""
 
 
 def shortened(gaps: list[str]) -> str:
-    """What was not seen, in one sentence."""
+    """The data gaps, in one sentence."""
     if not gaps:
         return ""
-    more = f"; and {len(gaps) - MOST_GAPS} more" if len(gaps) > MOST_GAPS else ""
-    return f"Not seen: {'; '.join(cut(gap, LONGEST_GAP) for gap in gaps[:MOST_GAPS])}{more}."
+    more = f"; and {len(gaps) - MAX_GAPS} more" if len(gaps) > MAX_GAPS else ""
+    return f"Data gaps: {'; '.join(cut(gap, LONGEST_GAP) for gap in gaps[:MAX_GAPS])}{more}."
 
 
 def _fingerprint(plotted: list) -> str:

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from nl_forensics.charts.canvas import Face
+from nl_forensics.charts.canvas import Canvas
 from nl_forensics.charts.chart import chart
 from nl_forensics.charts.labels import asked, container_named, listed, moment
 from nl_forensics.charts.units import SECONDS
@@ -19,25 +19,25 @@ KINDS = (MEMORY, ERROR, SIGNAL, NO_START, BY_ITSELF)
 NEVER_STARTED = (126, 127, 128)
 
 
-@chart("Which containers ended, how, and when?")
-def container_ends(face: Face, k8s_containers):
-    """The last end of every container, with its exit code in words. Those that did their work, or that somebody deletes, are left out."""
+@chart("Container terminations")
+def container_ends(canvas: Canvas, k8s_containers):
+    """The last end of every container, with its exit code in words. Completed containers, and those being deleted, are left out."""
     rows = with_last_end(kept(k8s_containers))
     rows = rows[rows["ended_at"].notna()]
     rows = rows[(rows["end_reason"] != "Completed") | (rows["restarts"] > 0)]
     if rows.empty:
-        return face.say(
+        return canvas.say(
             f"None of the {len(k8s_containers)} containers has ended but for doing its work, {asked(k8s_containers)}."
         )
-    during = rows["ended_at"] >= face.incident.start
+    during = rows["ended_at"] >= canvas.incident.start
     rows = rows.assign(during=during, kind=_kinds(rows), at=rows["ended_at"], text=rows.apply(_end, axis=1))
     rows = rows.sort_values(["during", "restarts", "ended_at"], ascending=False, kind="stable")
     rows = rows.assign(name=container_named(rows))
-    face.marks({f"{row.name}: {row.text}": rows.loc[[row.Index]] for row in rows.itertuples()}, KINDS)
+    canvas.marks({f"{row.name}: {row.text}": rows.loc[[row.Index]] for row in rows.itertuples()}, KINDS)
     counts = listed((f"{number} {kind}" for kind, number in rows["kind"].value_counts().items()), len(KINDS))
-    told = listed(f"{row.name}: {row.text}, at {moment(row.at)}" for row in rows.itertuples())
+    words = listed(f"{row.name}: {row.text}, at {moment(row.at)}" for row in rows.itertuples())
     since = f"{during.sum()} of them since the incident began"
-    return f"{len(rows)} containers, {since}: {counts}. {told}; {asked(rows)}. Only the last end is kept."
+    return f"{len(rows)} containers, {since}: {counts}. {words}; {asked(rows)}. Only the last end is kept."
 
 
 def _kinds(rows: pd.DataFrame) -> pd.Series:

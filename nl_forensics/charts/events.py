@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from nl_forensics.charts.canvas import Face
+from nl_forensics.charts.canvas import Canvas
 from nl_forensics.charts.chart import chart
 from nl_forensics.charts.labels import asked, container_named, listed, moment
 
@@ -13,18 +13,18 @@ KILLED = "killed for it"
 USUAL = 5  # as in probes_succeed
 
 
-@chart("Of what did Kubernetes complain, and when?")
-def warnings_over_time(face: Face, k8s_events):
+@chart("Kubernetes warning events")
+def warnings_over_time(canvas: Canvas, k8s_events):
     """Warnings by reason, from the first time to the last, most repeated first. They are kept for an hour as a rule."""
     rows = k8s_events[k8s_events["type"] == "Warning"]
     if rows.empty:
-        return face.say(f"No warning is kept, {asked(k8s_events)}; {_reach(k8s_events)}.")
+        return canvas.say(f"No warning is kept, {asked(k8s_events)}; {_reach(k8s_events)}.")
     of_workloads = rows["kind"].isin(WORKLOADS)
     kind = rows["kind"].where(rows["kind"].isin(WARNED), "other").mask(of_workloads, "workload")
     rows = _as_marks(rows).assign(kind=kind)
     reasons = sorted(rows.groupby("reason"), key=lambda group: (-group[1]["repeats"].sum(), group[0]))
     tracks = {f"{reason}: {_warned(part)}": part for reason, part in reasons}
-    face.marks(tracks, WARNED)
+    canvas.marks(tracks, WARNED)
     return f"{rows['repeats'].sum()} warnings: {listed(tracks, 4)}; {asked(rows)}; {_reach(k8s_events)}."
 
 
@@ -47,8 +47,8 @@ def _reach(k8s_events: pd.DataFrame) -> str:
     return f"events reach back to {moment(k8s_events['at'].min())}" if len(k8s_events) else "no event at all is kept"
 
 
-@chart("Which probes failed, and whom did they kill?")
-def probe_failures(face: Face, k8s_events):
+@chart("Failed probes and restarts")
+def probe_failures(canvas: Canvas, k8s_events):
     """Failures of each container's probes, from the first to the last, and when the kubelet killed it. A few at a start are usual."""
     killing = k8s_events["message"].str.contains("failed (?:liveness|startup) probe") & (
         k8s_events["reason"] == "Killing"
@@ -62,9 +62,9 @@ def probe_failures(face: Face, k8s_events):
     few = rows[~often]["label"].nunique()
     left_out = f"{few} containers failed a probe fewer than {USUAL} times" if few else "no probe failed"
     if not often.any():
-        return face.say(f"{left_out.capitalize()}, as far as is kept, {asked(k8s_events)}; {_reach(k8s_events)}.")
+        return canvas.say(f"{left_out.capitalize()}, as far as is kept, {asked(k8s_events)}; {_reach(k8s_events)}.")
     tracks = {f"{name}: {_failed(part)}": part for name, part in sorted(rows[often].groupby("label"), key=_worst)}
-    face.marks(tracks, (*PROBES, KILLED))
+    canvas.marks(tracks, (*PROBES, KILLED))
     others = f" {left_out}, and are left out;" if few else ""
     return f"Probes of {len(tracks)} containers failed: {listed(tracks)};{others} {asked(rows)}; {_reach(k8s_events)}."
 

@@ -1,4 +1,4 @@
-"""How rows are named and told."""
+"""How rows are named and described."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -21,8 +21,14 @@ def moment(at: datetime) -> str:
 
 def listed(words: Iterable[str], most: int = 3) -> str:
     """The first few, and how many more there are."""
-    told = list(words)
-    return "; ".join(told[:most]) + (f"; and {len(told) - most} more" if len(told) > most else "")
+    found = list(words)
+    return "; ".join(found[:most]) + (f"; and {len(found) - most} more" if len(found) > most else "")
+
+
+def titled(title: str, *parts: str) -> str:
+    """A title and the sentences below it, in one line."""
+    below = " ".join(filter(None, parts))
+    return f"{title}{'' if title.endswith('?') else ':'} {below}" if below else title
 
 
 def named(rows: pd.DataFrame, *columns: str) -> pd.Series:
@@ -54,27 +60,25 @@ def age_s(rows: pd.DataFrame, since: str) -> pd.Series:
 def extreme(rows: pd.DataFrame, value: str, unit: Unit, lowest: bool = False) -> str:
     """The worst value of a series and when it was, in the incident; the same of the baseline for comparison."""
     kind = "lowest" if lowest else "highest"
-    told = []
+    found = []
     for window in ("incident", "baseline"):
         part = rows[(rows["window"] == window) & rows[value].notna()]
         if len(part):
             worst = part.loc[part[value].idxmin() if lowest else part[value].idxmax()]
             when = f" at {moment(worst['at'])}" if window == "incident" else ""
-            told.append(f"{kind} {unit.words(worst[value])}{when} in the {window}")
+            found.append(f"{kind} {unit.words(worst[value])}{when} in the {window}")
         else:
-            told.append(f"no value in the {window}")
-    return ", ".join(told)
+            found.append(f"no value in the {window}")
+    return ", ".join(found)
 
 
 def split(rows: pd.DataFrame, labels: tuple[str, ...], value: str, lowest: bool = False) -> dict[str, pd.DataFrame]:
-    """One table per series, by name, the worst of the incident first; series that never left zero only if all are so.
+    """One table per series, by name, the worst of the incident first: series that stay at zero are the last.
 
     A label that is the same everywhere is left out of the names.
     """
-    moving = rows if lowest else rows[rows.groupby(list(labels))[value].transform("max") > 0]
-    shown = moving if len(moving) else rows
-    varying = [label for label in labels if shown[label].nunique() > 1] or [labels[-1]]
-    series = {str(name): part.sort_values("at") for name, part in shown.groupby(named(shown, *varying), sort=True)}
+    varying = [label for label in labels if rows[label].nunique() > 1] or [labels[-1]]
+    series = {str(name): part.sort_values("at") for name, part in rows.groupby(named(rows, *varying), sort=True)}
 
     def worst(name: str) -> tuple[bool, float]:
         within = series[name][series[name]["window"] == "incident"][value]

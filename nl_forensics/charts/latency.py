@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from nl_forensics.charts.canvas import Bar, Face
+from nl_forensics.charts.canvas import Bar, Canvas
 from nl_forensics.charts.chart import chart
 from nl_forensics.charts.labels import listed, named
 from nl_forensics.charts.over_time import drawn_lines
@@ -11,33 +11,36 @@ from nl_forensics.charts.units import NUMBER, PERCENT, RATE, SECONDS
 SLOW_S, ENOUGH_FOR_99, RANGE_S = 3, 100, 300  # as in the rule about slow services
 
 
-@chart("How long do the slowest answers of each service take?")
-def slowest_answers(face: Face, prom_latency_p99, prom_route_requests):
+@chart("p99 latency by service")
+def slowest_answers(canvas: Canvas, prom_latency_p99, prom_route_requests):
     """Time within which 99 % of the requests are answered. Of fewer than 100 requests, 99 % are all of them: such points are left out."""
     steps = ["window", "at", "instance", "namespace", "service"]
     per_s = prom_route_requests.groupby(steps, as_index=False)["requests_per_s"].sum()
     rows = prom_latency_p99.merge(per_s, on=steps)
     few = rows["requests_per_s"] * RANGE_S < ENOUGH_FOR_99
-    told = f" Left out, of fewer than {ENOUGH_FOR_99} requests: {few.sum()} of {len(few)} points." if few.any() else ""
+    few_words = (
+        f" Left out, of fewer than {ENOUGH_FOR_99} requests: {few.sum()} of {len(few)} points." if few.any() else ""
+    )
     if len(rows) and few.all():
-        return face.say(f"At no time were there {ENOUGH_FOR_99} requests within 5 minutes: 99 % of fewer tell nothing.")
+        return canvas.say(f"At no time were there {ENOUGH_FOR_99} requests within 5 minutes: too few for p99.")
     rows = rows[~few]
     return (
-        drawn_lines(face, rows, ("namespace", "service"), "p99_s", SECONDS, "99 % are faster", {"limit": SLOW_S}) + told
+        drawn_lines(canvas, rows, ("namespace", "service"), "p99_s", SECONDS, "p99 latency", {"limit": SLOW_S})
+        + few_words
     )
 
 
-@chart("How long do answers usually take?")
-def usual_answers(face: Face, prom_latency_p50, prom_latency_p95):
+@chart("p50 and p95 latency by service")
+def usual_answers(canvas: Canvas, prom_latency_p50, prom_latency_p95):
     """Time within which half of the requests, and 95 %, are answered: only the second rises where a few are slow, both where all are."""
     half = prom_latency_p50.rename(columns={"p50_s": "took_s"}).assign(share="half")
     most = prom_latency_p95.rename(columns={"p95_s": "took_s"}).assign(share="95 %")
     labels = ("namespace", "service", "share")
-    return drawn_lines(face, pd.concat([most, half], ignore_index=True), labels, "took_s", SECONDS, "are faster")
+    return drawn_lines(canvas, pd.concat([most, half], ignore_index=True), labels, "took_s", SECONDS, "are faster")
 
 
-@chart("Which routes take the time?")
-def routes_by_time(face: Face, prom_route_time, prom_route_requests, *, prom_route_latency_p95):
+@chart("Routes by share of request time")
+def routes_by_time(canvas: Canvas, prom_route_time, prom_route_requests, *, prom_route_latency_p95):
     """Requests that are at work at once, by route, on average over the incident: how many there are times how long each takes. The mark is
     the baseline.
     """
@@ -49,7 +52,7 @@ def routes_by_time(face: Face, prom_route_time, prom_route_requests, *, prom_rou
         rows = rows.join(during.groupby(route)["p95_s"].max())
     rows = rows[rows["busy_per_s"] > 0].reset_index().sort_values("busy_per_s", ascending=False, kind="stable")
     if rows.empty:
-        return face.say("No request was answered in the incident.")
+        return canvas.say("No request was answered in the incident.")
     rows = rows.assign(
         name=named(rows.assign(namespace=_where_needed(rows)), "namespace", "service", "route"),
         share=rows["busy_per_s"] / rows.groupby(route[:3])["busy_per_s"].transform("sum"),
@@ -63,7 +66,7 @@ def routes_by_time(face: Face, prom_route_time, prom_route_requests, *, prom_rou
         )
         for row in rows.itertuples()
     ]
-    face.bars(bars, NUMBER, "requests at work at once", "in the baseline")
+    canvas.bars(bars, NUMBER, "requests at work at once", "in the baseline")
     return f"{listed((f'{bar.name}: {bar.text}' for bar in bars), 5)}."
 
 

@@ -1,14 +1,14 @@
-"""Nodes: whether they are well, and how much room they have."""
+"""Nodes: conditions and free capacity."""
 
 import pandas as pd
 
-from nl_forensics.charts.canvas import Bar, Face
+from nl_forensics.charts.canvas import Bar, Canvas
 from nl_forensics.charts.chart import chart
 from nl_forensics.charts.labels import asked, listed, moment, named
 from nl_forensics.charts.units import BYTES, NUMBER, PERCENT
 
-MOST_ROWS, MOST_TRACKS = 12, 14
-ROOM = {  # what is requested, what there is, how it is told
+MAX_ROWS, MAX_TRACKS = 12, 14
+ROOM = {  # requested, allocatable, label
     "CPU": ("requested_cpu_cores", "allocatable_cpu_cores", "{:.1f} cores"),
     "memory": ("requested_memory_bytes", "allocatable_memory_bytes", ""),
     "pods": ("pods", "allocatable_pods", "{:.0f} pods"),
@@ -23,16 +23,16 @@ STATES = {
 PRESSURES = {"memory_pressure": "memory", "disk_pressure": "disk", "pid_pressure": "process ids"}
 
 
-@chart("How much room is left on the nodes?")
-def node_room(face: Face, k8s_nodes):
+@chart("Requested vs. allocatable capacity of the nodes")
+def node_room(canvas: Canvas, k8s_nodes):
     """What pods request of each node, used or not, against what it has: a new pod gets a place only in what is left. The fullest first."""
     rows = k8s_nodes[k8s_nodes["requested_cpu_cores"].notna()]
     if rows.empty:
-        return face.say("What the pods request of the nodes is not known.")
+        return canvas.say("What the pods request of the nodes is not known.")
     rows = rows.assign(node=named(rows, "name"))
     bars = [_room(row, of) for row in rows.to_dict("records") for of in ROOM]
     bars.sort(key=lambda bar: -bar.parts[""])
-    face.bars(bars[:MOST_ROWS], PERCENT, f"requested, {asked(rows)}", "all of it")
+    canvas.bars(bars[:MAX_ROWS], PERCENT, f"requested, {asked(rows)}", "all of it")
     return f"{listed(f'{bar.name} {bar.text}' for bar in bars)}. Most room: {_most_room(rows)}; {asked(rows)}."
 
 
@@ -59,28 +59,28 @@ def _most_room(rows: pd.DataFrame) -> str:
     usable = rows[rows["ready"].fillna(False) & ~rows["unschedulable"]]
     if usable.empty:
         return "no node takes pods"
-    told = []
+    largest = []
     for of in ("CPU", "memory"):
         requested, there_is, words = ROOM[of]
         free = (usable[there_is] - usable[requested]).astype("float64")
-        told.append(f"{_amount(words, free.max())} of {of} on {usable.loc[free.idxmax(), 'node']}")
-    return ", ".join(told)
+        largest.append(f"{_amount(words, free.max())} of {of} on {usable.loc[free.idxmax(), 'node']}")
+    return ", ".join(largest)
 
 
-@chart("Were the nodes well?")
-def node_conditions(face: Face, k8s_nodes):
+@chart("Node conditions")
+def node_conditions(canvas: Canvas, k8s_nodes):
     """The state of each node, since it last changed; nothing is drawn before that, as it is not kept. The worst first."""
     if k8s_nodes.empty:
-        return face.say(f"There is no node, {asked(k8s_nodes)}.")
+        return canvas.say(f"There is no node, {asked(k8s_nodes)}.")
     rows = k8s_nodes.assign(state=_states(k8s_nodes), node=named(k8s_nodes, "name"))
     rows = rows.assign(rank=rows["state"].map(list(STATES).index), since_at=rows["ready_at"].fillna(rows["asked_at"]))
     rows = rows.sort_values(["rank", "node"], ascending=[False, True])
-    face.bands({row.node: _stretches(row) for row in rows.head(MOST_TRACKS).itertuples(index=False)}, STATES)
-    ill = rows[rows["state"] != READY]
+    canvas.bands({row.node: _periods(row) for row in rows.head(MAX_TRACKS).itertuples(index=False)}, STATES)
+    unhealthy = rows[rows["state"] != READY]
     cordoned = rows[rows["unschedulable"]]["node"]
-    told = listed((_told(row) for row in ill.itertuples(index=False)), 6) or "none is unwell"
+    words = listed((_describe(row) for row in unhealthy.itertuples(index=False)), 6) or "no node is unhealthy"
     closed = f" Cordoned, so that they take no new pods: {listed(cordoned)}." if len(cordoned) else ""
-    return f"{NUMBER.words(len(rows) - len(ill))} of {len(rows)} nodes are ready and under no pressure; {told}; {asked(rows)}.{closed}"
+    return f"{NUMBER.words(len(rows) - len(unhealthy))} of {len(rows)} nodes are ready without pressure; {words}; {asked(rows)}.{closed}"
 
 
 def _states(rows: pd.DataFrame) -> pd.Series:
@@ -89,7 +89,7 @@ def _states(rows: pd.DataFrame) -> pd.Series:
     return state.mask(~rows["ready"].fillna(True), NOT_READY).mask(rows["ready"].isna(), SILENT)
 
 
-def _stretches(row) -> pd.DataFrame:
+def _periods(row) -> pd.DataFrame:
     """Ready, and within that the pressure that lasts."""
     whole = [(row.since_at, READY if row.state == PRESSED else row.state)]
     pressed = [(getattr(row, f"{name}_at"), PRESSED) for name in PRESSURES if getattr(row, name) is True]
@@ -97,7 +97,7 @@ def _stretches(row) -> pd.DataFrame:
     return pd.DataFrame(found, columns=["begin", "end", "state"])
 
 
-def _told(row) -> str:
+def _describe(row) -> str:
     of = [words for name, words in PRESSURES.items() if getattr(row, name) is True]
     why = f"{row.state} of {', '.join(of)}" if row.state == PRESSED else f"{row.state} ({row.ready_reason})"
-    return f"{row.node}: {why} since {moment(row.since_at if row.state != PRESSED else _stretches(row)['begin'].max())}"
+    return f"{row.node}: {why} since {moment(row.since_at if row.state != PRESSED else _periods(row)['begin'].max())}"

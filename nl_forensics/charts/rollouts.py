@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from nl_forensics.charts.canvas import Face
+from nl_forensics.charts.canvas import Canvas
 from nl_forensics.charts.chart import chart
 from nl_forensics.charts.labels import asked, listed, moment, named
 from nl_forensics.charts.time_axis import LEAD
@@ -19,21 +19,21 @@ KINDS = (ROLLED_OUT, CONFIGURED, SYMPTOM)
 MADE, CHANGED = "made", "changed"
 
 
-@chart("What was rolled out, and what went wrong after it?")
-def rollouts(face: Face, k8s_replica_sets, k8s_controller_revisions, k8s_containers, k8s_pods, *, k8s_config_maps):
+@chart("Rollouts and the first symptoms after them")
+def rollouts(canvas: Canvas, k8s_replica_sets, k8s_controller_revisions, k8s_containers, k8s_pods, *, k8s_config_maps):
     """Rollouts and config maps of each workload on one axis with its first symptom: what came before it is a suspect."""
     changed = revisions(k8s_replica_sets, k8s_controller_revisions)
-    changed = changed[changed["before_revision"].notna() & _is_near(face, changed["created_at"])]
+    changed = changed[changed["before_revision"].notna() & _is_near(canvas, changed["created_at"])]
     wrong = symptoms(k8s_containers, k8s_pods)
     marks = [
         changed.assign(at=changed["created_at"], kind=ROLLED_OUT, text=_rolled_out(changed)),
-        _configured(face, k8s_config_maps, k8s_pods),
+        _configured(canvas, k8s_config_maps, k8s_pods),
         _first(wrong).assign(kind=SYMPTOM),
     ]
     parts = [part.reindex(columns=[*WORKLOAD, "at", "until", "kind", "text"]) for part in marks]
     rows = pd.concat([part.astype({"at": UTC, "until": UTC}) for part in parts])
     if rows.empty:
-        return face.say(f"Nothing was rolled out around the incident, and no pod is in trouble, {asked(k8s_pods)}.")
+        return canvas.say(f"Nothing was rolled out around the incident, and no pod is in trouble, {asked(k8s_pods)}.")
     rows = rows.assign(name=named(rows, "namespace", "workload"), troubled=rows["kind"] == SYMPTOM).sort_values(
         "at", kind="stable"
     )
@@ -42,7 +42,7 @@ def rollouts(face: Face, k8s_replica_sets, k8s_controller_revisions, k8s_contain
         f"{name}: {'; '.join(part.sort_values('troubled', ascending=False, kind='stable')['text'])}": part
         for name, part in order
     }
-    face.marks(tracks, KINDS)
+    canvas.marks(tracks, KINDS)
     counts = f"{len(changed)} rollouts around the incident, {rows['troubled'].sum()} workloads in trouble"
     return f"{counts}. {listed(tracks)}; {asked(k8s_pods)}."
 
@@ -54,8 +54,8 @@ def _suspect(group: tuple[str, pd.DataFrame]) -> tuple:
     return troubled.all() or not troubled.any(), not troubled.any(), -rows["at"].max().value, name
 
 
-def _is_near(face: Face, at: pd.Series) -> pd.Series:
-    return at.between(face.incident.start - LEAD, face.incident.end + LEAD)
+def _is_near(canvas: Canvas, at: pd.Series) -> pd.Series:
+    return at.between(canvas.incident.start - LEAD, canvas.incident.end + LEAD)
 
 
 def _rolled_out(changed: pd.DataFrame) -> list[str]:
@@ -64,7 +64,7 @@ def _rolled_out(changed: pd.DataFrame) -> list[str]:
     ]
 
 
-def _configured(face: Face, k8s_config_maps: pd.DataFrame | None, k8s_pods: pd.DataFrame) -> pd.DataFrame:
+def _configured(canvas: Canvas, k8s_config_maps: pd.DataFrame | None, k8s_pods: pd.DataFrame) -> pd.DataFrame:
     """A mark for each workload that reads a config map which was changed after it had been made."""
     if k8s_config_maps is None:
         return pd.DataFrame()
@@ -74,7 +74,7 @@ def _configured(face: Face, k8s_config_maps: pd.DataFrame | None, k8s_pods: pd.D
         .drop_duplicates([*WORKLOAD, "name"])
     )
     edited = k8s_config_maps[k8s_config_maps["changed_at"] > k8s_config_maps["created_at"]]
-    edited = edited[_is_near(face, edited["changed_at"])]
+    edited = edited[_is_near(canvas, edited["changed_at"])]
     rows = edited.merge(readers[[*WORKLOAD, "name"]], on=["instance", "namespace", "name"])
     text = [f"{row.name} by {row.changed_by} at {row.changed_at:%H:%M:%S}" for row in rows.itertuples(index=False)]
     return rows.assign(at=rows["changed_at"], kind=CONFIGURED, text=text)
@@ -87,17 +87,17 @@ def _first(wrong: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(at=rows["symptom_at"], until=rows["over_at"], text=text)
 
 
-@chart("Who wrote what into Kubernetes?")
-def changes(face: Face, k8s_changes):
+@chart("Changes to Kubernetes objects")
+def changes(canvas: Canvas, k8s_changes):
     """The last write of each program to each object around the incident, by program. Kubernetes' own controllers are left out."""
     rows = k8s_changes[~k8s_changes["manager"].str.match(CONTROLLERS) & k8s_changes["at"].notna()]
-    rows = rows[_is_near(face, rows["at"])]
+    rows = rows[_is_near(canvas, rows["at"])]
     if rows.empty:
-        return face.say(f"Nothing was written around the incident but by Kubernetes itself, {asked(k8s_changes)}.")
+        return canvas.say(f"Nothing was written around the incident but by Kubernetes itself, {asked(k8s_changes)}.")
     rows = rows.assign(kind_of=rows["kind"], kind=rows["is_creation"].map({True: MADE, False: CHANGED}))
     newest = sorted(rows.groupby(named(rows, "manager")), key=lambda group: -group[1]["at"].max().value)
     tracks = {f"{manager}: {_written(part)}": part for manager, part in newest}
-    face.marks(tracks, (CHANGED, MADE))
+    canvas.marks(tracks, (CHANGED, MADE))
     return f"{len(rows)} writes by {len(tracks)} programs. {listed(tracks, 4)}; {asked(rows)}."
 
 

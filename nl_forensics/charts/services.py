@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 
 import pandas as pd
 
-from nl_forensics.charts.canvas import Cell, Face
+from nl_forensics.charts.canvas import Canvas, Cell
 from nl_forensics.charts.chart import chart
 from nl_forensics.charts.labels import listed, named
-from nl_forensics.charts.over_time import MOST_ERRORS
-from nl_forensics.charts.style import ILL, UNSEEN, WELL
+from nl_forensics.charts.over_time import MAX_ERRORS
+from nl_forensics.charts.style import HEALTHY, UNHEALTHY, UNKNOWN
 from nl_forensics.charts.units import PERCENT
 from nl_forensics.sources.prometheus.services import errors_by_service
 
@@ -16,9 +16,9 @@ PODS, ENDPOINTS, RESTARTS, ERRORS, SCRAPED = "pods", "endpoints", "restarts", "e
 Fields = Iterator[tuple[str, Cell]]
 
 
-@chart("How is each service?")
+@chart("Service overview")
 def service_overview(
-    face: Face,
+    canvas: Canvas,
     *,
     k8s_deployments,
     k8s_stateful_sets,
@@ -29,7 +29,7 @@ def service_overview(
     prom_service_up,
 ):
     """One line per service, the worst on top. Pods, endpoints and restarts are of the moment of asking, the others of the incident."""
-    start = face.incident.start
+    start = canvas.incident.start
     columns: dict[str, tuple[list, Callable]] = {
         PODS: ([k8s_deployments, k8s_stateful_sets, k8s_daemon_sets], _pods),
         ENDPOINTS: ([k8s_services], _endpoints),
@@ -44,27 +44,27 @@ def service_overview(
                 found.setdefault(name, {})[column] = cell
     seen = [column for column, (tables, _) in columns.items() if any(table is not None for table in tables)]
     if not seen:
-        return face.say("Nothing of this could be seen.")
+        return canvas.say("No data available.")
     if not found:
-        return face.say("No service was found.")
-    missing = {column: Cell("–") if column in seen else Cell(UNSEEN, UNSEEN) for column in columns}
+        return canvas.say("No service was found.")
+    missing = {column: Cell("–") if column in seen else Cell(UNKNOWN, UNKNOWN) for column in columns}
     rows = {
-        name: missing | cells for name, cells in sorted(found.items(), key=lambda row: (-len(_ill(row[1])), row[0]))
+        name: missing | cells for name, cells in sorted(found.items(), key=lambda row: (-len(_faults(row[1])), row[0]))
     }
-    face.grid(rows, list(columns))
-    return _told(rows, [column for column in columns if column not in seen])
+    canvas.grid(rows, list(columns))
+    return _describe(rows, [column for column in columns if column not in seen])
 
 
-def _ill(cells: dict[str, Cell]) -> list[str]:
-    return [f"{column} {cell.text}" for column, cell in cells.items() if cell.state == ILL]
+def _faults(cells: dict[str, Cell]) -> list[str]:
+    return [f"{column} {cell.text}" for column, cell in cells.items() if cell.state == UNHEALTHY]
 
 
-def _told(rows: dict[str, dict[str, Cell]], unseen: list[str]) -> str:
-    ill = {name: ", ".join(_ill(cells)) for name, cells in rows.items() if _ill(cells)}
-    blind = f" Not seen of any: {', '.join(unseen)}." if unseen else ""
-    if not ill:
-        return f"{len(rows)} services, none of which shows a fault in what was seen.{blind}"
-    return f"{len(ill)} of {len(rows)} services are not well: {listed((f'{name} ({why})' for name, why in ill.items()), 6)}.{blind}"
+def _describe(rows: dict[str, dict[str, Cell]], unseen: list[str]) -> str:
+    faulty = {name: ", ".join(_faults(cells)) for name, cells in rows.items() if _faults(cells)}
+    blind = f" No data for: {', '.join(unseen)}." if unseen else ""
+    if not faulty:
+        return f"{len(rows)} services, no fault in the data available.{blind}"
+    return f"{len(faulty)} of {len(rows)} services have a fault: {listed((f'{name} ({why})' for name, why in faulty.items()), 6)}.{blind}"
 
 
 def _pods(rows: pd.DataFrame) -> Fields:
@@ -74,7 +74,7 @@ def _pods(rows: pd.DataFrame) -> Fields:
         named(rows, "namespace", "name"), rows.replicas, rows.available_replicas, strict=True
     ):
         if wanted:
-            yield name, Cell(f"{ready} of {wanted} ready", WELL if ready >= wanted else ILL)
+            yield name, Cell(f"{ready} of {wanted} ready", HEALTHY if ready >= wanted else UNHEALTHY)
         else:
             yield name, Cell("none wanted")
 
@@ -83,7 +83,7 @@ def _endpoints(rows: pd.DataFrame) -> Fields:
     selecting = (rows["selector"] != "") & (rows["type"] != "ExternalName")
     for name, ready, selects in zip(named(rows, "namespace", "name"), rows.endpoints_ready, selecting, strict=True):
         if selects:
-            yield name, Cell(f"{ready} ready", WELL if ready else ILL)
+            yield name, Cell(f"{ready} ready", HEALTHY if ready else UNHEALTHY)
         else:
             yield name, Cell("no selector")
 
@@ -93,9 +93,9 @@ def _restarts(rows: pd.DataFrame, start) -> Fields:
     for name, pods in rows[rows["workload"] != ""].groupby(named(rows, "namespace", "workload")):
         restarts, last = int(pods["restarts"].sum()), pods["last_finished_at"].max()
         if restarts and last >= start:
-            yield str(name), Cell(f"{restarts}, at {last:%H:%M}", ILL)
+            yield str(name), Cell(f"{restarts}, at {last:%H:%M}", UNHEALTHY)
         else:
-            yield str(name), Cell(f"{restarts}, before it" if restarts else "none", WELL)
+            yield str(name), Cell(f"{restarts}, before it" if restarts else "none", HEALTHY)
 
 
 def _errors(rows: pd.DataFrame) -> Fields:
@@ -108,7 +108,7 @@ def _errors(rows: pd.DataFrame) -> Fields:
             worst = part.loc[part["error_ratio"].idxmax()]
             at = f" at {worst['at']:%H:%M}" if worst["error_ratio"] else ""
             text = f"{PERCENT.words(worst['error_ratio'])}{at}"
-            yield str(name), Cell(text, ILL if worst["error_ratio"] > MOST_ERRORS else WELL)
+            yield str(name), Cell(text, UNHEALTHY if worst["error_ratio"] > MAX_ERRORS else HEALTHY)
 
 
 def _scraped(rows: pd.DataFrame) -> Fields:
@@ -117,6 +117,6 @@ def _scraped(rows: pd.DataFrame) -> Fields:
     for name, part in during.groupby(named(during, "namespace", "service")):
         worst = part.loc[part["up_ratio"].idxmin()]
         if worst["up_ratio"] < 1:
-            yield str(name), Cell(f"{PERCENT.words(worst['up_ratio'])} up at {worst['at']:%H:%M}", ILL)
+            yield str(name), Cell(f"{PERCENT.words(worst['up_ratio'])} up at {worst['at']:%H:%M}", UNHEALTHY)
         else:
-            yield str(name), Cell("always up", WELL)
+            yield str(name), Cell("always up", HEALTHY)

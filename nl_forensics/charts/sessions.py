@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from nl_forensics.charts.canvas import Bar, Face
+from nl_forensics.charts.canvas import Bar, Canvas
 from nl_forensics.charts.chart import chart
 from nl_forensics.charts.labels import age_s, asked, listed, named
 from nl_forensics.charts.units import NUMBER, PERCENT, SECONDS
@@ -22,16 +22,16 @@ def _counts(rows: pd.DataFrame) -> dict[str, float]:
 
 
 @chart("Connections vs. usable max_connections")
-def connections_by_state(face: Face, pg_activity, pg_settings):
+def connections_by_state(canvas: Canvas, pg_activity, pg_settings):
     """Connections of each server by state, stacked, against max_connections without the connections reserved for superusers."""
     sessions, usable = clients(pg_activity), usable_connections(pg_settings).dropna()
     bars = []
     for instance, limit in usable.items():
         counts = _counts(sessions[sessions["instance"] == instance])
-        open_now, least = sum(counts.values()), "at least " if face.partial else ""
+        open_now, least = sum(counts.values()), "at least " if canvas.partial else ""
         text = f"{least}{open_now:.0f} of {limit:.0f}, {PERCENT.words(open_now / limit)}"
         bars.append(Bar(instance, counts, text, limit))
-    face.bars(bars, NUMBER, f"connections, {asked(pg_activity)}", "usable connections", STATES)
+    canvas.bars(bars, NUMBER, f"connections, {asked(pg_activity)}", "usable connections", STATES)
     words = (
         f"{bar.name}: {bar.text} usable connections ({', '.join(f'{n:.0f} {state}' for state, n in bar.parts.items()) or 'none open'})"
         for bar in bars
@@ -40,23 +40,23 @@ def connections_by_state(face: Face, pg_activity, pg_settings):
 
 
 @chart("Connections by application")
-def connections_by_application(face: Face, pg_activity):
+def connections_by_application(canvas: Canvas, pg_activity):
     """Connections by role and application, stacked by state, most first."""
     sessions = clients(pg_activity)
     if sessions.empty:
-        return face.say(f"No connection except our own, {asked(pg_activity)}.")
+        return canvas.say(f"No connection except our own, {asked(pg_activity)}.")
     groups = sessions.assign(group=named(sessions, "role", "application")).groupby("group", sort=False)
     bars = [Bar(str(name), _counts(rows), f"{len(rows)}") for name, rows in groups]
     bars.sort(key=lambda bar: (-sum(bar.parts.values()), bar.name))
-    face.bars(bars[:MAX_ROWS], NUMBER, f"connections, {asked(pg_activity)}", kinds=STATES)
+    canvas.bars(bars[:MAX_ROWS], NUMBER, f"connections, {asked(pg_activity)}", kinds=STATES)
     return f"Most connections: {listed(f'{bar.name} has {bar.text}' for bar in bars)}, {asked(pg_activity)}."
 
 
 @chart("PgBouncer clients by pool")
-def pool_clients(face: Face, pgbouncer_pools):
+def pool_clients(canvas: Canvas, pgbouncer_pools):
     """Active and waiting clients of each pool, in the sample with most waiting clients."""
     if pgbouncer_pools.empty:
-        return face.say(f"No pool is in use, {asked(pgbouncer_pools)}.")
+        return canvas.say(f"No pool is in use, {asked(pgbouncer_pools)}.")
     rows = pgbouncer_pools.assign(name=named(pgbouncer_pools, "database", "role"))
     worst = rows.sort_values(["waiting_clients", "longest_wait_s"], ascending=False, kind="stable").drop_duplicates(
         "name"
@@ -65,7 +65,7 @@ def pool_clients(face: Face, pgbouncer_pools):
         Bar(row.name, {"active": float(row.active_clients), "waiting": float(row.waiting_clients)}, _pool(row))
         for row in worst.itertuples(index=False)
     ]
-    face.bars(bars[:MAX_ROWS], NUMBER, f"clients, {asked(rows)}", kinds=("active", "waiting"))
+    canvas.bars(bars[:MAX_ROWS], NUMBER, f"clients, {asked(rows)}", kinds=("active", "waiting"))
     return f"{listed(f'{bar.name}: {bar.text}' for bar in bars)}; {asked(rows)}."
 
 
@@ -76,18 +76,18 @@ def _pool(row) -> str:
 
 
 @chart("Longest open transactions")
-def open_transactions(face: Face, pg_activity):
+def open_transactions(canvas: Canvas, pg_activity):
     """Age of every open transaction by the state of its session, PostgreSQL's own processes excluded."""
     rows = clients(pg_activity).dropna(subset=["xact_start"])
     if rows.empty:
-        return face.say(f"No transaction was open, {asked(pg_activity)}.")
+        return canvas.say(f"No transaction was open, {asked(pg_activity)}.")
     rows = rows.assign(age_s=age_s(rows, "xact_start").clip(lower=0), name=named(rows, "pid", "application"))
     rows = rows.sort_values(["age_s", "pid"], ascending=[False, True])
     bars = [
         Bar(row.name, {_state(row.state): row.age_s}, f"{SECONDS.words(row.age_s)}, {row.query}")
         for row in rows.itertuples(index=False)
     ]
-    face.bars(bars[:MAX_ROWS], SECONDS, f"transaction age, {asked(pg_activity)}", kinds=STATES)
+    canvas.bars(bars[:MAX_ROWS], SECONDS, f"transaction age, {asked(pg_activity)}", kinds=STATES)
     worst = listed(f"{bar.name} {next(iter(bar.parts))}, {SECONDS.words(sum(bar.parts.values()))}" for bar in bars)
     return f"{len(bars)} open transactions, oldest first: {worst}; {asked(pg_activity)}."
 
@@ -97,10 +97,10 @@ def _state(state) -> str:
 
 
 @chart("Lock tree: blockers and waiters")
-def lock_tree(face: Face, pg_blocking):
+def lock_tree(canvas: Canvas, pg_blocking):
     """Each chain begins with its root blocker, which waits for no lock; its waiters are indented below it."""
     if pg_blocking.empty:
-        return face.say("No session was waiting for a lock at the moment of asking.")
+        return canvas.say("No session was waiting for a lock at the moment of asking.")
     rows = pg_blocking.assign(waits_s=age_s(pg_blocking, "waiting_since").clip(lower=0))
     bars, chains = [], []
     for (_, root), chain in _longest_first(rows):
@@ -112,7 +112,7 @@ def lock_tree(face: Face, pg_blocking):
         chains.append(
             f"{blocker} ({_state(first['root_state'])}) blocks {len(chain)} {waiters}, longest wait {longest}"
         )
-    face.bars(bars, SECONDS, f"duration, {asked(pg_blocking)}", kinds=(BLOCKS, WAITS))
+    canvas.bars(bars, SECONDS, f"duration, {asked(pg_blocking)}", kinds=(BLOCKS, WAITS))
     return f"{listed(chains)}; {asked(pg_blocking)}."
 
 
@@ -145,15 +145,15 @@ def _process(pid: int, application: str) -> str:
 
 
 @chart("Wait events of active sessions")
-def wait_profile(face: Face, pg_wait_samples):
+def wait_profile(canvas: Canvas, pg_wait_samples):
     """Share of active sessions by wait event, over ten samples. Not waiting means: running, or ready to run."""
     if pg_wait_samples.empty:
-        return face.say("No session was active in any sample.")
+        return canvas.say("No session was active in any sample.")
     kind = pg_wait_samples["wait_event_type"].fillna("not waiting")
     event = pg_wait_samples["wait_event"].fillna("")
     rows = pg_wait_samples.assign(wait=(kind + " " + event).str.strip())
     sessions = rows.groupby(named(rows, "wait"))["sessions"].sum().sort_values(ascending=False, kind="stable")
     shares = sessions / sessions.sum()
     bars = [Bar(str(wait), {"share": float(share)}, PERCENT.words(share)) for wait, share in shares.items()]
-    face.bars(bars[:MAX_ROWS], PERCENT, f"share of active sessions, {asked(rows)}")
+    canvas.bars(bars[:MAX_ROWS], PERCENT, f"share of active sessions, {asked(rows)}")
     return f"{listed(f'{bar.name} {bar.text}' for bar in bars)} of active sessions over ten samples, {asked(rows)}."

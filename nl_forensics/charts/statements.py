@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from nl_forensics.charts.canvas import Bar, Face
+from nl_forensics.charts.canvas import Bar, Canvas
 from nl_forensics.charts.chart import chart
 from nl_forensics.charts.labels import cut, listed, moment, named
 from nl_forensics.charts.units import MILLISECONDS, NUMBER, PERCENT
@@ -12,7 +12,7 @@ NO_BASELINE = "PostgreSQL's counters carry no timestamps: no baseline to compare
 
 
 @chart("Statements by share of execution time")
-def top_statements(face: Face, pg_statements):
+def top_statements(canvas: Canvas, pg_statements):
     """Share of the execution time of all statements between the two readings, against the share since the counters began.
 
     The counters carry no timestamps: the share since their last reset is the nearest to a baseline, and is drawn as a mark.
@@ -31,11 +31,11 @@ def top_statements(face: Face, pg_statements):
         else "since the last reset"
     )
     if rows.empty:
-        return face.say(f"No statement was executed {since}.")
+        return canvas.say(f"No statement was executed {since}.")
     bars = [_statement(row, ran) for row in rows.head(MAX_ROWS).itertuples(index=False)]
     when = f"in the {rows['seconds'].max():.1f} s between the two readings" if ran else since
     mark = f"share {since}" if ran else ""
-    face.bars(bars, PERCENT, f"share of all execution time, {when}", mark, above=True)
+    canvas.bars(bars, PERCENT, f"share of all execution time, {when}", mark, above=True)
     shares = listed(f"{cut(bar.name, 90)}: {bar.text}" for bar in bars)
     compared = (
         f"{NO_BASELINE}; the mark is the share {since}"

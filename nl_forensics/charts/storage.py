@@ -2,41 +2,41 @@
 
 import pandas as pd
 
-from nl_forensics.charts.canvas import Bar, Face
+from nl_forensics.charts.canvas import Bar, Canvas
 from nl_forensics.charts.chart import chart
 from nl_forensics.charts.labels import age_s, asked, listed, named
 from nl_forensics.charts.units import BYTES, NUMBER, PERCENT, SECONDS
 
-MOST_ROWS = 12
+MAX_ROWS = 12
 XIDS = 2**31
 
 
-@chart("How much of what was read missed PostgreSQL's memory?")
-def cache_misses(face: Face, pg_databases):
+@chart("PostgreSQL cache misses")
+def cache_misses(canvas: Canvas, pg_databases):
     """Share of block reads that PostgreSQL had to ask the operating system for, by database: 1 % is a hit rate of 99 %."""
     rows = pg_databases.assign(
         name=named(pg_databases, "database"),
         now=pg_databases["read_blocks_delta"] + pg_databases["hit_blocks_delta"],
         ever=pg_databases["read_blocks"] + pg_databases["hit_blocks"],
     )
-    rows = rows[rows["now"] > 0].sort_values("now", ascending=False, kind="stable").head(MOST_ROWS)
+    rows = rows[rows["now"] > 0].sort_values("now", ascending=False, kind="stable").head(MAX_ROWS)
     if rows.empty:
-        return face.say(f"No block was read between two readings, {asked(pg_databases)}.")
+        return canvas.say(f"No block was read between two readings, {asked(pg_databases)}.")
     bars = []
     for row in rows.itertuples(index=False):
         missed = row.read_blocks_delta / row.now
         text = f"{PERCENT.words(missed)} of {NUMBER.words(row.now)} blocks"
         bars.append(Bar(row.name, {"": missed}, text, row.read_blocks / row.ever))
     seconds = f"in the {rows['seconds'].max():.1f} s between two readings, {asked(rows)}"
-    face.bars(
+    canvas.bars(
         bars, PERCENT, f"share of blocks not found in shared_buffers, {seconds}", "share since the counters began"
     )
-    told = listed(f"{bar.name} {bar.text} (since the counters began {PERCENT.words(bar.mark or 0)})" for bar in bars)
-    return f"Blocks not found in PostgreSQL's memory: {told}; {seconds}."
+    words = listed(f"{bar.name} {bar.text} (since the counters began {PERCENT.words(bar.mark or 0)})" for bar in bars)
+    return f"Blocks not found in shared_buffers: {words}; {seconds}."
 
 
-@chart("Which tables wait for vacuum?")
-def dead_rows(face: Face, pg_vacuum_queue):
+@chart("Tables due for vacuum")
+def dead_rows(canvas: Canvas, pg_vacuum_queue):
     """Dead rows of each table as a share of the number at which autovacuum comes: above 100 % it is due."""
     rows = pg_vacuum_queue.assign(
         name=named(pg_vacuum_queue, "database", "schema", "table"),
@@ -45,9 +45,9 @@ def dead_rows(face: Face, pg_vacuum_queue):
     )
     rows = rows[rows["dead_rows"] > 0].sort_values("ratio", ascending=False, kind="stable")
     if rows.empty:
-        return face.say(f"No table has dead rows, {asked(pg_vacuum_queue)}.")
+        return canvas.say(f"No table has dead rows, {asked(pg_vacuum_queue)}.")
     bars = [Bar(row.name, {"": row.ratio}, _vacuum(row), 1.0) for row in rows.itertuples(index=False)]
-    face.bars(bars[:MOST_ROWS], PERCENT, f"dead rows, {asked(rows)}", "100 %: autovacuum comes")
+    canvas.bars(bars[:MAX_ROWS], PERCENT, f"dead rows, {asked(rows)}", "100 %: autovacuum comes")
     return f"Dead rows against the number at which autovacuum comes: {listed(f'{bar.name} {bar.text}' for bar in bars)}; {asked(rows)}."
 
 
@@ -58,8 +58,8 @@ def _vacuum(row) -> str:
     return f"{PERCENT.words(row.ratio)}: {counts}, {vacuumed}{off}"
 
 
-@chart("How far are the transaction ids used up?")
-def wraparound(face: Face, pg_wraparound):
+@chart("Transaction ID wraparound")
+def wraparound(canvas: Canvas, pg_wraparound):
     """Age of the oldest transaction id and multixact of each database, of the 2^31 at which PostgreSQL stops to accept writes."""
     names, bars = named(pg_wraparound, "database"), []
     for kind, words in (("xid", "transaction ids"), ("multixact", "multixacts")):
@@ -69,15 +69,15 @@ def wraparound(face: Face, pg_wraparound):
             for name, age, limit in zip(names, ages, frozen_at, strict=True)
         ]
     bars.sort(key=lambda bar: -bar.parts[""])
-    face.bars(bars[:MOST_ROWS], PERCENT, f"of 2,147,483,648, {asked(pg_wraparound)}", "autovacuum freezes at this age")
+    canvas.bars(bars[:MAX_ROWS], PERCENT, f"of 2,147,483,648, {asked(pg_wraparound)}", "autovacuum freezes at this age")
     return f"Used up of 2,147,483,648: {listed(f'{bar.name} {bar.text}' for bar in bars)}; {asked(pg_wraparound)}."
 
 
-@chart("Which tables take the space?")
-def table_sizes(face: Face, pg_relation_sizes):
+@chart("Largest tables")
+def table_sizes(canvas: Canvas, pg_relation_sizes):
     """Exact size of the largest tables with their oversized values, and of their indexes; partitions are added up."""
     if pg_relation_sizes.empty:
-        return face.say(f"There is no table, {asked(pg_relation_sizes)}.")
+        return canvas.say(f"There is no table, {asked(pg_relation_sizes)}.")
     rows = pg_relation_sizes.assign(
         name=named(pg_relation_sizes, "database", "schema", "table"),
         total=pg_relation_sizes["table_bytes"] + pg_relation_sizes["indexes_bytes"],
@@ -88,24 +88,24 @@ def table_sizes(face: Face, pg_relation_sizes):
         )
         for row in rows.itertuples(index=False)
     ]
-    face.bars(bars[:MOST_ROWS], BYTES, f"on disk, {asked(rows)}", kinds=("table", "its indexes"))
+    canvas.bars(bars[:MAX_ROWS], BYTES, f"on disk, {asked(rows)}", kinds=("table", "its indexes"))
     return f"Largest tables with their indexes: {listed(f'{bar.name} {bar.text}' for bar in bars)}; {asked(rows)}."
 
 
-@chart("Which indexes did no query use?")
-def unused_indexes(face: Face, pg_indexes):
+@chart("Unused indexes")
+def unused_indexes(canvas: Canvas, pg_indexes):
     """Size of the indexes that enforce no rule and were not scanned since the counters began. A replica may use them."""
     optional = pg_indexes[pg_indexes["enforces"].isna()]
     rows = optional[optional["scans"] == 0].sort_values("size_bytes", ascending=False, kind="stable")
     since = pg_indexes["counted_since_at"].min()
     when = f"since {since:%Y-%m-%d %H:%M} UTC, {asked(pg_indexes)}" if len(pg_indexes) else asked(pg_indexes)
     if rows.empty:
-        return face.say(f"No index went unused {when}; those that enforce a rule are left out.")
+        return canvas.say(f"No index went unused {when}; those that enforce a rule are left out.")
     rows = rows.assign(name=named(rows, "database", "table", "index"))
     bars = [
         Bar(row.name, {"": float(row.size_bytes)}, BYTES.words(row.size_bytes)) for row in rows.itertuples(index=False)
     ]
-    face.bars(bars[:MOST_ROWS], BYTES, f"size of an index that nobody scanned {when}")
+    canvas.bars(bars[:MAX_ROWS], BYTES, f"size of an index without a scan {when}")
     total = (
         f"{len(rows)} of {len(optional)} indexes that enforce no rule, {BYTES.words(rows['size_bytes'].sum())} together"
     )

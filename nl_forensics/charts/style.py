@@ -1,4 +1,4 @@
-"""How every chart looks: readable in grey, by colour-blind people, and the same on every machine."""
+"""The style of every chart: readable in grey, by colour-blind people, and the same on every machine."""
 
 from functools import cache
 
@@ -8,18 +8,18 @@ from nl_forensics.charts.labels import cut
 
 LONGEST_NAME = 56
 INK, QUIET, WARNING, GROUND, GRID = "#1b2430", "#5a6672", "#7a3b00", "#eef1f4", "#dfe4e9"
-# Okabe and Ito: told apart by colour-blind people; lines differ in their dashes and bars in their hatches, too, for print in grey.
+# Okabe and Ito: distinguishable for colour-blind people; lines differ in their dashes and bars in their hatches, too, for print in grey.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 DASHES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (9, 3)), (0, (3, 1, 1, 1, 1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P")
 HATCHES = ("", "////", "....", "xxx", "\\\\\\\\", "++")
 WINDOWS = {"incident": "#fbdcc4", "baseline": "#dbe9f6"}
-WELL, ILL, UNSEEN, PLAIN = "well", "not well", "not seen", ""
-# Fields of a grid, and the text in them: light, dark and dashed, so that print in grey tells them apart.
+HEALTHY, UNHEALTHY, UNKNOWN, PLAIN = "healthy", "unhealthy", "unknown", ""
+# Fields of a grid, and the text in them: light, dark and dashed, so that print in grey shows the difference.
 FIELDS: dict[str, tuple[dict, dict]] = {
-    WELL: ({"facecolor": "#dcefe4", "edgecolor": "none"}, {"color": INK}),
-    ILL: ({"facecolor": "#9c1c12", "edgecolor": "none"}, {"color": "white", "fontweight": "bold"}),
-    UNSEEN: ({"facecolor": "white", "edgecolor": QUIET, "linestyle": (0, (3, 2))}, {"color": QUIET}),
+    HEALTHY: ({"facecolor": "#dcefe4", "edgecolor": "none"}, {"color": INK}),
+    UNHEALTHY: ({"facecolor": "#9c1c12", "edgecolor": "none"}, {"color": "white", "fontweight": "bold"}),
+    UNKNOWN: ({"facecolor": "white", "edgecolor": QUIET, "linestyle": (0, (3, 2))}, {"color": QUIET}),
     PLAIN: ({"facecolor": "white", "edgecolor": "none"}, {"color": QUIET}),
 }
 STYLE = (

@@ -1,4 +1,4 @@
-"""Every table of a notebook that is more than a recorded answer: one question, and in words what was not seen of it.
+"""Every table of a notebook that is more than a recorded answer: one question, its rows, and its data gaps.
 
 As with charts: a table is a function over recorded answers, named by its arguments, and is called with the case alone:
 `nl.tables.last_lines(case)`.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from nl_forensics.charts.chart import not_shown, shortened
-from nl_forensics.charts.labels import container_named, cut, listed, named
+from nl_forensics.charts.labels import container_named, cut, listed, named, titled
 from nl_forensics.checks.services.requests import by_route, requests_in_logs
 from nl_forensics.evidence.case import Case
 from nl_forensics.facts.kubernetes.revisions import WORKLOAD, revisions, symptoms, what_changed
@@ -20,13 +20,13 @@ from nl_forensics.facts.kubernetes.terminations import kept, with_last_end
 from nl_forensics.sources.prometheus.services import SERVICE, errors_by_service
 from nl_forensics.units import in_bytes, in_percent, in_seconds
 
-MOST_ROUTES = 20
-MOST_LOGS, LINES_OF_EACH, MOST_REVISIONS, LONGEST_LINE = 8, 5, 20, 300
+MAX_ROUTES = 20
+MAX_LOGS, LINES_OF_EACH, MAX_REVISIONS, LONGEST_LINE = 8, 5, 20, 300
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows, and what they show in words: what was not seen, too."""
+    """Rows, and what they show in words, data gaps included."""
 
     words: str
     rows: pd.DataFrame
@@ -44,7 +44,7 @@ TABLES: dict[str, Callable[[Case], Table]] = {}
 
 
 def table(question: str, empty: str) -> Callable[[Callable[..., pd.DataFrame]], Callable[[Case], Table]]:
-    """Declare a table. `empty`: what it says where there is nothing to show, and everything was seen."""
+    """Declare a table. `empty`: the sentence for an empty result without data gaps."""
 
     def declare(rows_of: Callable[..., pd.DataFrame]) -> Callable[[Case], Table]:
         names = list(inspect.signature(rows_of).parameters)
@@ -53,12 +53,12 @@ def table(question: str, empty: str) -> Callable[[Callable[..., pd.DataFrame]], 
             found = {name: case.read(name) for name in names}
             missing = shortened(list(dict.fromkeys(gap for one in found.values() for gap in not_shown(one))))
             if any(one.shows_nothing for one in found.values()):
-                return Table(f"{question} Nothing of this could be seen. {missing}", pd.DataFrame())
+                return Table(titled(question, "No data available.", missing), pd.DataFrame())
             rows = rows_of(**{name: one.whole_rows.reset_index(drop=True) for name, one in found.items()}).reset_index(
                 drop=True
             )
-            nothing = f"In what could be seen: {empty}" if missing else empty
-            return Table(" ".join(filter(None, [question, "" if len(rows) else nothing, missing])), rows)
+            nothing = f"In the data available, {empty[0].lower()}{empty[1:]}" if missing else empty
+            return Table(titled(question, "" if len(rows) else nothing, missing), rows)
 
         of.__name__, of.__doc__ = rows_of.__name__, rows_of.__doc__
         TABLES[of.__name__] = of
@@ -67,7 +67,7 @@ def table(question: str, empty: str) -> Callable[[Callable[..., pd.DataFrame]], 
     return declare
 
 
-@table("What did the containers write before they died?", "No container that died has written anything.")
+@table("Last log lines before a container ended", "No terminated container has log lines.")
 def last_lines(k8s_unhealthy_logs, k8s_containers) -> pd.DataFrame:
     """The last lines of the run that ended last, of each container that ended since the incident began; most restarts first."""
     key = ["instance", "namespace", "pod", "container"]
@@ -77,7 +77,7 @@ def last_lines(k8s_unhealthy_logs, k8s_containers) -> pd.DataFrame:
         logs.sort_values(["previous", "line"], ascending=[False, True]).groupby(key, sort=False).tail(LINES_OF_EACH)
     )
     newest = newest.sort_values(["restarts", "ended_at", *key, "line"], ascending=[False, False, *[True] * 5])
-    newest = newest[newest.groupby(key, sort=False).ngroup() < MOST_LOGS]
+    newest = newest[newest.groupby(key, sort=False).ngroup() < MAX_LOGS]
     again = newest.duplicated(key)
     return pd.DataFrame(
         {
@@ -96,14 +96,14 @@ def _died(k8s_containers: pd.DataFrame) -> pd.DataFrame:
     return rows[["instance", "namespace", "pod", "container", "state", "restarts", "ended", "ended_at"]]
 
 
-@table("What did each rollout change?", "No workload has a revision beside its first.")
+@table("Changes of each rollout", "No workload has more than one revision.")
 def changed(k8s_replica_sets, k8s_controller_revisions, k8s_containers, k8s_pods) -> pd.DataFrame:
     """What differs between a revision and the one before it, newest first, and the first symptom of a pod of that revision."""
     rows = revisions(k8s_replica_sets, k8s_controller_revisions)
     rows = (
         rows[rows["before_revision"].notna()]
         .sort_values("created_at", ascending=False, kind="stable")
-        .head(MOST_REVISIONS)
+        .head(MAX_REVISIONS)
     )
     wrong = (
         symptoms(k8s_containers, k8s_pods)
@@ -119,38 +119,38 @@ def changed(k8s_replica_sets, k8s_controller_revisions, k8s_containers, k8s_pods
             "revision": rows["revision"],
             "rolled out, UTC": rows["created_at"].dt.strftime("%Y-%m-%d %H:%M:%S"),
             "changed": [cut(what_changed(row), LONGEST_LINE) for row in rows.itertuples()],
-            "first symptom of its pods": first.fillna("none seen"),
+            "first symptom of its pods": first.fillna("none"),
         }
     )
 
 
-@table("Which routes are slow, and where is their time spent?", "No line tells how long a request took.")
+@table("Routes by share of request time, from the logs", "No log line has a request duration.")
 def routes_in_logs(k8s_unhealthy_logs, k8s_logs) -> pd.DataFrame:
-    """Every route by its share of the time of all requests of its service, as the logs tell it, line by line; the largest first."""
+    """Every route by its share of the time of all requests of its service, counted in the log lines; the largest first."""
     rows = by_route(requests_in_logs(k8s_unhealthy_logs, k8s_logs))
-    rows = rows.sort_values("total_ms", ascending=False, kind="stable").head(MOST_ROUTES)
+    rows = rows.sort_values("total_ms", ascending=False, kind="stable").head(MAX_ROUTES)
     waited_ms = rows["upstream_ms"] / rows["requests"].where(rows["upstream_ratio"].notna())
     return pd.DataFrame(
         {
             "service": named(rows, "namespace", "workload"),
             "route": rows["request"],
             "requests": rows["requests"],
-            "of the time of all": rows["share"].map(in_percent),
-            "half within": (rows["p50_ms"] / 1000).map(in_seconds),
-            "95 % within": (rows["p95_ms"] / 1000).map(in_seconds),
-            "waits for what is behind": [
-                "not told" if pd.isna(ratio) else f"{in_percent(ratio)}, {in_seconds(ms / 1000)} of each"
+            "share of request time": rows["share"].map(in_percent),
+            "p50": (rows["p50_ms"] / 1000).map(in_seconds),
+            "p95": (rows["p95_ms"] / 1000).map(in_seconds),
+            "time in upstream": [
+                "unknown" if pd.isna(ratio) else f"{in_percent(ratio)}, {in_seconds(ms / 1000)} of each"
                 for ratio, ms in zip(rows["upstream_ratio"], waited_ms, strict=True)
             ],
         }
     )
 
 
-@table("Whose requests failed, and how many?", "No service counted a request in the incident.")
+@table("Which services returned errors?", "No service counted a request in the incident.")
 def failed_requests(prom_service_requests) -> pd.DataFrame:
     """Every service that was asked in the incident, by how many requests it answered with an error of its own (5xx).
 
-    Counts are rates times their steps, so about right: what never reached a service, and what a client gave up, nobody counts.
+    Counts are rates times their steps, so approximate: requests that never reached a service are not counted.
     """
     steps = errors_by_service(prom_service_requests)
     incident, baseline = (steps[steps["window"] == window] for window in ("incident", "baseline"))
@@ -162,10 +162,10 @@ def failed_requests(prom_service_requests) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "service": named(rows, *SERVICE),
-            "requests, about": (rows["requests_per_s"] * step_s).round().astype("Int64"),
-            "failed, about": (rows["errors_per_s"] * step_s).round().astype("Int64"),
+            "requests (approx.)": (rows["requests_per_s"] * step_s).round().astype("Int64"),
+            "failed (approx.)": (rows["errors_per_s"] * step_s).round().astype("Int64"),
             "share": rows["share"].map(in_percent),
-            "share in the baseline": ["not seen" if pd.isna(share) else in_percent(share) for share in rows["before"]],
+            "share in the baseline": ["unknown" if pd.isna(share) else in_percent(share) for share in rows["before"]],
             "failing, UTC": failing.fillna(""),
         }
     )
@@ -180,7 +180,7 @@ def _failed(steps: pd.DataFrame) -> pd.DataFrame:
     return sums.assign(share=share, first_at=found["failing_at"].min(), last_at=found["failing_at"].max())
 
 
-@table("Which certificates does cert-manager have?", "No certificate is kept by cert-manager.")
+@table("Certificates of cert-manager", "No certificate is managed by cert-manager.")
 def certificates_issued(k8s_certificates) -> pd.DataFrame:
     """Every Certificate, the one that is to be renewed first on top: its names, its dates, and how its last attempts went."""
     rows = k8s_certificates.sort_values("renews_at", na_position="first", kind="stable")
@@ -201,7 +201,7 @@ def certificates_issued(k8s_certificates) -> pd.DataFrame:
     )
 
 
-@table("Which network policies are there?", "No network policy: every pod may reach every other.")
+@table("Network policies", "No network policy: every pod may connect to every other pod.")
 def policy_rules(k8s_policy_rules) -> pd.DataFrame:
     """Every policy and direction: which pods it limits, and what it lets pass, as the API has it."""
     rows = k8s_policy_rules.sort_values(["namespace", "name", "direction"], kind="stable")
@@ -216,7 +216,7 @@ def policy_rules(k8s_policy_rules) -> pd.DataFrame:
     )
 
 
-@table("Where do the ingresses lead?", "No ingress.")
+@table("Ingress rules", "No ingress.")
 def ingress_rules(k8s_ingresses) -> pd.DataFrame:
     """Every rule of every ingress."""
     rows = k8s_ingresses.sort_values(["namespace", "name", "host", "path"], kind="stable")
@@ -232,21 +232,21 @@ def ingress_rules(k8s_ingresses) -> pd.DataFrame:
     )
 
 
-@table("What of PostgreSQL could be brought back, if its disk were lost now?", "No PostgreSQL answered.")
+@table("WAL archive and replicas of PostgreSQL", "No PostgreSQL answered.")
 def postgres_elsewhere(pg_archiver, pg_replication) -> pd.DataFrame:
     """How far the archive of its WAL reaches, and which replicas follow.
 
-    Dumps, base backups and snapshots of volumes are not seen from here; without one, an archive restores nothing.
+    Dumps, base backups and snapshots of volumes are not visible here; without one, a WAL archive restores nothing.
     """
     replicas = pg_replication[pg_replication["state"] != "backup"]
-    behind = ["not known how far" if pd.isna(size) else in_bytes(size) for size in replicas["behind_bytes"]]
-    told = replicas["replica"] + ": " + replicas["state"] + ", " + pd.Series(behind, replicas.index, "str") + " behind"
-    following = told.groupby(replicas["instance"]).agg(listed)
+    behind = ["unknown" if pd.isna(size) else in_bytes(size) for size in replicas["behind_bytes"]]
+    words = replicas["replica"] + ": " + replicas["state"] + ", " + pd.Series(behind, replicas.index, "str") + " behind"
+    following = words.groupby(replicas["instance"]).agg(listed)
     return pd.DataFrame(
         {
             "server": pg_archiver["instance"],
-            "archive of its WAL": [_archive(row) for row in pg_archiver.itertuples()],
-            "replicas": [following.get(name, "none was seen") for name in pg_archiver["instance"]],
+            "WAL archive": [_archive(row) for row in pg_archiver.itertuples()],
+            "replicas": [following.get(name, "none connected") for name in pg_archiver["instance"]],
         }
     )
 
@@ -263,7 +263,7 @@ def _archive(row) -> str:
     return f"{upto}; {waiting}"
 
 
-@table("What of Redis could be brought back, if it ended now?", "No Redis answered.")
+@table("Snapshots and append-only file of Redis", "No Redis answered.")
 def redis_saved(redis_persistence) -> pd.DataFrame:
     """Snapshot and append-only file. A disk that is lost takes both with it."""
     rows = redis_persistence

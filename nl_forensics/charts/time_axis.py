@@ -12,7 +12,7 @@ from nl_forensics.charts.style import QUIET, WINDOWS
 from nl_forensics.inputs.incident import Incident, Window
 from nl_forensics.runs import MAX_GAP_STEPS
 
-MARGIN = 0.04  # beside each window, so that its edges are seen
+MARGIN = 0.04  # beside each window, so that its edges are visible
 NARROW = 0.1  # of an axis: a window has no room for its name, which would cover that of the next one
 LEAD = timedelta(hours=2)  # what happened so long before an incident can be its cause
 
@@ -46,10 +46,10 @@ def panels(figure: Figure, incident: Incident) -> list[Panel]:
     return found
 
 
-def around(figure: Figure, incident: Incident, told: pd.Series) -> Panel:
+def around(figure: Figure, incident: Incident, times: pd.Series) -> Panel:
     """One axis for the incident, and for what happened shortly before and after it, as far as these moments reach."""
     lead = max(incident.end - incident.start, LEAD)
-    near = told[told.between(incident.start - lead, incident.end + lead)]
+    near = times[times.between(incident.start - lead, incident.end + lead)]
     moments = [incident.start, incident.end, *near.dt.to_pydatetime()]
     panel = _panel(figure.subplots(), Window(start=min(moments).isoformat(), end=max(moments).isoformat()))
     shade(panel, incident)

@@ -13,7 +13,7 @@ from nl_forensics.units import in_bytes, in_percent, in_seconds
 class Unit(NamedTuple):
     """words: how one value reads, unit included; steps: the distances that ticks may have, growing.
 
-    least   an axis is at least that long: what never rose above almost nothing shall look so
+    least   an axis is at least that long: values near zero must look near zero
     """
 
     words: Callable[[float], str]
@@ -51,7 +51,7 @@ def _plain(value: float) -> str:
 
 
 def _in_percent(ratio: float) -> str:
-    """The last percent of a hit rate and the first thousandth of a share are worth telling."""
+    """The last percent of a hit rate and the first thousandth of a share are shown."""
     if 0 < ratio < 0.0005:
         return "< 0.1 %"
     return f"{min(ratio * 100, 99.9):.1f} %" if 0.99 < ratio < 1 else in_percent(ratio)

@@ -1,68 +1,68 @@
-"""The cluster itself: whether its API is well, and what nodes and containers use at this moment."""
+"""The cluster itself: API health, and the current usage of nodes and containers."""
 
 import pandas as pd
 
-from nl_forensics.charts.canvas import Bar, Cell, Face
+from nl_forensics.charts.canvas import Bar, Canvas, Cell
 from nl_forensics.charts.chart import chart
 from nl_forensics.charts.labels import age_s, asked, listed, named
-from nl_forensics.charts.style import ILL, UNSEEN, WELL
+from nl_forensics.charts.style import HEALTHY, UNHEALTHY, UNKNOWN
 from nl_forensics.charts.units import BYTES, NUMBER, PERCENT
 
-MOST_ROWS = 15
+MAX_ROWS = 15
 STATE = "when we asked"
 CPU, MEMORY = "CPU", "memory"
 
 
-@chart("Is the API of the cluster well?")
-def api_health(face: Face, k8s_api_checks, *, k8s_api_services, k8s_leases):
-    """What the API server says of itself, which parts of the API have a server that answers, and who renews a lease in time."""
+@chart("Kubernetes API health")
+def api_health(canvas: Canvas, k8s_api_checks, *, k8s_api_services, k8s_leases):
+    """What the API server says of itself, which API groups have an available server, and which leases are renewed in time."""
     if k8s_api_checks.empty:
-        return face.say("The API server told of no check.")
+        return canvas.say("The API server reported no health check.")
     passed = k8s_api_checks["passed"].fillna(False)
     rows = {"its own checks": _count(passed, "pass")}
-    rows |= {f"check {check}": Cell("fails", ILL) for check in k8s_api_checks["check"][~passed]}
+    rows |= {f"check {check}": Cell("fails", UNHEALTHY) for check in k8s_api_checks["check"][~passed]}
     if k8s_api_services is None:
-        rows["parts of the API"] = Cell(UNSEEN, UNSEEN)
+        rows["parts of the API"] = Cell(UNKNOWN, UNKNOWN)
     else:
         served = k8s_api_services["available"].fillna(True)
         rows["parts of the API"] = _count(served, "served")
-        rows |= {name: Cell("not served", ILL) for name in k8s_api_services["name"][~served]}
+        rows |= {name: Cell("not served", UNHEALTHY) for name in k8s_api_services["name"][~served]}
     if k8s_leases is None:
-        rows["leases"] = Cell(UNSEEN, UNSEEN)
+        rows["leases"] = Cell(UNKNOWN, UNKNOWN)
     else:
         held = k8s_leases[(k8s_leases["holder"] != "") & k8s_leases["renewed_at"].notna()]
         late = age_s(held, "renewed_at") > 2 * held["duration_s"].astype("float64")
         rows["leases of nodes and control plane"] = _count(~late, "renewed in time")
-        rows |= {name: Cell("not renewed", ILL) for name in named(held, "namespace", "name")[late]}
-    face.grid({name: {STATE: cell} for name, cell in rows.items()}, [STATE])
+        rows |= {name: Cell("not renewed", UNHEALTHY) for name in named(held, "namespace", "name")[late]}
+    canvas.grid({name: {STATE: cell} for name, cell in rows.items()}, [STATE])
     return f"{listed((f'{name}: {cell.text}' for name, cell in rows.items()), 8)}; {asked(k8s_api_checks)}."
 
 
-def _count(well: pd.Series, what: str) -> Cell:
-    return Cell(f"{int(well.sum())} of {len(well)} {what}", WELL if well.all() else ILL)
+def _count(healthy: pd.Series, what: str) -> Cell:
+    return Cell(f"{int(healthy.sum())} of {len(healthy)} {what}", HEALTHY if healthy.all() else UNHEALTHY)
 
 
-@chart("How much of each node is used?")
-def node_usage(face: Face, k8s_node_metrics, k8s_nodes):
+@chart("Node CPU and memory usage")
+def node_usage(canvas: Canvas, k8s_node_metrics, k8s_nodes):
     """CPU and memory in use at the last measurement, of what pods may have; the mark is all of it."""
     rows = k8s_node_metrics.merge(k8s_nodes.drop(columns="asked_at"), on=["instance", "name"])
     if rows.empty:
-        return face.say(f"No node was measured, {asked(k8s_node_metrics)}.")
+        return canvas.say(f"No node was measured, {asked(k8s_node_metrics)}.")
     shares = (
         rows.assign(what=CPU, used=rows["cpu_cores"], whole=rows["allocatable_cpu_cores"]),
         rows.assign(what=MEMORY, used=rows["memory_bytes"], whole=rows["allocatable_memory_bytes"]),
     )
-    return _shares(face, pd.concat(shares), ("what", "name"))
+    return _shares(canvas, pd.concat(shares), ("what", "name"))
 
 
-@chart("Which containers are near their limits?")
-def container_usage(face: Face, k8s_pod_metrics, k8s_containers):
+@chart("Container usage vs. limits")
+def container_usage(canvas: Canvas, k8s_pod_metrics, k8s_containers):
     """CPU and memory in use at the last measurement, of the limit of each container, the nearest to it on top."""
     key = ["instance", "namespace", "pod", "container"]
     limits = k8s_containers[[*key, "cpu_limit_cores", "memory_limit_bytes"]]
     rows = k8s_pod_metrics.merge(limits, on=key)
     if rows.empty:
-        return face.say(f"No container was measured, {asked(k8s_pod_metrics)}.")
+        return canvas.say(f"No container was measured, {asked(k8s_pod_metrics)}.")
     named_alike = [pod.startswith(name) for pod, name in zip(rows["pod"], rows["container"], strict=True)]
     rows = rows.assign(container=rows["container"].mask(named_alike, ""))
     limited = pd.concat(
@@ -73,16 +73,16 @@ def container_usage(face: Face, k8s_pod_metrics, k8s_containers):
     ).dropna(subset="whole")
     free = f"{NUMBER.words(rows['memory_limit_bytes'].isna().sum())} of {len(rows)} containers have no memory limit."
     if limited.empty:
-        return face.say(free)
-    return f"{_shares(face, limited, ('what', 'namespace', 'pod', 'container'))} {free}"
+        return canvas.say(free)
+    return f"{_shares(canvas, limited, ('what', 'namespace', 'pod', 'container'))} {free}"
 
 
-def _shares(face: Face, rows: pd.DataFrame, names: tuple[str, ...]) -> str:
-    """One bar per thing that is used, of all that there is."""
+def _shares(canvas: Canvas, rows: pd.DataFrame, names: tuple[str, ...]) -> str:
+    """One bar per resource: used of available."""
     rows = rows.assign(share=(rows["used"] / rows["whole"]).astype("float64"), name=named(rows, *names))
     rows = rows.sort_values("share", ascending=False, kind="stable")
     bars = [Bar(row.name, {"": row.share}, _used(row), 1.0) for row in rows.itertuples(index=False)]
-    face.bars(bars[:MOST_ROWS], PERCENT, f"in use, {asked(rows)}", "all that it may have")
+    canvas.bars(bars[:MAX_ROWS], PERCENT, f"in use, {asked(rows)}", "all that it may have")
     return f"{listed(f'{bar.name} {bar.text}' for bar in bars)}; {asked(rows)}."
 
 

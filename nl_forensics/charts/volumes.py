@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from nl_forensics.charts.canvas import Bar, Face
+from nl_forensics.charts.canvas import Bar, Canvas
 from nl_forensics.charts.chart import chart
 from nl_forensics.charts.labels import age_s, asked, listed, named
 from nl_forensics.charts.units import BYTES, SECONDS
@@ -15,24 +15,24 @@ PENDING, LOST, ELSEWHERE, FAILS, LEFT = (
     "could not be taken back",
 )
 KINDS = (PENDING, LOST, ELSEWHERE, FAILS, LEFT)
-MOST_ROWS = 12
+MAX_ROWS = 12
 
 
-@chart("Which volumes are missing where they are wanted, and since when?")
-def volumes_missing(face: Face, k8s_claims, k8s_volumes, k8s_attachments):
+@chart("Volumes not bound or not attached")
+def volumes_missing(canvas: Canvas, k8s_claims, k8s_volumes, k8s_attachments):
     """Age of every claim that is not bound, and of every volume that is held by another node or can't be attached; oldest first."""
     rows = pd.concat([_claims(k8s_claims), _attachments(k8s_attachments), _left(k8s_volumes)], ignore_index=True)
     kept = ((k8s_volumes["phase"] == "Released") & (k8s_volumes["reclaim_policy"] == "Retain")).sum()
     also = f" {kept} volumes without a claim are kept on purpose." if kept else ""
     if rows.empty:
         counts = f"None of {len(k8s_claims)} claims waits for its volume, and none of {len(k8s_attachments)} attachments fails"
-        return face.say(f"{counts}, {asked(k8s_claims)}.{also}")
+        return canvas.say(f"{counts}, {asked(k8s_claims)}.{also}")
     rows = rows.sort_values("age_s", ascending=False, kind="stable")
     bars = [
         Bar(f"{row.name}: {row.text}", {row.kind: row.age_s}, SECONDS.words(row.age_s))
         for row in rows.itertuples(index=False)
     ]
-    face.bars(bars[:MOST_ROWS], SECONDS, f"since, {asked(rows)}", kinds=KINDS, above=True)
+    canvas.bars(bars[:MAX_ROWS], SECONDS, f"since, {asked(rows)}", kinds=KINDS, above=True)
     return (
         f"{listed((f'{bar.name}, {next(iter(bar.parts))} since {bar.text}' for bar in bars), 4)}; {asked(rows)}.{also}"
     )
@@ -45,7 +45,7 @@ def _claims(k8s_claims: pd.DataFrame) -> pd.DataFrame:
         for row in rows.itertuples()
     ]
     kind = rows["phase"].map({"Lost": LOST}).fillna(PENDING)
-    return _told(rows, named(rows, "namespace", "name"), kind, text, age_s(rows, "created_at"))
+    return _describe(rows, named(rows, "namespace", "name"), kind, text, age_s(rows, "created_at"))
 
 
 def _attachments(rows: pd.DataFrame) -> pd.DataFrame:
@@ -59,16 +59,16 @@ def _attachments(rows: pd.DataFrame) -> pd.DataFrame:
         for row in rows.itertuples()
     ]
     since = age_s(rows, "error_at").fillna(age_s(rows, "created_at"))
-    return _told(rows, named(rows, "volume"), kind, text, since)
+    return _describe(rows, named(rows, "volume"), kind, text, since)
 
 
 def _left(k8s_volumes: pd.DataFrame) -> pd.DataFrame:
     rows = k8s_volumes[k8s_volumes["phase"] == "Failed"]
     since = age_s(rows, "phase_at").fillna(age_s(rows, "created_at"))
-    return _told(rows, named(rows, "name"), LEFT, rows["message"], since)
+    return _describe(rows, named(rows, "name"), LEFT, rows["message"], since)
 
 
-def _told(rows: pd.DataFrame, name, kind, text, since) -> pd.DataFrame:
+def _describe(rows: pd.DataFrame, name, kind, text, since) -> pd.DataFrame:
     return pd.DataFrame(
         {"name": name, "kind": kind, "text": text, "age_s": since.clip(lower=0), "asked_at": rows["asked_at"]},
         index=rows.index,

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from nl_forensics.charts.canvas import Face
+from nl_forensics.charts.canvas import Canvas
 from nl_forensics.charts.chart import Chart, drawn, not_shown, shortened
 from nl_forensics.charts.labels import cut, listed, moment
 from nl_forensics.charts.tables import LONGEST_LINE, Table
@@ -49,15 +49,15 @@ def what_happened(case: Case, findings: Findings) -> Chart:
     """The timeline as a picture: a track for each thing, the one that changed or broke first on top."""
     gaps = not_seen(case, findings)
 
-    def draw(face: Face) -> str:
+    def draw(canvas: Canvas) -> str:
         rows = timeline(case, findings)
         old = (rows["kind"] == Kind.WARNED) & (rows["until"].fillna(rows["at"]) < case.incident.start)
         rows = rows[rows["kind"].isin([str(kind) for kind in DRAWN]) & ~old]
         if rows.empty:
-            return face.say("Nothing that is dated happened.")
+            return canvas.say("Nothing that is dated happened.")
         groups = sorted(rows.groupby("thing"), key=_place)
         tracks = {_first(part): part for _, part in groups}
-        face.marks(tracks, [str(kind) for kind in DRAWN])
+        canvas.marks(tracks, [str(kind) for kind in DRAWN])
         return f"{len(rows)} things happened to {len(tracks)}: {listed(tracks, 4)}."
 
     return drawn(ORDER, case.incident, draw, gaps, bool(gaps))

@@ -37,7 +37,7 @@ def with_a_second_instance(tmp_path_factory) -> Case:
 @pytest.mark.parametrize("name", CHARTS)
 def test_an_instance_that_is_empty_without_proof_is_named(with_a_second_instance, name):
     words = CHARTS[name](with_a_second_instance).words
-    assert "Not seen: " in words
+    assert "Data gaps: " in words
     unnamed = [table for table in CHARTS[name].needed[:1] if f"{table} of second: {EMPTY}" not in words]
-    cut = "; and " in words.partition("Not seen: ")[2]
+    cut = "; and " in words.partition("Data gaps: ")[2]
     assert not unnamed or cut, words
