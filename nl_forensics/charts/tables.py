@@ -146,7 +146,7 @@ def routes_in_logs(k8s_unhealthy_logs, k8s_logs) -> pd.DataFrame:
     )
 
 
-@table("Which services returned errors?", "No service counted a request in the incident.")
+@table("Services that returned errors", "No service counted a request in the incident.")
 def failed_requests(prom_service_requests) -> pd.DataFrame:
     """Every service that was asked in the incident, by how many requests it answered with an error of its own (5xx).
 
