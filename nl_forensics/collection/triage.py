@@ -12,7 +12,7 @@ import pandas as pd
 
 from nl_forensics.errors import ParameterError
 from nl_forensics.evidence.case import Case
-from nl_forensics.facts.kubernetes.revisions import symptoms
+from nl_forensics.facts.kubernetes.revisions import JUST_BEFORE, symptoms
 from nl_forensics.inputs.incident import Incident, Window
 from nl_forensics.inputs.parameters import Parameters, read_yaml, shipped
 from nl_forensics.inputs.platform import Platform
@@ -29,7 +29,6 @@ USUAL = timedelta(minutes=30)  # where nothing tells since when
 SHORTEST = timedelta(minutes=10)
 LEAD = timedelta(minutes=5)  # of the time before, to compare with: no_new_error_appears needs as much
 FRESH = timedelta(minutes=15)  # a warning that was repeated since then is ongoing
-SUSPECT = pd.Timedelta(minutes=30)  # as in no_rollout_precedes_a_symptom
 EVERYWHERE = "*"
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -143,7 +142,7 @@ def _was_seen(case: Case, name: str) -> bool:
 
 def _before(case: Case, first: pd.Timestamp, end: pd.Timestamp, because: str) -> Proposal:
     rollouts = case.read("k8s_replica_sets").whole_rows
-    rollouts = rollouts[(rollouts.revision > 1) & rollouts.created_at.between(first - SUSPECT, first)]
+    rollouts = rollouts[(rollouts.revision > 1) & rollouts.created_at.between(first - JUST_BEFORE, first)]
     if len(rollouts):
         last = rollouts.sort_values("created_at").iloc[-1]
         first = last.created_at

@@ -9,7 +9,7 @@ from nl_forensics.charts.tables import LONGEST_LINE, Table
 from nl_forensics.checks import load
 from nl_forensics.conclusions.timeline import SOURCES, Kind, timeline
 from nl_forensics.evidence.case import Case
-from nl_forensics.facts.entities import by_our_clock, by_thing, first_sign, thing, was_seen_only
+from nl_forensics.facts.entities import by_our_clock, by_thing, onset, thing, was_seen_only
 from nl_forensics.finding import Finding, Findings, When
 from nl_forensics.units import Wording, in_seconds
 
@@ -78,7 +78,7 @@ def _first(rows: pd.DataFrame) -> str:
 
 def noticed(case: Case, findings: Findings) -> Table:
     """From the last change before it to the first word of a person, with the time since the first sign."""
-    rows, first = timeline(case, findings), first_sign(case, findings)
+    rows, first = timeline(case, findings), onset(case, findings)
     if not first:
         return _table(NOTICED, ["No problem is dated."], pd.DataFrame(), not_seen(case, findings))
     error_s = rows[(rows["kind"] == Kind.FOUND) & (rows["at"] == first.at)]["error_s"].max()

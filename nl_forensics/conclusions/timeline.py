@@ -13,7 +13,6 @@ from nl_forensics import sources
 from nl_forensics.evidence.case import Case
 from nl_forensics.facts.entities import (
     CONFIG,
-    JUST_BEFORE,
     ROLLOUT,
     thing,
     was_seen_only,
@@ -21,7 +20,7 @@ from nl_forensics.facts.entities import (
     workloads,
 )
 from nl_forensics.facts.kubernetes.field_managers import CONTROLLERS
-from nl_forensics.facts.kubernetes.revisions import WORKLOAD, revisions, what_changed
+from nl_forensics.facts.kubernetes.revisions import JUST_BEFORE, WORKLOAD, revisions, what_changed
 from nl_forensics.facts.kubernetes.terminations import kept, with_last_end
 from nl_forensics.finding import Findings
 from nl_forensics.runs import runs

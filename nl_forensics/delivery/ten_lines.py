@@ -9,15 +9,15 @@ from nl_forensics import sources
 from nl_forensics.evidence.case import Case
 from nl_forensics.facts.entities import (
     CONFIG,
-    JUST_BEFORE,
     ROLLOUT,
     Symptom,
     by_thing,
-    first_symptom,
+    onset,
     thing,
     was_seen_only,
 )
 from nl_forensics.facts.kubernetes.field_managers import CONTROLLERS
+from nl_forensics.facts.kubernetes.revisions import JUST_BEFORE
 from nl_forensics.finding import NO_REMEDY, Finding, Findings, Severity, When
 from nl_forensics.sanitize import printable
 
@@ -43,7 +43,7 @@ def ten_lines(case: Case, findings: Findings, folder: str, notebooks: dict[str, 
     notebooks   {section: name of its notebook}, to name that of the worst thing
     """
     things = _things(case, findings)
-    first = first_symptom(case, findings)
+    first = onset(case, findings)
     counted = f"{case.incident.end:%Y-%m-%d %H:%M} UTC, window from {case.incident.start:%H:%M}: {findings.counts()}."
     lines = [("now", counted), *_broken(things, findings), *_since(case, first, findings)]
     lines += [("changed", words) for words in _changed(case, findings, first)]

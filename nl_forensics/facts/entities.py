@@ -6,10 +6,9 @@ import pandas as pd
 
 from nl_forensics import sources
 from nl_forensics.evidence.case import Case
-from nl_forensics.finding import Finding, Findings, Severity, When
+from nl_forensics.finding import Finding, Findings, Severity
 from nl_forensics.sources import ASKED_THROUGH
 
-JUST_BEFORE = pd.Timedelta(minutes=30)  # a cause lies in the half hour before, as in no_rollout_precedes_a_symptom
 A_MOMENT = pd.Timedelta(seconds=1)  # what began when it was asked for is dated by the question alone
 ROLLOUT, CONFIG = "no_rollout_precedes_a_symptom", "no_config_change_precedes_a_symptom"  # find a change, and name it
 
@@ -71,23 +70,16 @@ def by_our_clock(case: Case, finding: Finding, at: pd.Timestamp) -> pd.Timestamp
     return at - pd.Timedelta(seconds=ahead_s)
 
 
-def symptoms_in_order(case: Case, findings: Findings) -> list[Symptom]:
-    """Every problem that is dated, the first one first; of the same moment, a change that is blamed last."""
+def onset(case: Case, findings: Findings) -> Symptom | None:
+    """The first symptom of the incident: the one definition of when it began, for every page that dates it.
+
+    A change that is blamed is a trigger, not a symptom: it counts only where no other problem is dated. Of the rest, those count that
+    began inside the window; if none did, the one that began last before it. High and critical ones come first: a slow command is
+    not when an outage began.
+    """
     dated = [Symptom(one, by_our_clock(case, one, one.at)) for one in findings.problems if one.at is not None]
-    return sorted(dated, key=lambda one: (one.at, one.finding.check in (ROLLOUT, CONFIG)))
-
-
-def first_symptom(case: Case, findings: Findings) -> Symptom | None:
-    """What began first inside the window, of what is ongoing if there is such; where all of it began before, what began last."""
-    dated = symptoms_in_order(case, findings)
-    inside = [one for one in dated if one.at >= case.incident.start]
-    going_on = [one for one in inside if one.finding.when == When.ONGOING]
-    return next(iter(going_on or inside or dated[::-1]), None)
-
-
-def first_sign(case: Case, findings: Findings) -> Symptom | None:
-    """What began first inside the window, be it over or not, of what is high or critical if there is such; a blamed change is no sign."""
-    dated = [one for one in symptoms_in_order(case, findings) if one.finding.check not in (ROLLOUT, CONFIG)]
+    symptoms = [one for one in dated if one.finding.check not in (ROLLOUT, CONFIG)]
+    dated = sorted(symptoms or dated, key=lambda one: one.at)
     inside = [one for one in dated if one.at >= case.incident.start] or dated[-1:]
     severe = [one for one in inside if one.finding.severity in (Severity.CRITICAL, Severity.HIGH)]
     return next(iter(severe or inside), None)

@@ -11,8 +11,10 @@ from nl_forensics.checks import run_checks
 from nl_forensics.conclusions import postmortem
 from nl_forensics.conclusions.timeline import SOURCES, Kind, timeline
 from nl_forensics.delivery.report import report
+from nl_forensics.delivery.ten_lines import ten_lines
 from nl_forensics.evidence.case import Case
-from nl_forensics.finding import Findings
+from nl_forensics.facts.entities import ROLLOUT, onset
+from nl_forensics.finding import Findings, Severity
 from tests import recorded
 from tests.charts.test_charts import case_of
 from tests.charts.test_tables import answers_of
@@ -23,6 +25,7 @@ SECTIONS = {
     "healthy": (),
     "demo": (),
     "node_lost": ("02", "06"),
+    "pool_exhausted": (),
 }  # that are judged; of the others that of Kubernetes alone
 
 
@@ -231,3 +234,32 @@ def test_the_report_begins_with_the_postmortem_which_is_about_all_sections(tmp_p
     assert page.count('id="section-11"') == 1
     assert "did not run through" not in page
     assert "nl_forensics: round 1 was collected" in page
+
+
+def test_an_outage_begins_with_what_is_severe_not_with_a_slow_command():
+    case, findings = story("pool_exhausted")
+    first = onset(case, findings)
+    assert first.finding.severity == Severity.CRITICAL
+    assert first.finding.subject == "neurallog-system/billing-service"
+    slow = [one for one in findings.problems if one.subject.startswith("redis/main") and one.at < first.at]
+    assert slow, "a medium problem of Redis is dated before it, and does not count"
+
+
+def test_a_change_that_is_blamed_is_no_symptom():
+    case, findings = story("bad_rollout")
+    assert ROLLOUT in {finding.check for finding in findings.problems}
+    assert onset(case, findings).finding.check != ROLLOUT
+
+
+def test_a_blamed_change_dates_the_onset_where_nothing_else_is_dated():
+    case, findings = story("bad_rollout")
+    alone = Findings(finding for finding in findings if finding.check == ROLLOUT)
+    assert onset(case, alone).finding.check == ROLLOUT
+
+
+def test_the_ten_lines_and_the_postmortem_begin_with_the_same_moment():
+    case, findings = story("pool_exhausted")
+    at = f"{onset(case, findings).at:%Y-%m-%d %H:%M:%S}"
+    [since] = [line for line in ten_lines(case, findings, "cases/x", {}) if line.startswith("since")]
+    assert at in since
+    assert postmortem.noticed(case, findings).rows.set_index("").loc["the first sign", "UTC"] in f"{at} UTC"

@@ -7,6 +7,7 @@ from nl_forensics.delivery.report import notebooks
 from nl_forensics.delivery.ten_lines import ten_lines
 from nl_forensics.evidence.case import Case
 from nl_forensics.evidence.rounds import open_round
+from nl_forensics.finding import Findings
 from nl_forensics.inputs.incident import Incident
 from nl_forensics.inputs.parameters import Parameters
 from nl_forensics.sources import Partial, Proof
@@ -104,5 +105,10 @@ def test_hostile_text_stays_on_its_line(tmp_path):
 
 
 def test_an_outage_is_not_dated_by_the_question(tmp_path):
-    [since] = of("since", told(recorded_case("postgres_down")))
-    assert since.startswith("not known; seen at ")
+    case = recorded_case("postgres_down")
+    findings = run_checks(case)
+    [since] = of("since", told(case, findings))
+    assert since == "2026-11-25 03:46:04 UTC at the earliest: prometheus/main, postgres-0:9187", "its exporter dates it"
+    alone = Findings(finding for finding in findings if finding.check == "every_system_answers")
+    [since] = of("since", told(case, alone))
+    assert since.startswith("not known; seen at "), "without that, only our question has a time"

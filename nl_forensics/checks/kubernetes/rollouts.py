@@ -3,7 +3,7 @@
 from nl_forensics.checks.rows import one_line
 from nl_forensics.checks.rule import check
 from nl_forensics.facts.kubernetes.field_managers import INTERACTIVE
-from nl_forensics.facts.kubernetes.revisions import WORKLOAD, revisions, symptoms, what_changed
+from nl_forensics.facts.kubernetes.revisions import JUST_BEFORE_S, WORKLOAD, revisions, symptoms, what_changed
 
 
 @check(
@@ -17,7 +17,7 @@ from nl_forensics.facts.kubernetes.revisions import WORKLOAD, revisions, symptom
     guide=("C004", "C088", "C089", "C091"),
 )
 def no_rollout_precedes_a_symptom(
-    k8s_replica_sets, k8s_controller_revisions, k8s_containers, k8s_pods, *, within_s=1800
+    k8s_replica_sets, k8s_controller_revisions, k8s_containers, k8s_pods, *, within_s=JUST_BEFORE_S
 ):
     """No pod of a new revision crashed, could not start or was unready within {within_s:seconds} after its rollout.
 
@@ -45,7 +45,7 @@ def no_rollout_precedes_a_symptom(
     guide=("C004", "C089"),
 )
 def no_config_change_precedes_a_symptom(
-    k8s_config_maps, k8s_containers, k8s_pods, *, within_s=1800, shortest_pause_s=10
+    k8s_config_maps, k8s_containers, k8s_pods, *, within_s=JUST_BEFORE_S, shortest_pause_s=10
 ):
     """No pod that reads a config map failed within {within_s:seconds} after a change of the config map.
 

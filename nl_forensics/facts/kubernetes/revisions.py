@@ -17,6 +17,8 @@ PARTS = {
     "config_maps": "config maps",
 }
 WORKLOAD = ["instance", "namespace", "workload_kind", "workload"]
+JUST_BEFORE_S = 1800  # a change this long before a symptom may have caused it: the guide's review looks at 30 minutes
+JUST_BEFORE = pd.Timedelta(seconds=JUST_BEFORE_S)
 STARTING_S = 60  # a new pod may be unscheduled, or unready, for this long
 IMAGE = re.compile(r"[^\s,]+:[^\s,/:]+")
 HIDDEN = "values of environment variables, command or arguments (not recorded)"
