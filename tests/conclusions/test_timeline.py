@@ -149,8 +149,8 @@ def test_where_every_system_refused_only_our_question_is_known(tmp_path):
         "questions would tell that are not answered; k8s_replica_sets of main: connection refused"
         in postmortem.order(case, findings).words
     )
-    assert "In what could be seen: nothing that is dated happened." in postmortem.what_happened(case, findings).words
-    assert "No problem is dated. Not seen: " in postmortem.noticed(case, findings).words
+    assert "In the data available, nothing that is dated happened." in postmortem.what_happened(case, findings).words
+    assert "No problem is dated. Data gaps: " in postmortem.noticed(case, findings).words
 
 
 def test_the_first_sign_is_set_against_change_alert_and_note():
