@@ -56,7 +56,9 @@ class Finding:
     rows      the rows that break the rule; empty unless it is a problem
     remedy    of an unknown: what would close the gap
     limits    the limits that were applied, by name
-    partial   of a problem: not everything was seen, so that there may be more
+    component what the subject is part of, as `namespace/workload`: findings on one component are counted together
+    partial   of a problem: its data is partial, so that there may be more
+    recurring of a problem: the subject broke the rule before the incident, too
     bug       the check itself failed: ours, not the system's
     """
 
@@ -71,7 +73,9 @@ class Finding:
     remedy: str = ""
     limits: dict = field(default_factory=dict)
     evidence: tuple[Evidence, ...] = ()
+    component: str = ""
     partial: bool = False
+    recurring: bool = False
     bug: bool = False
     rows: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False, compare=False)
 
@@ -92,6 +96,7 @@ class Finding:
             "status": str(self.status),
             "severity": str(self.severity),
             "subject": self.subject,
+            "component": self.component,
             "because": self.because,
             "when": str(self.when),
             "at": self.at.isoformat() if self.at is not None else None,
@@ -141,8 +146,15 @@ class Findings(list):
     def oks(self) -> "Findings":
         return Findings(f for f in self if f.status is Status.OK)
 
+    def by_component(self) -> dict[str, list[Finding]]:
+        """The problems of each component, in the order of the findings."""
+        components: dict[str, list[Finding]] = {}
+        for finding in self.problems:
+            components.setdefault(finding.component or finding.subject, []).append(finding)
+        return components
+
     def gaps(self) -> pd.DataFrame:
-        """One row per cause of blindness, the widest first: its remedy, and how many checks it costs."""
+        """One row per cause of a gap, the widest first: its remedy, and how many checks it leaves undetermined."""
         causes: dict[str, list[Finding]] = {}
         for finding in self.unknowns:
             causes.setdefault(finding.remedy or finding.because, []).append(finding)
@@ -155,29 +167,33 @@ class Findings(list):
             ]
             for found in causes.values()
         ]
-        frame = pd.DataFrame(rows, columns=["remedy", "checks", "data gap", "unanswered"])
+        frame = pd.DataFrame(rows, columns=["remedy", "checks", "data gap", "undetermined"])
         return frame.sort_values("checks", ascending=False, ignore_index=True, kind="stable")
 
     def counts(self) -> str:
-        """How many of each, in words."""
-        seen_later = sum(f.when == When.AFTER for f in self.oks)
-        return (
-            f"{_count(len(self.problems), 'problem')}, {_count(len({f.check for f in self.unknowns}), 'question')} not answered,"
-            f" {len(self.oks)} fine" + (f" ({seen_later} of these only after the incident)" if seen_later else "")
+        """`18 findings on 6 components · 10 undetermined · 210 passed`."""
+        problems, components = len(self.problems), len(self.by_component())
+        passed_later = sum(f.when == When.AFTER for f in self.oks)
+        return " · ".join(
+            [
+                _count(problems, "finding") + (f" on {_count(components, 'component')}" if problems else ""),
+                f"{len({f.check for f in self.unknowns})} undetermined",
+                f"{len(self.oks)} passed"
+                + (f" ({passed_later} of these only after the incident)" if passed_later else ""),
+            ]
         )
 
     def verdict(self) -> str:
-        """The findings in one sentence: the worst of them, or what kind of silence it is."""
+        """The findings in one sentence: the worst of them, or what their absence proves."""
         if self.problems:
             return f"{self.problems[0].subject}: {self.problems[0].because}."
         if not self:
-            return "Nothing was judged: the platform has none of the systems that this is about."
+            return "No check applies: the platform has none of the systems of this section."
         if self.blind_spots:
-            return "Nothing wrong was seen, but not everything was seen."
-        if seen_later := sum(f.when == When.AFTER for f in self.oks):
-            later = f"{_count(seen_later, 'question')} could be answered only for the time after the incident"
-            return f"Nothing wrong was seen, but {later}."
-        return "Nothing is wrong, and all that matters for it was seen."
+            return "No problem found in the data available; coverage is incomplete."
+        if passed_later := sum(f.when == When.AFTER for f in self.oks):
+            return f"No problem found, but {_count(passed_later, 'check')} passed only on data from after the incident."
+        return "No problem found; coverage is complete."
 
     def frame(self) -> pd.DataFrame:
         """One row per finding: status, severity, subject, because, when, check."""
@@ -185,7 +201,7 @@ class Findings(list):
         return pd.DataFrame([[str(getattr(f, c)) for c in columns] for f in self], columns=columns)
 
     def exit_code(self) -> int:
-        """4 a bug of ours · 1 a problem · 3 nothing wrong seen, but something is unknown, or nothing was judged · 0 all is well."""
+        """4 a bug of ours · 1 a problem · 3 no problem, but coverage is incomplete, or no check applies · 0 healthy."""
         if any(f.bug for f in self):
             return 4
         if self.problems:
@@ -200,19 +216,19 @@ class Findings(list):
 
 
 class Change(NamedTuple):
-    """What became of a problem between two rounds: `solved`, `new`, or `not seen any more`, which is no good news."""
+    """What became of a problem between two rounds: `resolved`, `new`, or `now undetermined`: it may still be there."""
 
     what: str
     finding: Finding
 
 
 def changes(before: Findings, now: Findings) -> list[Change]:
-    """Every problem that came or went. Only a check that is `ok` now has solved its problems: whole evidence, as always."""
+    """Every problem that came or went. Only a check that passes now has resolved its problems: whole evidence, as always."""
     were, are = ({(f.check, f.subject): f for f in findings.problems} for findings in (before, now))
     unseen = {f.check for f in now.unknowns}
     gone = [finding for key, finding in were.items() if key not in are]
     return [Change("new", finding) for key, finding in are.items() if key not in were] + [
-        Change("not seen any more" if finding.check in unseen else "solved", finding) for finding in gone
+        Change("now undetermined" if finding.check in unseen else "resolved", finding) for finding in gone
     ]
 
 

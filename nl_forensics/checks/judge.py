@@ -3,6 +3,8 @@
 The law: bad evidence can prove a problem, only whole evidence can prove health.
 """
 
+from dataclasses import replace
+
 import pandas as pd
 
 from nl_forensics import sources
@@ -11,6 +13,7 @@ from nl_forensics.checks.watch import Watch
 from nl_forensics.evidence.case import Case
 from nl_forensics.evidence.rounds import Gap
 from nl_forensics.evidence.table import Table
+from nl_forensics.facts.entities import component_of
 from nl_forensics.finding import Evidence, Finding, Severity, Status, When
 from nl_forensics.sanitize import printable
 from nl_forensics.units import Wording, in_seconds
@@ -90,22 +93,25 @@ class Judge:
         return [self._problem(str(subject), group, more) for subject, group in rows.groupby("_subject", sort=False)]
 
     def _problem(self, subject: str, rows: pd.DataFrame, more: bool) -> Finding:
-        """What lies before the incident is history: told only where nothing later is."""
-        rows = rows if (rows["_when"] == When.BEFORE).all() else rows[rows["_when"] != When.BEFORE]
+        """What lies before the incident is history: reported only where there is nothing later."""
+        earlier = rows["_when"] == When.BEFORE
+        rows = rows if earlier.all() else rows[~earlier]
         when = When(rows["_when"].iloc[0])
         rows = rows.drop(columns=["_subject", "_when"])
         worst = rows.iloc[0].to_dict()
         because = Wording(self.check.because).of(worst | self.limits)
         because += f", and {len(rows) - 1} more" if len(rows) > 1 else ""
-        because += "; not everything was seen, there may be more" if more else ""
+        because += "; partial data: there may be more" if more else ""
         began = rows[self.check.at].min() if self.check.at else pd.NaT
         facts = {
             "severity": Severity(worst["severity"]),
             "when": when,
             "at": None if pd.isna(began) else began,
             "partial": more,
+            "recurring": bool(earlier.any()),
         }
-        return self._finding(Status.PROBLEM, because, subject=subject, limits=self.limits, rows=rows, **facts)
+        found = self._finding(Status.PROBLEM, because, subject=subject, limits=self.limits, rows=rows, **facts)
+        return replace(found, component=component_of(self.case, found))
 
     def _placed(self, rows: pd.DataFrame) -> list[When]:
         """Where each row's fault lies against the incident window.
@@ -128,7 +134,7 @@ class Judge:
         ]
 
     def _unknown(self, gaps: list[Gap]) -> Finding:
-        """Nothing wrong was seen, but not everything was seen."""
+        """No problem in the data available, and coverage is incomplete."""
         where = dict.fromkeys(gap.in_words for gap in gaps)
         shown = "; ".join(list(where)[:3]) + (f"; and {len(where) - 3} more" if len(where) > 3 else "")
         remedy = next((gap.remedy for gap in gaps if gap.remedy), "")

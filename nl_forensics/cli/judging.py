@@ -55,9 +55,9 @@ def timeline_command(what: str, as_json: bool) -> None:
         return
     for row in rows.itertuples():
         error = f" ±{row.error_s:.0f} s" if row.error_s >= 0.5 else ""
-        click.echo(printable(f"{row.at:%Y-%m-%d %H:%M:%S} UTC{error}  {row.kind}  {row.thing}: {row.words}"))
+        click.echo(printable(f"{row.at:%Y-%m-%d %H:%M:%S} UTC{error}  {row.kind}  {row.component}: {row.words}"))
     for gap in gaps:
-        click.echo(printable(f"not seen: {gap}"))
+        click.echo(printable(f"data gap: {gap}"))
 
 
 @cli.command("report")

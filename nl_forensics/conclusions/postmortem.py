@@ -1,4 +1,4 @@
-"""What a postmortem tells: what happened in which order, how it was noticed, what broke together, and when it is mended."""
+"""The postmortem: what happened in which order, how it was detected, which components are affected, and when it is resolved."""
 
 import pandas as pd
 
@@ -9,27 +9,27 @@ from nl_forensics.charts.tables import LONGEST_LINE, Table
 from nl_forensics.checks import load
 from nl_forensics.conclusions.timeline import SOURCES, Kind, timeline
 from nl_forensics.evidence.case import Case
-from nl_forensics.facts.entities import by_our_clock, by_thing, onset, thing, was_seen_only
+from nl_forensics.facts.entities import by_our_clock, onset, was_seen_only
 from nl_forensics.finding import Finding, Findings, When
 from nl_forensics.units import Wording, in_seconds
 
 ORDER = "What happened, and in which order?"
-NOTICED = "How was it noticed, and how long after it began?"
-TOGETHER = "What is broken, and since when?"
-MENDED = "When is it mended?"
+DETECTION = "How was it detected, and how long after its onset?"
+AFFECTED = "Affected components, and since when?"
+RESOLVED = "When is it resolved?"
 DRAWN = (Kind.CHANGED, Kind.FOUND, Kind.ENDED, Kind.WARNED, Kind.ALERTED, Kind.SAID)
-MOST_ROWS, MOST_SUBJECTS = 60, 3
-LONGEST_NAME = 116  # of a track, characters
+MAX_ROWS, MAX_SUBJECTS = 60, 3
+MAX_NAME = 116  # of a track, characters
 
 
 def order(case: Case, findings: Findings) -> Table:
-    """The timeline of an incident for people: one row per thing that happened, by our clock."""
+    """The timeline of an incident: one row per event, by our clock."""
     rows = timeline(case, findings)
     undated = sum(finding.at is None for finding in findings.problems)
-    words = [f"{len(rows)} things are dated" + (f", and {undated} problems are not" if undated else "") + "."]
-    if len(rows) > MOST_ROWS:  # what came first is nearer to the cause, and warnings follow what is told anyway
-        words.append(f"The first {MOST_ROWS} that are no warnings are shown; `nl-forensics timeline` has all.")
-        rows = rows[rows["kind"] != Kind.WARNED].head(MOST_ROWS)
+    words = [f"{len(rows)} events are dated" + (f", and {undated} problems are not" if undated else "") + "."]
+    if len(rows) > MAX_ROWS:  # the first events are nearest to the cause, and most warnings follow from other events
+        words.append(f"The first {MAX_ROWS} that are not warnings are shown; `nl-forensics timeline` lists all.")
+        rows = rows[rows["kind"] != Kind.WARNED].head(MAX_ROWS)
     days = rows["at"].dt.strftime("%Y-%m-%d").unique()
     heading, pattern = (f"{days[0]}, UTC", "%H:%M:%S") if len(days) == 1 else ("UTC", "%Y-%m-%d %H:%M:%S")
     shown = pd.DataFrame(
@@ -38,7 +38,7 @@ def order(case: Case, findings: Findings) -> Table:
             "to": rows["until"].dt.strftime("%H:%M:%S").fillna(""),
             "± s": [f"{error:.1f}" if error >= 0.05 else "" for error in rows["error_s"]],
             "what": rows["kind"],
-            "of": [cut(words, LONGEST_LINE) for words in rows["thing"]],
+            "component": [cut(words, LONGEST_LINE) for words in rows["component"]],
             "in words": [cut(words, LONGEST_LINE) for words in rows["words"]],
         }
     )
@@ -46,7 +46,7 @@ def order(case: Case, findings: Findings) -> Table:
 
 
 def what_happened(case: Case, findings: Findings) -> Chart:
-    """The timeline as a picture: a track for each thing, the one that changed or broke first on top."""
+    """The timeline as a chart: one track per component, affected ones on top, by their first event."""
     gaps = not_seen(case, findings)
 
     def draw(canvas: Canvas) -> str:
@@ -55,51 +55,55 @@ def what_happened(case: Case, findings: Findings) -> Chart:
         rows = rows[rows["kind"].isin([str(kind) for kind in DRAWN]) & ~old]
         if rows.empty:
             return canvas.say("Nothing that is dated happened.")
-        groups = sorted(rows.groupby("thing"), key=_place)
+        groups = sorted(rows.groupby("component"), key=_place)
         tracks = {_first(part): part for _, part in groups}
         canvas.marks(tracks, [str(kind) for kind in DRAWN])
-        return f"{len(rows)} things happened to {len(tracks)}: {listed(tracks, 4)}."
+        return f"{len(rows)} events on {len(tracks)} components: {listed(tracks, 4)}."
 
     return drawn(ORDER, case.incident, draw, gaps, bool(gaps))
 
 
 def _place(group: tuple[str, pd.DataFrame]) -> tuple:
-    """What broke stands above what did not; then by what came first."""
+    """Affected components above the others; then by their first event."""
     name, rows = group
-    broken = rows["kind"].isin([str(Kind.FOUND), str(Kind.ENDED), str(Kind.ALERTED)]).any()
-    return not broken, rows["at"].min(), name
+    is_affected = rows["kind"].isin([str(Kind.FOUND), str(Kind.ENDED), str(Kind.ALERTED)]).any()
+    return not is_affected, rows["at"].min(), name
 
 
 def _first(rows: pd.DataFrame) -> str:
     one = rows.iloc[0]
     more = f" (+{len(rows) - 1})" if len(rows) > 1 else ""
-    return cut(f"{one['thing']}: {one['at']:%H:%M:%S} {one['kind']}, {one['words']}", LONGEST_NAME - len(more)) + more
+    return cut(f"{one['component']}: {one['at']:%H:%M:%S} {one['kind']}, {one['words']}", MAX_NAME - len(more)) + more
 
 
-def noticed(case: Case, findings: Findings) -> Table:
-    """From the last change before it to the first word of a person, with the time since the first sign."""
+def detection(case: Case, findings: Findings) -> Table:
+    """From the last change before the first symptom to the first note, with the time between."""
     rows, first = timeline(case, findings), onset(case, findings)
     if not first:
-        return _table(NOTICED, ["No problem is dated."], pd.DataFrame(), not_seen(case, findings))
+        return _table(DETECTION, ["No problem is dated."], pd.DataFrame(), not_seen(case, findings))
     error_s = rows[(rows["kind"] == Kind.FOUND) & (rows["at"] == first.at)]["error_s"].max()
     sign = pd.Series(
-        {"at": first.at, "error_s": error_s, "thing": thing(case, first.finding), "words": first.finding.because}
+        {"at": first.at, "error_s": error_s, "component": first.finding.component, "words": first.finding.because}
     )
     errors = pd.to_timedelta(rows["error_s"] + error_s, unit="s")
     before, after = rows[rows["at"] - errors <= sign["at"]], rows[rows["at"] >= sign["at"]]
     alerts_seen = case.instances("prom_alert_history") and not not_shown(case.read("prom_alert_history"))
-    told = [
-        _step("the last change before it", _of(before, Kind.CHANGED).tail(1), sign, "none was seen"),
-        _line("the first sign", moment(sign["at"]), "", sign),
-        _step("the first alert after it", _of(after, Kind.ALERTED), sign, "none fired" if alerts_seen else "not seen"),
-        _step("the first note of a person", _of(after, Kind.SAID), sign, "none was written"),
-        _step("we asked", _of(rows, Kind.ASKED), sign, ""),
+    steps = [
+        _step("the last change before it", _of(before, Kind.CHANGED).tail(1), sign, "none recorded"),
+        _line("the first symptom", moment(sign["at"]), "", sign),
+        _step(
+            "the first alert after it", _of(after, Kind.ALERTED), sign, "none fired" if alerts_seen else "undetermined"
+        ),
+        _step("the first note", _of(after, Kind.SAID), sign, "none written"),
+        _step("collected", _of(rows, Kind.ASKED), sign, ""),
     ]
     last = max(by_our_clock(case, one, one.rows.asked_at.max()) for one in findings.problems)
-    going_on = sum(finding.when == When.ONGOING for finding in findings.problems)
-    words = [f"Of {len(findings.problems)} problems, {going_on} still went on when last asked, at {moment(last)}."]
-    words += ["The first sign was there when we asked: when it began is not known."] * was_seen_only(first.finding)
-    return _table(NOTICED, words, pd.DataFrame(told), not_seen(case, findings))
+    ongoing = sum(finding.when == When.ONGOING for finding in findings.problems)
+    words = [f"{ongoing} of {len(findings.problems)} findings were ongoing at the last collection, {moment(last)}."]
+    words += ["The first symptom was already there at the collection: its onset is unknown."] * was_seen_only(
+        first.finding
+    )
+    return _table(DETECTION, words, pd.DataFrame(steps), not_seen(case, findings))
 
 
 def _of(rows: pd.DataFrame, kind: Kind) -> pd.DataFrame:
@@ -107,7 +111,7 @@ def _of(rows: pd.DataFrame, kind: Kind) -> pd.DataFrame:
 
 
 def _step(name: str, rows: pd.DataFrame, sign: pd.Series, none: str) -> dict:
-    """The first of the rows, and how long before or after the first sign it was."""
+    """The first of the rows, and how long before or after the first symptom it was."""
     if rows.empty:
         return _line(name, none)
     one = rows.iloc[0]
@@ -115,71 +119,79 @@ def _step(name: str, rows: pd.DataFrame, sign: pd.Series, none: str) -> dict:
 
 
 def _line(name: str, when: str, apart: str = "", one: pd.Series | None = None) -> dict:
-    which = "" if one is None else cut(f"{one['thing']}: {one['words']}", LONGEST_LINE)
-    return {"": name, "UTC": when, "after the first sign": apart, "which": which}
+    which = "" if one is None else cut(f"{one['component']}: {one['words']}", LONGEST_LINE)
+    return {"": name, "UTC": when, "after the first symptom": apart, "which": which}
 
 
 def _apart(one: pd.Series, sign: pd.Series) -> str:
-    """Nobody knows which of two came first that lie closer together than their clocks can be wrong."""
+    """The order of two events is unknown where they are closer together than the error of their clocks."""
     seconds, error_s = (one["at"] - sign["at"]).total_seconds(), one["error_s"] + sign["error_s"]
     if abs(seconds) <= error_s:
         return f"at about the same time (± {in_seconds(error_s)})"
     return f"{in_seconds(abs(seconds))} {'before' if seconds < 0 else 'after'}"
 
 
-def broken(case: Case, findings: Findings) -> Table:
-    """One row per thing that is broken, by when its first problem began: ten findings about one workload are one."""
-    things = by_thing(case, findings)
-    told = [_thing(case, name, found) for name, found in things.items()]
-    told.sort(key=lambda row: (not row["since, UTC"], row["since, UTC"]))
-    words = f"{len(findings.problems)} problems of {len(things)} things." if things else "Nothing, in what was seen."
-    return _table(TOGETHER, [words], pd.DataFrame(told), not_judged(findings))
+def affected(case: Case, findings: Findings) -> Table:
+    """One row per affected component, by its onset: ten findings on one workload are one component."""
+    components = findings.by_component()
+    rows = [_component(case, name, found) for name, found in components.items()]
+    rows.sort(key=lambda row: (not row["since, UTC"], row["since, UTC"]))
+    words = (
+        f"{len(findings.problems)} findings on {len(components)} components."
+        if components
+        else "None in the data available."
+    )
+    return _table(AFFECTED, [words], pd.DataFrame(rows), not_judged(findings))
 
 
-def _thing(case: Case, name: str, found: list[Finding]) -> dict:
-    dated = [by_our_clock(case, finding, finding.at) for finding in found if finding.at is not None]
-    worst = found[0]  # findings come so
+def _component(case: Case, name: str, found: list[Finding]) -> dict:
+    first = onset(case, Findings(found))
+    worst = found[0]  # findings are sorted so
     return {
-        "thing": cut(name, LONGEST_LINE),
-        "since, UTC": f"{min(dated):%Y-%m-%d %H:%M:%S}" if dated else "",
-        "problems": len(found),
+        "component": cut(name, LONGEST_LINE),
+        "since, UTC": f"{first.at:%Y-%m-%d %H:%M:%S}" if first else "",
+        "findings": len(found),
         "now": _state(found),
         "severity": str(worst.severity),
-        "worst of them": cut(worst.because, LONGEST_LINE),
+        "worst finding": cut(worst.because, LONGEST_LINE),
     }
 
 
 def _state(found: list[Finding]) -> str:
-    """The latest that is known of them: a problem of the window need not be over."""
+    """The latest known state: a problem inside the window may still be ongoing."""
     return str(When.ONGOING if any(one.when == When.ONGOING for one in found) else found[0].when)
 
 
-def mended(case: Case, findings: Findings) -> Table:
-    """One row per rule that is broken: whom it is about, what must hold, and how to look again."""
+def resolved(case: Case, findings: Findings) -> Table:
+    """One row per broken rule: its subjects, what must hold, and how to check it again."""
     rules: dict[str, list[Finding]] = {}
     for finding in findings.problems:
         rules.setdefault(finding.check, []).append(finding)
-    told = [_rule(name, found) for name, found in rules.items()]
+    rows = [_rule(name, found) for name, found in rules.items()]
     words = (
-        "Each rule below must hold again; `collect` asks anew, and `findings` then says what is solved." if told else ""
+        "Each rule below must hold again; `collect` adds a round, and `findings` then reports what is resolved."
+        if rows
+        else ""
     )
-    return _table(MENDED, [words or "No rule is broken, in what was seen."], pd.DataFrame(told), not_judged(findings))
+    return _table(
+        RESOLVED, [words or "No rule is broken in the data available."], pd.DataFrame(rows), not_judged(findings)
+    )
 
 
 def _rule(name: str, found: list[Finding]) -> dict:
     check = load()[name]
     return {
         "must hold": Wording(check.rule).of(found[0].limits or check.limits),
-        "broken by": cut(listed([finding.subject for finding in found], MOST_SUBJECTS), LONGEST_LINE),
+        "broken by": cut(listed([finding.subject for finding in found], MAX_SUBJECTS), LONGEST_LINE),
         "now": _state(found),
-        "look again": "nl-forensics collect CASE " + " ".join(f"--again {source}" for source in check.needs),
+        "check again": "nl-forensics collect CASE " + " ".join(f"--again {source}" for source in check.needs),
     }
 
 
 def not_judged(findings: Findings) -> list[str]:
-    """Of how many rules nobody knows whether they are broken."""
+    """How many checks are undetermined."""
     rules = len({finding.check for finding in findings.unknowns})
-    return [f"what {rules} questions would tell that are not answered"] if rules else []
+    return [f"{rules} checks undetermined"] if rules else []
 
 
 def not_seen(case: Case, findings: Findings) -> list[str]:

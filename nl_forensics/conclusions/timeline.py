@@ -1,6 +1,6 @@
 """Everything that happened around an incident, in one order and by one clock: ours.
 
-What the systems recorded is put beside what people did, what our rules found, and when we looked.
+Events that the systems recorded, changes and notes of people, findings of our rules, and our own collections.
 """
 
 import json
@@ -14,7 +14,6 @@ from nl_forensics.evidence.case import Case
 from nl_forensics.facts.entities import (
     CONFIG,
     ROLLOUT,
-    thing,
     was_seen_only,
     workload_of,
     workloads,
@@ -32,7 +31,7 @@ COLUMNS = {
     "at": UTC,
     "until": UTC,
     "kind": "str",
-    "thing": "str",
+    "component": "str",
     "words": "str",
     "source": "str",
     "instance": "str",
@@ -55,7 +54,7 @@ SOURCES = (
 
 
 class Kind(StrEnum):
-    """What kind of thing happened."""
+    """What kind of event it is."""
 
     CHANGED = "changed"
     FOUND = "problem"
@@ -68,24 +67,24 @@ class Kind(StrEnum):
 
 
 def timeline(case: Case, findings: Findings) -> pd.DataFrame:
-    """One row per thing that happened from half an hour before the incident on, in order.
+    """One row per event from half an hour before the incident on, in order.
 
     at, until   by our clock, UTC; until is null for what was one moment, or is not known to be over
     kind        one of `Kind`
-    thing       what it happened to: `namespace/workload`, a node, `postgres/main`
-    source      the table that tells it; "" where people or we ourselves do
-    error_s     by how much `at` can be wrong, seconds: the clock of the system against ours, and how finely it tells time
+    component   what it happened to: `namespace/workload`, a node, `postgres/main`
+    source      the table that shows it; "" for notes and collections
+    error_s     by how much `at` can be wrong, seconds: the offset of its clock, and its resolution
 
-    Empty where nothing was recorded: what that means, the gaps of SOURCES tell.
+    Empty where nothing was recorded; the gaps of SOURCES show what that proves.
     """
     made = revisions(case.read("k8s_replica_sets").rows, case.read("k8s_controller_revisions").rows)
     made = made[made.before_revision.notna()]
-    told = [*_rollouts(made), *_writes(case, made), *_ends(case), *_nodes(case), *_warnings(case), *_alerts(case)]
-    told += [*_starts(case), *_found(case, findings), *_said(case), *_asked(case)]
-    rows = pd.DataFrame(told, columns=list(COLUMNS)).astype(COLUMNS)
+    events = [*_rollouts(made), *_writes(case, made), *_ends(case), *_nodes(case), *_warnings(case), *_alerts(case)]
+    events += [*_starts(case), *_found(case, findings), *_said(case), *_asked(case)]
+    rows = pd.DataFrame(events, columns=list(COLUMNS)).astype(COLUMNS)
     rows = _by_our_clock(case, rows)
     near = rows[(rows["at"] >= case.incident.start - JUST_BEFORE) | (rows["until"] >= case.incident.start)]
-    return near.sort_values(["at", "kind", "thing"], kind="stable", ignore_index=True)
+    return near.sort_values(["at", "kind", "component"], kind="stable", ignore_index=True)
 
 
 def _row(at, kind: Kind, about: str, words: str, source: str = "", instance: str = "", until=pd.NaT) -> dict:
@@ -93,7 +92,7 @@ def _row(at, kind: Kind, about: str, words: str, source: str = "", instance: str
         "at": at,
         "until": until,
         "kind": str(kind),
-        "thing": about,
+        "component": about,
         "words": words,
         "source": source,
         "instance": instance,
@@ -109,7 +108,7 @@ def _rollouts(made: pd.DataFrame) -> Iterator[dict]:
 
 
 def _writes(case: Case, made: pd.DataFrame) -> Iterator[dict]:
-    """What people and pipelines wrote, those of one program that follow one another as one; a rollout is told with its revision."""
+    """Writes of people and pipelines, consecutive ones of one program as one; a rollout is shown by its revision."""
     rows = case.read("k8s_changes").rows
     rows = rows[rows["at"].notna() & ~rows.manager.str.match(CONTROLLERS)].sort_values("at")
     rows = rows[~_is_rollout(rows, made)]
@@ -150,19 +149,19 @@ def _ends(case: Case) -> Iterator[dict]:
 def _nodes(case: Case) -> Iterator[dict]:
     """When a node was lost, or came back; of a new one, when it was ready first."""
     rows = case.read("k8s_nodes").rows.dropna(subset=["ready_at"])
-    for row in rows.assign(ready=rows.ready.fillna(False)).itertuples():  # null: the node says nothing any more
+    for row in rows.assign(ready=rows.ready.fillna(False)).itertuples():  # null: the node no longer reports
         kind, words = (Kind.STARTED, "is ready") if row.ready else (Kind.ENDED, f"is not ready: {row.ready_reason}")
         yield _row(row.ready_at, kind, row.name, f"the node {words}", "k8s_nodes", row.instance)
 
 
 def _warnings(case: Case) -> Iterator[dict]:
-    """Kubernetes' warnings by workload and reason, those that follow one another as one, from the first time to the last."""
+    """Kubernetes warning events by workload and reason, consecutive ones as one, from the first to the last."""
     rows = case.read("k8s_events").rows
     rows, known = rows[rows.type == "Warning"], workloads(case)
     objects = zip(rows.kind, rows.namespace, rows.name, strict=True)
-    things = [name if kind == "Node" else workload_of(known, namespace, name) for kind, namespace, name in objects]
-    rows = rows.assign(thing=things).sort_values("first_at", kind="stable")
-    key = ["instance", "thing", "reason"]
+    components = [name if kind == "Node" else workload_of(known, namespace, name) for kind, namespace, name in objects]
+    rows = rows.assign(component=components).sort_values("first_at", kind="stable")
+    key = ["instance", "component", "reason"]
     series = runs(rows, key, max_gap=TOGETHER, at="first_at", until="at")
     for (instance, name, reason, _), part in rows.groupby([*key, series], sort=False):
         newest, times = part.loc[part["at"].idxmax()], part.repeats.sum()
@@ -172,7 +171,7 @@ def _warnings(case: Case) -> Iterator[dict]:
 
 
 def _alerts(case: Case) -> Iterator[dict]:
-    """Every stretch in which an alert fired. What fired in the baseline, too, and still does when the window begins, is nothing that
+    """Every period in which an alert fired. What fired in the baseline, too, and still does when the window begins, is nothing that
     happened; nor is an alert of severity `none`, such as a watchdog that always fires.
     """
     rows = case.read("prom_alert_history").rows
@@ -197,12 +196,12 @@ def _starts(case: Case) -> Iterator[dict]:
 
 
 def _found(case: Case, findings: Findings) -> Iterator[dict]:
-    """Every dated problem of the incident, when it began at the earliest; a change that is blamed stands there as what it is."""
+    """Every dated problem of the incident, when it began at the earliest; a blamed change is shown as the change."""
     for finding in findings.problems:
         if finding.at is not None and finding.evidence and finding.check not in (ROLLOUT, CONFIG):
             source, instance = finding.evidence[0].source, finding.rows.instance.iloc[0]
-            seen = "was so when asked: " if was_seen_only(finding) else ""
-            yield _row(finding.at, Kind.FOUND, thing(case, finding), seen + finding.because, source, instance)
+            seen = "already so at collection: " if was_seen_only(finding) else ""
+            yield _row(finding.at, Kind.FOUND, finding.component, seen + finding.because, source, instance)
 
 
 def _said(case: Case) -> Iterator[dict]:
@@ -211,7 +210,7 @@ def _said(case: Case) -> Iterator[dict]:
 
 
 def _asked(case: Case) -> Iterator[dict]:
-    """Each round in which systems were asked: what was done after it, it does not show."""
+    """Each round that asked systems: later events are not in it."""
     for step in case.rounds:
         events = [event for event in step.events() if event["event"] != "note"]
         if any(event["event"] == "answered" for event in events):
@@ -220,12 +219,12 @@ def _asked(case: Case) -> Iterator[dict]:
 
 
 def _by_our_clock(case: Case, rows: pd.DataFrame) -> pd.DataFrame:
-    """Moved by what a clock is surely wrong, and how wrong they may be still."""
+    """Clock offsets are corrected; `error_s` is what may remain."""
     systems = {name: one.system for name, one in sources.load().items()}
     ahead = {name: case.clocks_ahead_s(name) for name in set(rows.source) - {""}}
     moved = [ahead.get(source, {}).get(instance, 0.0) for source, instance in rows[["source", "instance"]].to_numpy()]
     apart, fineness = _clocks_apart_s(case), _fineness_s(case)
-    told = [
+    described = [
         f"{words} (its clock is {_apart(by)})" if by else words for words, by in zip(rows.words, moved, strict=True)
     ]
     errors = []
@@ -234,7 +233,7 @@ def _by_our_clock(case: Case, rows: pd.DataFrame) -> pd.DataFrame:
         offset, error = apart.get(f"{ASKED_THROUGH.get(system, system)}-{instance}", (0.0, 0.0))
         errors.append(error + (0.0 if by else abs(offset)) + fineness.get(system, 0.0))
     delay = pd.to_timedelta(moved, unit="s")
-    return rows.assign(at=rows["at"] - delay, until=rows["until"] - delay, words=told, error_s=errors)
+    return rows.assign(at=rows["at"] - delay, until=rows["until"] - delay, words=described, error_s=errors)
 
 
 def _apart(ahead_s: float) -> str:
@@ -251,7 +250,7 @@ def _clocks_apart_s(case: Case) -> dict[str, tuple[float, float]]:
 
 
 def _fineness_s(case: Case) -> dict[str, float]:
-    """How finely a system tells time: Kubernetes in whole seconds, a series by its steps."""
+    """The resolution of timestamps: Kubernetes whole seconds, a series its step."""
     return {"kubernetes": 1.0, "prometheus": _step_s(case)}
 
 

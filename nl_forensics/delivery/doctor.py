@@ -93,7 +93,7 @@ class Diagnosis:
             yield f"and {_counted(more, 'permission')} more, which cost less (--json)"
         told = {name for one in self.missing for name in one.checks}
         for gap in Findings(one for one in self.findings.unknowns if one.check not in told).gaps().to_dict("records"):
-            costs = f"{_counted(gap['checks'], 'check')}: {_some(gap['unanswered'].split(', '))}"
+            costs = f"{_counted(gap['checks'], 'check')}: {_some(gap['undetermined'].split(', '))}"
             yield f"{gap['data gap']} ({gap['remedy']}) → costs {costs}"
         for system, rights in self.beyond.items():
             yield f"note: this identity may do more on {system} than it needs: {', '.join(rights)}"

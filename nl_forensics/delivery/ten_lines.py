@@ -11,9 +11,7 @@ from nl_forensics.facts.entities import (
     CONFIG,
     ROLLOUT,
     Symptom,
-    by_thing,
     onset,
-    thing,
     was_seen_only,
 )
 from nl_forensics.facts.kubernetes.field_managers import CONTROLLERS
@@ -23,7 +21,7 @@ from nl_forensics.sanitize import printable
 
 COLUMNS = 110
 WIDTH = 10  # of the word before each line
-MOST_THINGS, MOST_CHANGES, MOST_GAPS = 3, 2, 2
+MAX_COMPONENTS, MOST_CHANGES, MOST_GAPS = 3, 2, 2
 BY_HAND = "nothing_was_changed_manually"
 
 
@@ -42,13 +40,13 @@ def ten_lines(case: Case, findings: Findings, folder: str, notebooks: dict[str, 
     folder      the case as the next command names it
     notebooks   {section: name of its notebook}, to name that of the worst thing
     """
-    things = _things(case, findings)
+    components = _components(findings)
     first = onset(case, findings)
     counted = f"{case.incident.end:%Y-%m-%d %H:%M} UTC, window from {case.incident.start:%H:%M}: {findings.counts()}."
-    lines = [("now", counted), *_broken(things, findings), *_since(case, first, findings)]
+    lines = [("now", counted), *_broken(components, findings), *_since(case, first, findings)]
     lines += [("changed", words) for words in _changed(case, findings, first)]
     lines += _unseen(case, findings)
-    notebook = notebooks.get(_worst(things[0][1]).section, "") if things else ""
+    notebook = notebooks.get(_worst(components[0][1]).section, "") if components else ""
     lines.append(("next", f"nl-forensics report {folder}" + (f" (or lab, {notebook})" if notebook else "")))
     return [_line(label, words) for label, words in lines]
 
@@ -59,23 +57,23 @@ def _line(label: str, words: str, most: int = COLUMNS) -> str:
     return line if len(line) <= most or label == "next" else f"{line[: most - 1].rstrip()}…"
 
 
-def _things(case: Case, findings: Findings) -> list[tuple[str, list[Finding]]]:
+def _components(findings: Findings) -> list[tuple[str, list[Finding]]]:
     """The problems by what they are about, the worst first."""
-    return sorted(by_thing(case, findings).items(), key=lambda one: _rank(one[1]))
+    return sorted(findings.by_component().items(), key=lambda one: _rank(one[1]))
 
 
-def _broken(things: list[tuple[str, list[Finding]]], findings: Findings) -> Iterator[tuple[str, str]]:
-    """The worst things, each told by its worst finding; a change that preceded it has a line of its own."""
-    if not things:
+def _broken(components: list[tuple[str, list[Finding]]], findings: Findings) -> Iterator[tuple[str, str]]:
+    """The worst components, each told by its worst finding; a change that preceded it has a line of its own."""
+    if not components:
         yield "verdict", findings.verdict()
-    told = things if len(things) <= MOST_THINGS else things[: MOST_THINGS - 1]
+    told = components if len(components) <= MAX_COMPONENTS else components[: MAX_COMPONENTS - 1]
     for place, found in told:
         worst = _worst(found)
         label = f"{place} ({worst.severity}): "
         more = f" (+{len(found) - 1} findings)" if len(found) > 1 else ""
         yield "broken", label + _cut(worst.because, COLUMNS - WIDTH - len(label) - len(more)) + more
-    if rest := [place for place, _ in things[len(told) :]]:
-        yield "broken", f"and {_more(len(rest), 'thing')}: {', '.join(rest)}"
+    if rest := [place for place, _ in components[len(told) :]]:
+        yield "broken", f"and {_more(len(rest), 'component')}: {', '.join(rest)}"
 
 
 def _worst(found: list[Finding]) -> Finding:
@@ -95,9 +93,9 @@ def _cut(words: str, most: int) -> str:
 
 def _since(case: Case, first: Symptom | None, findings: Findings) -> Iterator[tuple[str, str]]:
     if first and was_seen_only(first.finding):
-        yield "since", f"not known; seen at {first.at:%Y-%m-%d %H:%M:%S} UTC: {thing(case, first.finding)}"
+        yield "since", f"not known; seen at {first.at:%Y-%m-%d %H:%M:%S} UTC: {first.finding.component}"
     elif first:
-        yield "since", f"{first.at:%Y-%m-%d %H:%M:%S} UTC at the earliest: {thing(case, first.finding)}"
+        yield "since", f"{first.at:%Y-%m-%d %H:%M:%S} UTC at the earliest: {first.finding.component}"
     elif findings.problems:
         yield "since", "not known: no finding is dated"
 

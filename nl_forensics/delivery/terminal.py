@@ -24,7 +24,7 @@ def print_findings(findings: Findings) -> None:
         print_finding(finding)
     for gap in findings.gaps().to_dict("records"):
         click.echo(
-            click.style("? ", fg="yellow") + f"{gap['checks']} not answered: {gap['data gap']} → {gap['remedy']}"
+            click.style("? ", fg="yellow") + f"{gap['checks']} undetermined: {gap['data gap']} → {gap['remedy']}"
         )
     if findings.notes:
         click.echo(

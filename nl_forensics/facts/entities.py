@@ -1,4 +1,4 @@
-"""What findings are about: ten findings about one workload are one thing that is broken."""
+"""Components, and when an incident began: ten findings on one workload are one affected component."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from nl_forensics.evidence.case import Case
 from nl_forensics.finding import Finding, Findings, Severity
 from nl_forensics.sources import ASKED_THROUGH
 
-A_MOMENT = pd.Timedelta(seconds=1)  # what began when it was asked for is dated by the question alone
+A_MOMENT = pd.Timedelta(seconds=1)  # what began at the moment of collection is dated by the collection alone
 ROLLOUT, CONFIG = "no_rollout_precedes_a_symptom", "no_config_change_precedes_a_symptom"  # find a change, and name it
 
 
@@ -38,7 +38,7 @@ def workload_of(known: dict[tuple[str, str], str], namespace: str, name: str) ->
     return f"{namespace}/{name}" if namespace else name
 
 
-def thing(case: Case, finding: Finding) -> str:
+def component_of(case: Case, finding: Finding) -> str:
     """What a finding is about: `namespace/workload`, or `namespace/service` by what Prometheus knows of it; else its subject."""
     row = finding.rows.iloc[0] if len(finding.rows) else pd.Series(dtype="object")
     namespace, name = str(row.get("namespace", "")), str(row.get("workload") or row.get("pod") or row.get("name") or "")
@@ -56,16 +56,8 @@ def _of_system(system: str, finding: Finding) -> str:
     return finding.subject if named else f"{system} {finding.subject}"
 
 
-def by_thing(case: Case, findings: Findings) -> dict[str, list[Finding]]:
-    """The problems by what they are about, in the order of the findings."""
-    things: dict[str, list[Finding]] = {}
-    for finding in findings.problems:
-        things.setdefault(thing(case, finding), []).append(finding)
-    return things
-
-
 def by_our_clock(case: Case, finding: Finding, at: pd.Timestamp) -> pd.Timestamp:
-    """A moment that its system told, by the clock in which the incident is told."""
+    """A moment by the clock of its system, converted to ours: clock offsets are corrected."""
     ahead_s = case.clocks_ahead_s(finding.evidence[0].source).get(finding.rows.instance.iloc[0], 0.0)
     return at - pd.Timedelta(seconds=ahead_s)
 
@@ -74,17 +66,18 @@ def onset(case: Case, findings: Findings) -> Symptom | None:
     """The first symptom of the incident: the one definition of when it began, for every page that dates it.
 
     A change that is blamed is a trigger, not a symptom: it counts only where no other problem is dated. Of the rest, those count that
-    began inside the window; if none did, the one that began last before it. High and critical ones come first: a slow command is
-    not when an outage began.
+    began inside the window; if none did, the one that began last before it. High and critical ones come first, then those
+    that did not also break their rule before the incident: a slow command is not when an outage began.
     """
     dated = [Symptom(one, by_our_clock(case, one, one.at)) for one in findings.problems if one.at is not None]
     symptoms = [one for one in dated if one.finding.check not in (ROLLOUT, CONFIG)]
     dated = sorted(symptoms or dated, key=lambda one: one.at)
     inside = [one for one in dated if one.at >= case.incident.start] or dated[-1:]
     severe = [one for one in inside if one.finding.severity in (Severity.CRITICAL, Severity.HIGH)]
-    return next(iter(severe or inside), None)
+    new = [one for one in severe or inside if not one.finding.recurring]
+    return next(iter(new or severe or inside), None)
 
 
 def was_seen_only(finding: Finding) -> bool:
-    """Whether its date is that of the question: when it began is not known."""
+    """Whether its date is that of the collection: its onset is unknown."""
     return finding.at is not None and finding.at >= finding.rows.asked_at.max() - A_MOMENT

@@ -289,7 +289,7 @@ def test_a_partial_or_holed_table_can_prove_a_problem(laboratory, nothing_is_ful
     nothing_is_full()
     finding = laboratory.finding([row(used_ratio=0.99), gap], REFUSED)
     assert finding.status is Status.PROBLEM
-    assert finding.because == "99 % (limit 0.9); not everything was seen, there may be more"
+    assert finding.because == "99 % (limit 0.9); partial data: there may be more"
     assert list(finding.rows.name) == ["a"]
 
 
@@ -539,10 +539,10 @@ def test_exit_code(findings, code):
 @pytest.mark.parametrize(
     ("before", "now", "what"),
     [
-        ([PROBLEM], [FINE], ["solved"]),
+        ([PROBLEM], [FINE], ["resolved"]),
         ([FINE], [PROBLEM], ["new"]),
         ([UNKNOWN], [PROBLEM], ["new"]),
-        ([PROBLEM], [UNKNOWN], ["not seen any more"]),  # whoever stops looking has solved nothing
+        ([PROBLEM], [UNKNOWN], ["now undetermined"]),  # a gap resolves nothing
         ([PROBLEM], [PROBLEM], []),
         ([NOTE, HISTORY], [FINE], []),
     ],
@@ -569,20 +569,20 @@ def test_gaps_are_grouped_by_what_would_close_them():
     assert list(gaps["remedy"]) == ["grant it", *["no remedy: not available in this configuration"] * 2]
     assert list(gaps.checks) == [2, 1, 1]
     assert list(gaps["data gap"]) == ["because", "anything", "something"]
-    assert list(gaps.unanswered) == ["a, b", "c", "d"]
+    assert list(gaps.undetermined) == ["a, b", "c", "d"]
 
 
 @pytest.mark.parametrize(
     ("findings", "verdict"),
     [
-        ([FINE, NOTE], "Nothing is wrong, and all that matters for it was seen."),
+        ([FINE, NOTE], "No problem found; coverage is complete."),
         (
             [FINE, FINE_LATER],
-            "Nothing wrong was seen, but 1 question could be answered only for the time after the incident.",
+            "No problem found, but 1 check passed only on data from after the incident.",
         ),
-        ([FINE, UNKNOWN], "Nothing wrong was seen, but not everything was seen."),
+        ([FINE, UNKNOWN], "No problem found in the data available; coverage is incomplete."),
         ([PROBLEM, HISTORY, UNKNOWN], "subject: because."),
-        ([], "Nothing was judged: the platform has none of the systems that this is about."),
+        ([], "No check applies: the platform has none of the systems of this section."),
     ],
 )
 def test_verdict(findings, verdict):
@@ -591,7 +591,7 @@ def test_verdict(findings, verdict):
 
 def test_counts():
     counted = Findings([PROBLEM, HISTORY, UNKNOWN, FINE, FINE_LATER]).counts()
-    assert counted == "1 problem, 1 question not answered, 2 fine (1 of these only after the incident)"
+    assert counted == "1 finding on 1 component · 1 undetermined · 2 passed (1 of these only after the incident)"
 
 
 def test_findings_are_json_whatever_the_rows_hold():

@@ -71,7 +71,7 @@ def test_every_story_is_told_in_order(name):
     assert not rows.drop(columns="until").isna().any().any()
     assert (rows["at"].max() - case.incident.end) < pd.Timedelta(minutes=5)
     assert ((rows["at"] >= case.incident.start - JUST_BEFORE) | rows["until"].notna()).all()
-    for shown in (postmortem.order, postmortem.noticed, postmortem.broken, postmortem.mended):
+    for shown in (postmortem.order, postmortem.detection, postmortem.affected, postmortem.resolved):
         assert "? " in shown(case, findings).words
 
 

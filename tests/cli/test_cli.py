@@ -246,7 +246,7 @@ def test_doctor_tells_what_would_stay_unknown(tmp_path, redis_server, capsys):
 @pytest.mark.parametrize("more", [[], ["--json"]])
 def test_what_nobody_judged_is_not_told_as_health(more, one_redis, capsys):
     assert one_redis.command("findings", one_redis.file, "--sections", "06", *more) == 3
-    assert "Nothing was judged: the platform has none of the systems" in capsys.readouterr().out
+    assert "No check applies: the platform has none of the systems" in capsys.readouterr().out
 
 
 def test_findings_as_json(one_redis, capsys):

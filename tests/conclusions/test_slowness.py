@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from nl_forensics import checks
-from nl_forensics.conclusions.causes import CAUSES, NOT_SEEN, REFUTED, SLOW, SUPPORTED, causes, of_service
+from nl_forensics.conclusions.causes import CAUSES, REFUTED, SLOW, SUPPORTED, UNDETERMINED, causes, of_service
 from nl_forensics.finding import Finding, Status
 from tests.charts.test_charts import case_of
 from tests.recorded import specimen
@@ -26,9 +26,9 @@ OURS, OTHER = {"service": "api-gateway"}, {"service": "billing-service"}
         ([[problem(partial=True, **OURS)], [UNKNOWN]], SUPPORTED),
         ([[OK], [OK]], REFUTED),
         ([[OK], [problem(**OTHER)]], REFUTED),
-        ([[OK], [UNKNOWN]], NOT_SEEN),
-        ([[problem(partial=True, **OTHER)]], NOT_SEEN),
-        ([[OK], []], NOT_SEEN),  # the platform has no such system
+        ([[OK], [UNKNOWN]], UNDETERMINED),
+        ([[problem(partial=True, **OTHER)]], UNDETERMINED),
+        ([[OK], []], UNDETERMINED),  # the platform has no such system
     ],
 )
 def test_states(found, state):
@@ -60,7 +60,7 @@ def test_every_cause_rests_on_rules_that_there_are():
 def test_where_nothing_was_seen_no_service_looks_quick(tmp_path):
     told = causes(case_of(tmp_path, {}, refused=["prom_service_up"]))
     assert told.rows.empty
-    assert "No service is known to Prometheus, or none could be seen" in told.words
+    assert "Prometheus scrapes no service, or its data is missing" in told.words
 
 
 def test_a_slow_service_is_told_with_what_was_not_seen(tmp_path):
@@ -72,5 +72,5 @@ def test_a_slow_service_is_told_with_what_was_not_seen(tmp_path):
     told = causes(case_of(tmp_path, slow | {"prom_service_up": up}, asked_at=asked_at))
     (row,) = told.rows.to_dict("records")
     assert (row["service"], row[SLOW]) == ("neurallog-system/api-gateway", "yes")
-    assert row["too little CPU"] == NOT_SEEN
-    assert "neurallog-system/api-gateway is slow (not seen: " in told.words
+    assert row["CPU throttling"] == UNDETERMINED
+    assert "neurallog-system/api-gateway is slow (undetermined: " in told.words

@@ -35,8 +35,8 @@ def story(name) -> tuple[Case, Findings]:
     return case, run_checks(case, SECTIONS.get(name, ("06",)))
 
 
-def told(rows: pd.DataFrame, kind: Kind, thing: str) -> pd.DataFrame:
-    return rows[(rows["kind"] == kind) & (rows["thing"] == thing)]
+def told(rows: pd.DataFrame, kind: Kind, component: str) -> pd.DataFrame:
+    return rows[(rows["kind"] == kind) & (rows["component"] == component)]
 
 
 def test_a_change_stands_before_what_it_broke():
@@ -44,7 +44,7 @@ def test_a_change_stands_before_what_it_broke():
     [change] = told(rows, Kind.CHANGED, BILLING).itertuples()
     assert change.words.startswith("revision 2 was rolled out, image: ")
     broken = rows[rows["kind"] == Kind.FOUND]
-    assert (broken[broken["thing"].isin([BILLING, SESSION])]["at"] > change.at).all()
+    assert (broken[broken["component"].isin([BILLING, SESSION])]["at"] > change.at).all()
     assert len(told(rows, Kind.FOUND, SESSION)) == 2
 
 
@@ -81,7 +81,7 @@ def test_warnings_of_two_revisions_are_told_apart():
 
 def test_a_lost_node_is_one_thing_by_whomever_it_is_told():
     rows = timeline(*story("node_lost"))
-    assert set(rows[rows["thing"] == "worker-1"]["kind"]) >= {Kind.ENDED, Kind.FOUND}
+    assert set(rows[rows["component"] == "worker-1"]["kind"]) >= {Kind.ENDED, Kind.FOUND}
     [alert] = told(rows, Kind.ALERTED, "alert TargetDown").itertuples()
     assert alert.at > told(rows, Kind.ENDED, "worker-1")["at"].iloc[0]
     assert alert.until > alert.at
@@ -102,7 +102,7 @@ def test_an_alert_that_fired_before_is_no_event_and_one_that_begins_is(tmp_path)
     ]
     case = case_of(tmp_path, {"prom_alert_history": {"records": records, "proof": "ALERTS was asked for"}})
     rows = timeline(case, Findings([]))
-    assert list(rows["thing"]) == ["alert Since when", "alert New", "nl_forensics"]
+    assert list(rows["component"]) == ["alert Since when", "alert New", "nl_forensics"]
     assert rows["words"][0] == "was firing when the window began (job=api, severity=high)"
     assert rows["words"][1] == "fired (job=api, severity=high)"
 
@@ -117,7 +117,7 @@ def fired(name, window, at) -> dict:
 def test_a_clock_that_is_wrong_is_set_right_and_said_to_be():
     case, findings = story("clock_skew")
     rows = timeline(case, findings)
-    slow = rows[rows["thing"].str.match("redis.main")]
+    slow = rows[rows["component"].str.match("redis.main")]
     assert len(slow)
     assert (slow["at"] > case.incident.start).all(), "its own clock is 10 min behind"
     assert slow["words"].str.endswith("(its clock is 10 min behind)").all()
@@ -137,70 +137,67 @@ def test_what_people_note_stands_among_the_rest(tmp_path):
     rows = timeline(case, findings)
     assert rows.iloc[-1][["kind", "words"]].tolist() == [Kind.SAID, "rolled back"]
     assert (rows["kind"] == Kind.ASKED).sum() == 1, "a note is a round in which nobody was asked"
-    noticed = postmortem.noticed(case, findings).rows.set_index("")
-    assert noticed.loc["the first note of a person", "which"].endswith(": rolled back")
+    noticed = postmortem.detection(case, findings).rows.set_index("")
+    assert noticed.loc["the first note", "which"].endswith(": rolled back")
 
 
 def test_where_every_system_refused_only_our_question_is_known(tmp_path):
     case = case_of(tmp_path, {}, refused=sources.load())
     findings = run_checks(case)
     assert list(timeline(case, findings)["kind"]) == [Kind.ASKED]
-    assert (
-        "questions would tell that are not answered; k8s_replica_sets of main: connection refused"
-        in postmortem.order(case, findings).words
-    )
+    assert "checks undetermined; k8s_replica_sets of main: connection refused" in postmortem.order(case, findings).words
     assert "In the data available, nothing that is dated happened." in postmortem.what_happened(case, findings).words
-    assert "No problem is dated. Data gaps: " in postmortem.noticed(case, findings).words
+    assert "No problem is dated. Data gaps: " in postmortem.detection(case, findings).words
 
 
 def test_the_first_sign_is_set_against_change_alert_and_note():
-    steps = postmortem.noticed(*story("demo")).rows.set_index("")
-    assert steps.loc["the first sign", "which"].startswith(f"{SESSION}: idle in transaction for ")
+    steps = postmortem.detection(*story("demo")).rows.set_index("")
+    assert steps.loc["the first symptom", "which"].startswith(f"{SESSION}: idle in transaction for ")
     assert steps.loc["the last change before it", "which"].startswith(f"{BILLING}: revision 2 was rolled out")
-    assert steps.loc["the last change before it", "after the first sign"] == "2.5 s before"
+    assert steps.loc["the last change before it", "after the first symptom"] == "2.5 s before"
     assert steps.loc["the first alert after it", "UTC"] == "none fired"
-    assert steps.loc["the first note of a person", "UTC"] == "none was written"
-    alerted = postmortem.noticed(*story("node_lost")).rows.set_index("").loc["the first alert after it"]
-    assert alerted["after the first sign"].endswith(" after")
+    assert steps.loc["the first note", "UTC"] == "none written"
+    alerted = postmortem.detection(*story("node_lost")).rows.set_index("").loc["the first alert after it"]
+    assert alerted["after the first symptom"].endswith(" after")
     assert "alert TargetDown" in alerted["which"]
 
 
 def test_which_of_two_came_first_is_not_known_within_the_error_of_their_clocks():
-    steps = postmortem.noticed(*story("out_of_memory")).rows.set_index("")
-    assert steps.loc["the last change before it", "after the first sign"].startswith("at about the same time (± 3.")
+    steps = postmortem.detection(*story("out_of_memory")).rows.set_index("")
+    assert steps.loc["the last change before it", "after the first symptom"].startswith("at about the same time (± 3.")
 
 
 def test_alerts_that_were_not_seen_are_not_denied(tmp_path):
     answers = answers_of("killed_for_memory")
     asked_at = max(answer["asked_at"] for answer in answers.values())
     case = case_of(tmp_path, answers, refused=["prom_alert_history"], asked_at=asked_at)
-    steps = postmortem.noticed(case, run_checks(case)).rows.set_index("")
-    assert steps.loc["the first sign", "UTC"]
-    assert steps.loc["the first alert after it", "UTC"] == "not seen"
+    steps = postmortem.detection(case, run_checks(case)).rows.set_index("")
+    assert steps.loc["the first symptom", "UTC"]
+    assert steps.loc["the first alert after it", "UTC"] == "undetermined"
 
 
 def test_ten_findings_about_one_workload_are_one_thing():
     case, findings = story("demo")
-    rows = postmortem.broken(case, findings).rows.set_index("thing")
-    assert rows["problems"].sum() == len(findings.problems)
-    assert rows.loc[BILLING, "problems"] > 5
+    rows = postmortem.affected(case, findings).rows.set_index("component")
+    assert rows["findings"].sum() == len(findings.problems)
+    assert rows.loc[BILLING, "findings"] > 5
     assert rows.index[-1] == "postgres/main, Lock", "without a time it stands last"
     assert rows.loc[BILLING, "now"] == "ongoing"
 
 
 def test_every_broken_rule_says_how_to_look_again():
     case, findings = story("demo")
-    rows = postmortem.mended(case, findings).rows
+    rows = postmortem.resolved(case, findings).rows
     assert len(rows) == len({finding.check for finding in findings.problems})
-    asked = {word for words in rows["look again"] for word in words.split()[3:] if word != "--again"}
+    asked = {word for words in rows["check again"] for word in words.split()[3:] if word != "--again"}
     assert asked <= sources.load().keys()
 
 
 def test_nothing_wrong_is_told_in_words():
     case, findings = story("healthy")
     assert not findings.problems
-    assert "No rule is broken, in what was seen." in postmortem.mended(case, findings).words
-    assert "Nothing, in what was seen." in postmortem.broken(case, findings).words
+    assert "No rule is broken in the data available." in postmortem.resolved(case, findings).words
+    assert "None in the data available." in postmortem.affected(case, findings).words
 
 
 def test_the_command_prints_what_the_notebook_shows(capsys):
@@ -209,11 +206,11 @@ def test_the_command_prints_what_the_notebook_shows(capsys):
     rows = timeline(*story("demo"))
     assert len(lines) == len(rows) + 1
     assert lines[-2].endswith("asked  nl_forensics: round 1 was collected")
-    assert lines[-1] == "not seen: what 10 questions would tell that are not answered"
+    assert lines[-1] == "data gap: 10 checks undetermined"
     assert cli.run(["timeline", "demo", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert [one["words"] for one in said["timeline"]] == list(rows["words"])
-    assert said["gaps"] == ["what 10 questions would tell that are not answered"]
+    assert said["gaps"] == ["10 checks undetermined"]
 
 
 def test_the_command_tells_what_was_not_seen_and_hides_no_letters(tmp_path, capsys):
@@ -221,7 +218,7 @@ def test_the_command_tells_what_was_not_seen_and_hides_no_letters(tmp_path, caps
     case.note("\x1b[2J\u202egone")
     assert cli.run(["timeline", str(tmp_path / "case")]) == 0
     said = capsys.readouterr().out
-    assert "not seen: k8s_events of main: connection refused" in said
+    assert "data gap: k8s_events of main: connection refused" in said
     assert all(line.isprintable() for line in said.splitlines())
 
 
@@ -262,4 +259,4 @@ def test_the_ten_lines_and_the_postmortem_begin_with_the_same_moment():
     at = f"{onset(case, findings).at:%Y-%m-%d %H:%M:%S}"
     [since] = [line for line in ten_lines(case, findings, "cases/x", {}) if line.startswith("since")]
     assert at in since
-    assert postmortem.noticed(case, findings).rows.set_index("").loc["the first sign", "UTC"] in f"{at} UTC"
+    assert postmortem.detection(case, findings).rows.set_index("").loc["the first symptom", "UTC"] in f"{at} UTC"
