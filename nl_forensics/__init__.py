@@ -3,9 +3,9 @@
 import nl_forensics as nl
 
 case = nl.open_case(incident, platform, case, limits, narrative)   # open it, or collect it
-nl.verdict(case, "05")                                             # what is wrong, what is fine, what could not be seen
+nl.verdict(case, "05")                                             # problems, undetermined checks, passed checks
 nl.charts.slow_commands(case)                                      # one chart, one question
-nl.tables.last_lines(case)                                         # one table, where words tell more than a picture
+nl.tables.last_lines(case)                                         # one table, where rows say more than a chart
 nl.causes(case)                                                    # of each service, which causes of slowness are supported
 nl.postmortem.order(case, findings)                                # what happened, in which order, by one clock
 """

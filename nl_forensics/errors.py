@@ -3,11 +3,11 @@
 * ForensicsError
   x ParameterError      a parameter is missing, misspelt or out of range: says which, and what it may be
   x SourceError         a system could not be asked: caught by the source worker only, recorded in the case
-    + NotConfigured     we were not told where it is, or how to log in: says what to set
+    + NotConfigured     its address or login is missing: says what to set
     + NotReachable      no answer: refused, timed out, no route, no free connection; an outage
     + NotAllowed        it answered: you may not see this; names the missing permission
     + BadAnswer         it answered something that can't be read
-      - NotServed       it has no such thing at all
+      - NotServed       it does not have this at all
   x CaseError           the case is missing, altered or incomplete: says which file and where
 """
 
@@ -35,7 +35,7 @@ class SourceError(ForensicsError):
 
 
 class NotConfigured(SourceError):
-    """We were not told where the system is."""
+    """The address or the login of the system is missing."""
 
 
 class NotReachable(SourceError):
@@ -51,7 +51,7 @@ class BadAnswer(SourceError):
 
 
 class NotServed(BadAnswer):
-    """The system has no such thing at all."""
+    """The system does not have this at all."""
 
 
 class CaseError(ForensicsError):

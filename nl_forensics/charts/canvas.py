@@ -57,7 +57,7 @@ class Cell(NamedTuple):
 
 
 class Canvas:
-    """A figure, the incident whose windows are shaded on it, and all data that was plotted.
+    """A figure, the incident with the windows to shade on it, and all data that was plotted.
 
     partial   some of its data is missing, so that an empty result proves nothing
     """

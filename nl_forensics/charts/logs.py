@@ -12,7 +12,7 @@ MAX_TEMPLATES, MAX_LOGS = 12, 5
 
 
 def _lines(k8s_unhealthy_logs: pd.DataFrame, k8s_logs: pd.DataFrame) -> pd.DataFrame:
-    """All lines whose time is known, with the workload of each."""
+    """All lines with a known time, and the workload of each."""
     rows = pd.concat([k8s_unhealthy_logs, k8s_logs], ignore_index=True)
     rows = rows[rows["at"].notna()]
     others = rows["container"].where(rows["container"] != rows["workload"], "")

@@ -27,7 +27,7 @@ class Check:
     needs      tables, by argument name; the first one dates the finding
     limits     keyword-only arguments with their defaults
     at         column with the time at which the row's fault began; "" when the table has none
-    until      column with the time at which it was over, null where it lasts; "" when the rule's rows tell no such thing
+    until      column with the time at which it was over, null where it lasts; "" when the rule's rows have no such column
     baseline   whether the rule compares with the baseline, so that a gap there is a gap
     """
 

@@ -4,7 +4,7 @@ The kubernetes client's own port-forward knows no timeout, hides why it was refu
 protocol is spoken here: a WebSocket for each connection, where the first byte of a message names the channel (0 data, 1 errors),
 and the first message of a channel repeats the port.
 
-Nobody else may use the analyst's way in: redis and requests are given a socket that no other process can open, libpq a `LocalPort`.
+No other process may use the analyst's way in: redis and requests are given a socket that no other process can open, libpq a `LocalPort`.
 """
 
 import selectors
@@ -81,7 +81,7 @@ class Forward:
         return far
 
     def _refused(self, status: int, said: str) -> SourceError:
-        """A pod that is not there or not yet anywhere is an outage of the system; all else tells nothing about it."""
+        """A pod that is not there or not yet anywhere is an outage of the system; all else says nothing about it."""
         if status in (400, 404):
             remedy = f"see pod {self._pod} in namespace {self._namespace}: the system in it does not run"
             return NotReachable(said or f"HTTP {status}", remedy)
@@ -210,7 +210,7 @@ def ready_pod(service: str, port: int, services: list[dict], slices: list[dict])
 
 
 def _ready(near: socket.socket, far: Any, unread: bytes) -> tuple[list, bool]:
-    """Who can be read, and whether the near side takes what is unread. Not by select(): it knows no descriptor above 1023."""
+    """The sides that can be read, and whether the near side takes what is unread. Not by select(): it knows no descriptor above 1023."""
     if (pending := getattr(far, "pending", None)) and pending():
         return [far], False
     with selectors.DefaultSelector() as waiting:

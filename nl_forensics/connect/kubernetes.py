@@ -1,7 +1,7 @@
 """Kubernetes through the kubernetes client: its kubeconfig and its credentials, and requests of our own.
 
-The client retries behind its timeouts, validates every object, and reads answers of any size. So it is only asked who we are and
-where to go. We send GET, and POST for a review of our own rights alone, which changes nothing; at most so many a second; never
+The client retries behind its timeouts, validates every object, and reads answers of any size. So it only gives the address and
+our identity. We send GET, and POST for a review of our own rights alone, which changes nothing; at most so many a second; never
 a watch, never anything that a source does not declare.
 """
 
@@ -59,7 +59,7 @@ def connect(address: str, endpoint: KubernetesEndpoint, budget: Budget) -> "Kube
 
 
 def _namespace(address: str, context: str) -> str:
-    """The namespace of the context: the one to look into where we may not look into all."""
+    """The namespace of the context: the one to read where we may not read all."""
     contexts, current = list_kube_config_contexts(address)
     chosen = next((one for one in contexts if one["name"] == context), current)
     return chosen["context"].get("namespace", "")
@@ -275,7 +275,7 @@ class KubernetesLink:
             raise _unreached(error) from None
 
     def headers(self) -> dict[str, str]:
-        """Who asks."""
+        """The headers of a request, with our identity."""
         headers = {"User-Agent": "nl_forensics", "Accept": "application/json, */*", "Content-Type": "application/json"}
         if bearer := self.settings.auth_settings().get("BearerToken"):  # asks a credential plugin when it has expired
             headers[bearer["key"]] = str(bearer["value"])

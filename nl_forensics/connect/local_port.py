@@ -1,7 +1,7 @@
 """A port of this machine behind which libpq, which takes no socket of ours, finds the pod of a port-forward.
 
-It lets in this process only: in many images the server trusts whoever comes from the localhost of its pod, as a port-forward does,
-and so would trust everybody on this machine.
+It lets in this process only: in many images the server trusts every client from the localhost of its pod, as a port-forward is,
+and so would trust every user of this machine.
 """
 
 import os

@@ -188,7 +188,7 @@ class PostgresLink:
 
     @property
     def databases(self) -> list[str]:
-        """The databases to look into: those of the platform file, else all that we may connect to, largest first."""
+        """The databases to read: those of the platform file, else all that we may connect to, largest first."""
         if self._endpoint.databases:
             return list(self._endpoint.databases)
         rows = self.rows(

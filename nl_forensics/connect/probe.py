@@ -38,7 +38,7 @@ WORDS = {
 
 
 def connect(address: str, endpoint: ProbeEndpoint, budget: Budget) -> "ProbeLink":
-    """Understand the address. Nothing is sent yet: that nothing answers is what the hops tell."""
+    """Understand the address. Nothing is sent yet: the hops show whether anything answers."""
     try:
         parts = urlsplit(address)
         port = parts.port or PORTS[parts.scheme]

@@ -91,7 +91,7 @@ class Source:
               `since`: counters, as deltas between two readings; `now`: this moment only
     hole      what a null in such a column means, and what to do, where it is no matter of permission
     about     another system that the answer is about, or a metric that the platform file names (`metrics.requests`), "" for none: where
-              the platform has none of it, nobody is asked
+              the platform has none of it, the source is not asked
     readings  how often it is asked, spread over the platform's `budget.readings_s`; every record then carries
               `reading` (0, 1, …) and `read_at`
     """
@@ -111,7 +111,7 @@ class Source:
 
     @property
     def shows_only_now(self) -> bool:
-        """Whether the answer tells of the moment of asking alone: also where it is what changed between two readings."""
+        """Whether the answer is about the moment of asking alone: also where it is what changed between two readings."""
         return self.covers == "now" or self.readings > 1
 
     def applies(self, platform) -> bool:

@@ -1,4 +1,4 @@
-"""What Alertmanager says: whom it works with, what it knows to be firing, and what it was told to keep to itself."""
+"""What Alertmanager says: its peers, the alerts that it knows to be firing, and those that are silenced."""
 
 import json
 

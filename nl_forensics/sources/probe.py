@@ -74,7 +74,7 @@ def probe_answers(probe):
     guide=("C064",),
 )
 def probe_clock(probe):
-    """Clock of the server; one row per address whose response has a Date header."""
+    """Clock of the server; one row per address that sends a Date header."""
     hops = list(probe.hops())
     if clock := probe.clock:
         where = {name: hops[-1][name] for name in ("url", "asked_from")}

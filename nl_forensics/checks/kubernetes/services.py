@@ -9,7 +9,7 @@ RETIRED_CONTROLLER = "k8s.io/ingress-nginx"
 
 
 def _selecting(k8s_services: pd.DataFrame) -> pd.DataFrame:
-    """Services whose endpoints are the pods that they select."""
+    """Services that select pods as their endpoints."""
     return k8s_services[(k8s_services.selector != "") & (k8s_services.type != "ExternalName")]
 
 

@@ -42,7 +42,7 @@ def no_served_certificate_has_expired(probe_certificates):
     guide=("C064",),
 )
 def every_served_certificate_is_valid_already(probe_certificates):
-    """Every server serves a certificate whose validity has begun.
+    """Every server serves a certificate that is already valid.
 
     Judged by the server's clock and by ours: both must agree. Where they disagree, a clock is wrong (`clocks_agree`).
     """

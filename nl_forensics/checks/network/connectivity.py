@@ -83,7 +83,7 @@ def every_hop_is_quick(probe_hops, probe_answers, *, max_dns_ms=100, max_ms=1000
 def clocks_agree(probe_clock, *, max_s=5):
     """The clock of every server differs from ours by at most {max_s:seconds}.
 
-    One of the two is wrong. A server whose clock is behind rejects fresh certificates and tokens, and accepts expired ones.
+    One of the two is wrong. A server with a slow clock rejects fresh certificates and tokens, and accepts expired ones.
     The Date header has whole seconds. 5 s: a choice of ours; the leeway of tokens is usually some seconds.
     """
     return _apart(probe_clock, max_s)

@@ -86,7 +86,7 @@ def slow_answers_are_slow_by_themselves(k8s_unhealthy_logs, k8s_logs, *, max_ms=
     """No service is slow only because it waits for its upstream, by its log.
 
     Where nearly all of the time is upstream time, the cause is upstream, and neither CPU nor replicas of this service help: examine the
-    upstream. A second, 80 % and 5 requests: choices of ours. Services whose log does not record the upstream time are not judged.
+    upstream. A second, 80 % and 5 requests: choices of ours. Services that do not log the upstream time are not judged.
     """
     requests = _seen(k8s_unhealthy_logs, k8s_logs)
     known = requests[requests.upstream_ms.notna()]

@@ -1,5 +1,5 @@
 """What Prometheus knows: exporter series of PostgreSQL and Redis, a second witness that needs no database credential and the only
-past that counters have; what the services of the platform say of themselves, how long they took, and what goes on inside them; what
+past that counters have; what the services of the platform report: requests, latency and internals; what
 containers use, by the kubelet; how full the volumes are; and what Prometheus says of itself, and its alerts.
 """
 

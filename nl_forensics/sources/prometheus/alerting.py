@@ -212,7 +212,7 @@ def _alive(prometheus, incident, before_s: float, budget) -> dict:
 def _with_data(moments: Iterable[float], alive: dict) -> Iterator[float]:
     """Those of the moments that lie no further from a sample than an interval between scrapes, or a step.
 
-    What an expression gives in a hole is old: Prometheus goes on telling the last value for five minutes, and no rule was evaluated.
+    What an expression gives in a hole is old: Prometheus repeats the last value for five minutes, and no rule was evaluated.
     """
     samples = sorted({float(newest) for series in alive["alive"] for _, newest in series["values"]})
     step_s, before_s = alive["step_s"], max(alive["step_s"], alive["scrape_s"])

@@ -1,4 +1,4 @@
-"""What containers use, as the kubelet of their node (cAdvisor) measures it: it goes on where the API server is silent."""
+"""What containers use, as the kubelet of their node (cAdvisor) measures it: recorded also while the API server is silent."""
 
 from nl_forensics.sources.prometheus.series import series
 
@@ -41,7 +41,7 @@ series(
     guide=("C085", "C086"),
     doc="""Memory of containers: per node and window the 5 nearest to their limit, and the 2 largest.
 
-    `target` is the node. No value while a container does not run. A node whose kubelet Prometheus does not scrape has no row.""",
+    `target` is the node. No value while a container does not run. A node has no row where Prometheus does not scrape its kubelet.""",
 )
 
 series(

@@ -1,4 +1,4 @@
-"""How much CPU containers get, as the kubelet of their node (cAdvisor) counts it: of a counter, one look tells nothing.
+"""How much CPU containers get, as the kubelet of their node (cAdvisor) counts it: one reading of a counter shows nothing.
 
 A rate reads the samples themselves, so that neither what Prometheus repeats of a container that is gone nor a new run of one counts twice.
 """
@@ -8,7 +8,7 @@ import pandas as pd
 from nl_forensics.sources.prometheus.containers import BY, CONTAINER, LARGEST, NEAREST_THEIR_LIMIT, of_containers
 from nl_forensics.sources.prometheus.series import series
 
-LASTING = "900s"  # for whom to choose: who is held back for a moment, as when it starts, is not the one to look at
+LASTING = "900s"  # for the choice of containers: one that is throttled for a moment, as when it starts, matters less
 
 
 def _grown(counter: str, over: str) -> str:

@@ -1,4 +1,4 @@
-"""The cluster's DNS, as CoreDNS tells Prometheus: what pods are answered, and how fast. From outside, nobody can ask in their place."""
+"""The cluster's DNS, as CoreDNS reports it to Prometheus: what pods are answered, and how fast. It can't be measured from outside."""
 
 from nl_forensics.sources.prometheus.series import series
 

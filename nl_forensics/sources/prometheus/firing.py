@@ -94,7 +94,7 @@ def episodes(
 
 
 def firing(rule: Rule, steps: list[float], true: set[float], since_ever: bool = False) -> set[float]:
-    """At which evaluations an alert is firing whose series is there at those in `true`.
+    """At which evaluations an alert is firing, when its series is there at those in `true`.
 
     since_ever   a series that is there at the first of them may have started at any time before
     """

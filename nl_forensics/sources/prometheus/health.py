@@ -1,4 +1,4 @@
-"""How well Prometheus itself works: what it failed to scrape and to evaluate, how much it holds, and whether it gets its alerts out."""
+"""Health of Prometheus itself: what it failed to scrape and to evaluate, how much it holds, and whether it gets its alerts out."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What Prometheus says of itself, at this moment: whom it scrapes, by which rules it alerts, what is alerting."""
+"""What Prometheus says of itself, at this moment: its targets, its alerting rules, the alerts."""
 
 import json
 from urllib.parse import urlsplit

@@ -1,4 +1,4 @@
-"""What goes on inside the services, as they tell it: garbage collection, pools of connections, waiting for the database.
+"""Internals of the services, as they report them: garbage collection, pools of connections, waiting for the database.
 
 How their metrics are called is in the platform file (`selectors`, `metrics`); with other labels, `promql` has the whole query.
 """

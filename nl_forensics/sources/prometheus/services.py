@@ -1,4 +1,4 @@
-"""The services of the platform, as they tell Prometheus: whether they answer, with how many errors, and what becomes of log lines.
+"""The services of the platform, as they report to Prometheus: whether they answer, with how many errors, and what becomes of log lines.
 
 How their metrics are called is in the platform file (`selectors`, `metrics`); with other labels, `promql` has the whole query.
 """
@@ -12,7 +12,7 @@ OF_TARGETS = 'label_replace(up{{{services}}}, "service", "$1", "{metrics.service
 
 
 def none_of(counter: str) -> str:
-    """0 for each service that was scraped, so that what it does not count did not happen; where nobody counts it, that proves nothing."""
+    """0 for each service that was scraped, so what it does not count did not happen; where no service counts it, that proves nothing."""
     counted = f"count(last_over_time({counter}[{{window}}] @ end()))"
     return f"0 * sum by (namespace, service) ({OF_TARGETS} == 1) and on () {counted}"
 

@@ -1,4 +1,4 @@
-"""Who is connected."""
+"""Clients that are connected."""
 
 from nl_forensics.sources import Permission, Proof, as_rows, source
 from nl_forensics.sources.column import Column

@@ -20,7 +20,7 @@ SCANS = "+scan +dbsize +type +pttl +memory|usage +strlen +llen +hlen +scard +zca
 
 @dataclass
 class Sample:
-    """The sums over the keys that were looked at; nothing grows with their number.
+    """The sums over the keys that were sampled; nothing grows with their number.
 
     prefixes   {(pattern, type, kind): sums}
     biggest    heap of (bytes, number, record); hottest: the same by frequency, where the policy is LFU
@@ -71,7 +71,7 @@ def _keep(heap: list, most: int, rank: int, number: int, record: dict) -> None:
 
 @lru_cache(maxsize=1)
 def sample(redis, platform_json: str) -> Sample:
-    """One walk for all sources of this module: looking at a key costs the server the same whoever asks."""
+    """One walk for all sources of this module: reading a key costs the server the same for each of them."""
     platform = Platform.model_validate_json(platform_json)
     policy = redis.call("INFO", "memory").get("maxmemory_policy", "")
     found = Sample(total=redis.call("DBSIZE"), lfu=policy.endswith("lfu"))
@@ -138,7 +138,7 @@ def redis_prefixes(redis, platform):
     At most budget.redis_scan_keys keys within budget.redis_scan_s. SCAN follows the order of hashes, so part of the keys is a fair
     sample: shares are valid, sums are not."""
     found = _sample(redis, platform)
-    yield Proof(f"{found.seen:,} of {found.total:,} keys of database {redis.database} were looked at")
+    yield Proof(f"{found.seen:,} of {found.total:,} keys of database {redis.database} were sampled")
     for (key, type_, kind_), sums in sorted(found.prefixes.items(), key=lambda item: -item[1]["bytes"]):
         yield {"key": key, "type": type_, "kind": kind_, **sums}
     yield from found.unseen(redis.database)
@@ -148,7 +148,7 @@ def redis_prefixes(redis, platform):
 def _other_databases(redis) -> Iterator[Partial]:
     others = [name for name in redis.call("INFO", "keyspace") if name != f"db{redis.database}"]
     if others:
-        yield Partial(f"the keys of {', '.join(others)}", "add an instance whose address ends in that number")
+        yield Partial(f"the keys of {', '.join(others)}", "add an instance with an address that ends in that number")
 
 
 @source(
@@ -177,7 +177,7 @@ def redis_big_keys(redis, platform):
     To find a key by its pattern: `SCAN 0 MATCH <pattern> TYPE <type>`, with MEMORY USAGE of each.
     """
     found = _sample(redis, platform)
-    yield Proof(f"{found.seen:,} of {found.total:,} keys of database {redis.database} were looked at")
+    yield Proof(f"{found.seen:,} of {found.total:,} keys of database {redis.database} were sampled")
     yield from (record for _, _, record in sorted(found.biggest, reverse=True, key=lambda entry: entry[:2]))
     yield from found.unseen(redis.database)
     yield from _other_databases(redis)
@@ -209,7 +209,7 @@ def redis_hot_keys(redis, platform):
     if not found.lfu:
         yield Partial("which keys are used most: Redis counts uses only under an LFU maxmemory-policy")
         return
-    yield Proof(f"{found.seen:,} of {found.total:,} keys of database {redis.database} were looked at")
+    yield Proof(f"{found.seen:,} of {found.total:,} keys of database {redis.database} were sampled")
     yield from (record for _, _, record in sorted(found.hottest, reverse=True, key=lambda entry: entry[:2]))
     yield from found.unseen(redis.database)
 
