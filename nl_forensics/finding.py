@@ -20,7 +20,7 @@ class Status(StrEnum):
 
 
 class Severity(StrEnum):
-    """Worst first. A `note` is housekeeping, or history from before the incident: it stands in an appendix, not in the verdict."""
+    """Worst first. A `note` is housekeeping, or history from before the incident: it is in an appendix, not in the verdict."""
 
     CRITICAL = "critical"
     HIGH = "high"

@@ -116,8 +116,8 @@ class Judge:
     def _placed(self, rows: pd.DataFrame) -> list[When]:
         """Where each row's fault lies against the incident window.
 
-        A row of a table that shows only *now* lasts until it was asked, unless it says that it is over; others happened at
-        one moment. The window is one of our clock, the rows tell the time of the server's.
+        A row of a table that shows only *now* lasts until its collection, unless it says that it is over; others happened at
+        one moment. The window is by our clock, the rows are by the clock of the server.
         """
         start, end = self.case.incident.start, self.case.incident.end + GRACE
         now = sources.load()[self.check.needs[0]].shows_only_now

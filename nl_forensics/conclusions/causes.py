@@ -64,8 +64,8 @@ def of_service(found: list[list[Finding]], namespace: str, service: str) -> str:
     problems = [finding for findings in found for finding in findings if finding.status is Status.PROBLEM]
     if any(_is_about(problem.rows, namespace, service) for problem in problems):
         return SUPPORTED
-    seen = all(findings and all(_is_whole(finding) for finding in findings) for findings in found)
-    return REFUTED if seen else UNDETERMINED
+    whole = all(findings and all(_is_whole(finding) for finding in findings) for findings in found)
+    return REFUTED if whole else UNDETERMINED
 
 
 def _is_whole(finding: Finding) -> bool:

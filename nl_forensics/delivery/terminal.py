@@ -45,7 +45,7 @@ class Live:
     def judge(self, case: Case) -> None:
         """Print what can be judged by now. A first look may have seen more namespaces than are in question."""
         scope = case.incident.namespaces or case.parameters.platform.namespaces
-        ready = [one for one in self.left if all(case.has_landed(name) for name in one.needs)]
+        ready = [one for one in self.left if all(case.has_answered(name) for name in one.needs)]
         self.left = [one for one in self.left if one not in ready]
         for finding in (finding for one in ready for finding in judge(one, case)):
             if finding.is_of_the_incident and _is_in_question(finding, scope):

@@ -18,7 +18,7 @@ from nl_forensics.inputs.parameters import Parameters, home
 from nl_forensics.redact import Vault
 from nl_forensics.sources.systems import TELL_THEMSELVES
 
-SURELY_WRONG_S = 2  # a clock that is apart from ours by less may be one that was measured over a slow way
+SURELY_WRONG_S = 2  # a smaller offset may be network latency
 
 
 class Case:
@@ -47,7 +47,7 @@ class Case:
         return found
 
     def before(self) -> "Case | None":
-        """The same case as it stood before its newest round that asked anything; None when there is no earlier one."""
+        """The case without its newest round that asked systems; None when there is no earlier one."""
         asking = [number for number, round_ in enumerate(self.rounds) if any(round_.answers())]
         return Case(self.folder, asking[-1]) if len(asking) > 1 else None
 
@@ -62,7 +62,7 @@ class Case:
 
     @cached_property
     def answers(self) -> dict[str, dict[str, Answer]]:
-        """{source: {instance: answer}}, of the newest round that asked; a round inherits what it didn't ask."""
+        """{source: {instance: answer}}, of the newest round that asked; a round inherits all other answers."""
         newest: dict[str, dict[str, Answer]] = {}
         for round_ in self.rounds:
             for (source, instance), answer in round_.best_answers().items():
@@ -80,8 +80,8 @@ class Case:
             return [f"{name}-{instance}" for name in asked for instance in systems.instances(name)]
         return list(systems.instances(sources.ASKED_THROUGH.get(system, system)))
 
-    def has_landed(self, source: str) -> bool:
-        """Whether every instance that a source is asked of has answered, or refused to."""
+    def has_answered(self, source: str) -> bool:
+        """Whether every instance of a source has answered or refused."""
         return self.answers.get(source, {}).keys() >= set(self.instances(source))
 
     def gaps(self, source: str) -> list[Gap]:
@@ -147,7 +147,7 @@ class Case:
         return self.tables[name]
 
     def coverage(self) -> pd.DataFrame:
-        """One row per question: rows recorded, and what was not seen."""
+        """One row per source and instance: rows recorded, data gaps and their remedies."""
         rows = []
         for name, instances in self.answers.items():
             for answer in instances.values():
@@ -157,7 +157,7 @@ class Case:
         return pd.DataFrame(rows, columns=["source", "instance", "rows", "data gap", "remedy"])
 
     def notes(self) -> list[dict]:
-        """The notes that people wrote into the case, oldest first."""
+        """The notes in the case, oldest first."""
         return [event for round_ in self.rounds for event in round_.events() if event["event"] == "note"]
 
     def verify(self) -> list[str]:
@@ -169,7 +169,7 @@ class Case:
         return faults
 
     def note(self, text: str) -> None:
-        """Add a time-stamped human note: to the open round, or as a sealed round of its own."""
+        """Add a time-stamped note: to the open round, or as a sealed round of its own."""
         with_round(
             self.folder,
             self.parameters,
@@ -177,11 +177,11 @@ class Case:
         )
 
     def reveal(self, pseudonym: str) -> str:
-        """What a pseudonym stands for, from the vault outside the case; that it was asked is noted in custody."""
+        """The original of a pseudonym, from the vault outside the case; every lookup is recorded in custody."""
         original = Vault(home() / "vault.jsonl").reveal(pseudonym)
         if original is None:
             raise CaseError(
-                f"{pseudonym} is not in the vault of this machine ({home()}): the person who collected the case has it"
+                f"{pseudonym} is not in the vault of this machine ({home()}): ask for it on the machine that collected the case"
             )
         with_round(
             self.folder,
@@ -203,7 +203,7 @@ def with_round(folder: Path, parameters: Parameters, write: Callable[[OpenRound]
 
 
 def _unlisted_files(folder: Path) -> list[str]:
-    """Whatever lies beside the rounds."""
+    """Files beside the rounds."""
     rounds = {str(number) for number in round_numbers(folder)}
     return [
         f"{path.name}: was added beside the rounds"

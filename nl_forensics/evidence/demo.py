@@ -1,4 +1,4 @@
-"""The recorded case that ships: one archive in the package, and a folder, as every case is, from its first use."""
+"""The recorded case that ships: an archive in the package, unpacked into a folder on first use."""
 
 import atexit
 import hashlib
@@ -15,7 +15,7 @@ ARCHIVE = Path(__file__).parents[1] / "demo.zip"
 
 @cache
 def demo() -> Path:
-    """The folder of the demo case: below `home()`, unpacked once for each version of it; where that can't be written, for this process."""
+    """The folder of the demo case: below `home()`, unpacked once per version; in a temporary folder if `home()` is read-only."""
     folder = home() / f"demo-{hashlib.sha256(ARCHIVE.read_bytes()).hexdigest()[:12]}"
     if folder.is_dir():
         return folder
@@ -31,7 +31,7 @@ def demo() -> Path:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Whole or not at all, and by as many processes at once as like to: who finds the folder finds everything in it."""
+    """Atomic, also between concurrent processes: a folder that exists is complete."""
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         with zipfile.ZipFile(archive) as packed:
             packed.extractall(Path(scratch, "case"))

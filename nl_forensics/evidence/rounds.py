@@ -29,7 +29,7 @@ RECORDED_REMEDY = "closes"  # the key of a remedy in custody: cases that were se
 
 
 class Gap(NamedTuple):
-    """A part of a table that was not seen. `remedy`: what would close it."""
+    """A part of a table that is missing. `remedy`: what would close the gap."""
 
     source: str
     instance: str
@@ -66,7 +66,7 @@ class Answer:
 
     @property
     def gaps(self) -> list[Gap]:
-        """What this answer doesn't show."""
+        """The data gaps of this answer."""
         refused = [Gap(self.source, self.instance, self.why, self.remedy)] if self.error else []
         parts = [Gap(self.source, self.instance, *part) for part in self.partial]
         return [gap._replace(unseen=printable(gap.unseen), remedy=printable(gap.remedy)) for gap in refused + parts]
@@ -153,7 +153,7 @@ class Round:
 
     @property
     def seal(self) -> str:
-        """What names the whole round; "" while it is open."""
+        """The digest of the whole round; "" while it is open."""
         return custody.seal_of(self.folder)
 
     @property
@@ -204,7 +204,7 @@ class Round:
 
 
 class OpenRound(Round):
-    """The one writer of a round. A second one is refused while the first lives."""
+    """The one writer of a round. A second one is refused while the first is alive."""
 
     def __init__(self, folder: Path, after: str, redactor: Redactor, lock: int):
         super().__init__(folder, after)
@@ -224,12 +224,12 @@ class OpenRound(Round):
         return Recording(self.chain, self.folder, self.redactor, source, instance, path)
 
     def change_question(self, asked: Parameters, because: str) -> None:
-        """Go on with another window or scope. What was recorded so far stays, but answers the question before."""
+        """Continue with another window or scope. Earlier answers stay recorded, for the earlier question."""
         self.chain.append(QUESTION, because=self.redactor.text(because), window=str(asked.incident))
         custody.write_synced(self.folder / PARAMETERS, asked.model_dump_json(indent=1) + "\n")
 
     def recover_interrupted(self) -> None:
-        """Keep what a killed collection had received: it is recorded as a cut answer, to be asked again."""
+        """Keep what a killed collection had received, as a cut answer that is collected again."""
         known = {event["file"] for event in self.events() if event.get("file")}
         for path in sorted((self.folder / "data").rglob("*")):
             if path.is_file() and path.relative_to(self.folder).as_posix() not in known:
@@ -240,7 +240,12 @@ class OpenRound(Round):
         source, instance = path.parent.name, path.name.split(".")[0]
         recording = self.record(source, instance)
         recording.write(_readable(path))
-        recording.close(custody.utc_now(), "Interrupted", "the collection was killed while it asked", "collect again")
+        recording.close(
+            custody.utc_now(),
+            "Interrupted",
+            "the collection was killed before the answer was complete",
+            "collect again",
+        )
         path.unlink()
 
     def finish(self) -> str:
@@ -249,7 +254,7 @@ class OpenRound(Round):
         return custody.seal(self.folder, self.folder.parent.name, f"nl_forensics {version('nl_forensics')}")
 
     def close(self) -> None:
-        """Let go of the round without sealing it: it can be resumed."""
+        """Release the round without sealing it: it can be resumed."""
         _unlock(self.folder.parent, self._lock)
 
 
@@ -326,7 +331,7 @@ def _latest_or_new(folder: Path, asked: Parameters, lock: int) -> OpenRound:
 
 
 def _same_question(latest: Round, asked: Parameters) -> Parameters:
-    """What the next question may be: all rounds are about one incident, and one round is about one window.
+    """The parameters of the next round: all rounds are about one incident, and one round has one window.
 
     A resumed round keeps its window, because `now` was resolved when it was opened.
     """
@@ -339,8 +344,8 @@ def _same_question(latest: Round, asked: Parameters) -> Parameters:
         return asked
     if difference := asked.incident.unlike(known, open_ended=True):
         raise ParameterError(
-            f"{case} has an unfinished round about another question: {difference}; finish it with the parameters that it was"
-            " begun with, or name another case, with --case"
+            f"{case} has an unfinished round about another question: {difference}; finish it with its own"
+            " parameters, or name another case, with --case"
         )
     return asked.model_copy(update={"incident": known})
 

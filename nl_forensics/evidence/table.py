@@ -1,7 +1,7 @@
 """The rows of a source, and what they do not show.
 
-`case.read(name)` is the one way to them: for rules, charts, views, the timeline and triage alike, so that what could not be seen is
-decided once.
+`case.read(name)` is the one way to them: for rules, charts, views, the timeline and triage, so that data gaps are determined in one
+place.
 """
 
 from collections.abc import Callable, Iterable
@@ -21,7 +21,7 @@ class Table:
 
     rows       every row over all instances, with `instance` and `asked_at` (UTC, the server's clock)
     gaps       what they do not show, by instance: refused, not asked, altered, cut, empty without proof
-    is_blind   nothing was seen that proves a problem or health: no answer, none that can be read, or empty without proof
+    is_blind   nothing proves a problem or health: no answer, none that can be read, or empty without proof
     """
 
     source: sources.Source
@@ -51,7 +51,7 @@ class Table:
 
     @cached_property
     def lacks_values(self) -> bool:
-        """Whether a null stands anywhere for a value that was not seen."""
+        """Whether any null is a value that was not recorded."""
         unknown = (name for name, column in self.source.columns.items() if column.unknown)
         return not self._holes.empty or any(self._rows[name].array.isna().any() for name in unknown)
 

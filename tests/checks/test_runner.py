@@ -1,6 +1,7 @@
 """The runner grants `ok`, never a check: what it concludes from whole, partial, holed, altered and missing answers, and when."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pandas as pd
@@ -291,6 +292,23 @@ def test_a_partial_or_holed_table_can_prove_a_problem(laboratory, nothing_is_ful
     assert finding.status is Status.PROBLEM
     assert finding.because == "99 % (limit 0.9); partial data: there may be more"
     assert list(finding.rows.name) == ["a"]
+
+
+def test_what_broke_its_rule_before_the_incident_too_is_recurring(laboratory, nothing_is_full):
+    nothing_is_full()
+    full, before = row(used_ratio=0.99), row(used_ratio=0.99, at=-10)
+    assert not laboratory.finding([full]).recurring
+    found = laboratory.finding([before, full])
+    assert found.recurring
+    assert found.when == When.DURING
+    assert len(found.rows) == 1
+
+
+def test_findings_on_one_component_are_counted_together():
+    one, other = replace(PROBLEM, component="shop/billing"), replace(PROBLEM, check="b", component="shop/billing")
+    assert Findings([one, other]).counts() == "2 findings on 1 component · 0 undetermined · 0 passed"
+    assert Findings([FINE]).counts() == "0 findings · 0 undetermined · 1 passed"
+    assert list(Findings([one, other]).by_component()) == ["shop/billing"]
 
 
 def test_a_gap_in_the_baseline_matters_only_to_who_compares(laboratory, nothing_is_full):

@@ -265,6 +265,6 @@ def test_answers_to_the_question_before_are_kept_but_not_used(tmp_path):
     case = Case(case.folder)
     assert case.verify() == []
     assert case.answers["k8s_events"]["main"].file == "1/data/k8s_events/main.2.ndjson.gz"
-    assert not case.has_landed("k8s_pods")
+    assert not case.has_answered("k8s_pods")
     assert case.incident.start == END - timedelta(minutes=30)
     assert len(list(case.rounds[0].answers())) == 3
