@@ -1,4 +1,4 @@
-"""Notebooks that investigate an incident, and the small library that they share.
+"""Incident forensics in notebooks, and the library behind them.
 
 import nl_forensics as nl
 

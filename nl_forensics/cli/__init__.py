@@ -1,8 +1,8 @@
-"""nl-forensics: collect a case, judge it, report it.
+"""nl-forensics: collect a case, evaluate its checks, report the findings.
 
-Exit codes: 0 all is well · 1 a problem was found · 2 usage or parameters · 3 nothing wrong seen, but something is unknown, or nothing was
-judged, because the platform has none of the systems · 4 a bug of ours · 5 the case fails verification · 130 interrupted. `collect` gives
-0 or 3.
+Exit codes: 0 passed · 1 a problem was found · 2 invalid usage or parameters · 3 no problem found, but checks are undetermined, or no check
+applies to this platform · 4 an internal error · 5 the case fails verification · 130 interrupted. `collect` exits with 0, or with 3 when
+there are data gaps.
 """
 
 import os
@@ -18,7 +18,7 @@ from nl_forensics.sanitize import printable
 
 
 def main() -> None:
-    """The entry point: one clear line for whatever goes wrong, and the documented exit code."""
+    """The entry point: each error is one line with the documented exit code."""
     sys.exit(run(sys.argv[1:]))
 
 
@@ -27,30 +27,32 @@ def run(arguments: list[str]) -> int:
     try:
         return cli.main(arguments, prog_name="nl-forensics", standalone_mode=False) or 0
     except (click.exceptions.Abort, KeyboardInterrupt):
-        click.echo("interrupted: the same command goes on where it stopped", err=True)
+        click.echo("interrupted; run the same command to resume", err=True)
         return 130
     except click.ClickException as error:
         error.show()
         return 2
     except ParameterError as error:
-        return _said(error, 2)
+        return _report_error(error, 2)
     except CaseError as error:
-        return _said(error, 5)
+        return _report_error(error, 5)
     except ForensicsError as error:
-        return _said(error, 4)
+        return _report_error(error, 4)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # who read us has left: `findings demo | head`
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # the reader closed the pipe: `findings demo | head`
         return 2
     except OSError as error:
-        return _said(error, 2)
-    except Exception as error:  # noqa: BLE001 (the edge of the process: a bug must not look like "a problem was found")
-        return _said(error, 4)
+        return _report_error(error, 2)
+    except Exception as error:  # noqa: BLE001 (the edge of the process: a bug must not exit with the code of a problem)
+        return _report_error(error, 4)
 
 
-def _said(error: Exception, code: int) -> int:
+def _report_error(error: Exception, code: int) -> int:
     if code == 4:
         traceback.print_exc()
-        click.echo("nl-forensics: this is a bug of nl_forensics: report it, with what stands above", err=True)
+        click.echo("nl-forensics: internal error: please report it with the traceback above", err=True)
     else:
         click.echo(f"nl-forensics: {printable(str(error))}", err=True)
     return code

@@ -1,4 +1,4 @@
-"""Commands that ask systems: now, collect, doctor."""
+"""Commands that query systems: now, collect, doctor."""
 
 from pathlib import Path
 
@@ -36,25 +36,28 @@ ALL_LOGS_PER_S = 200
     "--namespace",
     "namespaces",
     multiple=True,
-    help="Look only into this namespace (`*`: any letters); may be repeated.",
+    help="Kubernetes namespace in scope (`*` is a wildcard); repeatable.",
 )
 @click.option(
-    "--since", metavar="30m", default="", help="Begin so long ago: 90s, 30m, 2h, 1d. By default it is proposed."
+    "--since",
+    metavar="30m",
+    default="",
+    help="Length of the incident window: 90s, 30m, 2h, 1d. Default: proposed from symptoms.",
 )
 @as_json_option
 def now_command(namespaces: tuple[str, ...], since: str, as_json: bool) -> int:
-    """What is wrong now: a kubeconfig is enough. Keeps a case, and ends with ten lines for a chat."""
-    how_long = triage.duration(since) if since else None
+    """Triage the current state: a kubeconfig is enough. Saves a case and prints a summary of at most ten lines."""
+    length = triage.duration(since) if since else None
     live = None if as_json else Live()
     asked = triage.opening(namespaces)
     folder = notebook.unused_folder(asked.incident.id)
     asked = asked.model_copy(update={"incident": asked.incident.model_copy(update={"id": folder.name})})
 
     def question(case: Case) -> tuple[Parameters, str]:
-        chosen, because = triage.question(case, namespaces, how_long)
+        chosen, because = triage.question(case, namespaces, length)
         where = ", ".join(chosen.incident.namespaces or chosen.platform.namespaces) or "all namespaces"
-        click.echo(f"window {chosen.incident}, in {where}: {because}", err=True)
-        case.parameters = chosen  # the answers that it follows from are the first that it is judged by
+        click.echo(f"incident window {chosen.incident}, namespaces: {where} ({because})", err=True)
+        case.use_parameters(chosen)  # the first answers are judged by the question that follows from them
         if live:
             live.judge(case)
         return chosen, because
@@ -64,10 +67,8 @@ def now_command(namespaces: tuple[str, ...], since: str, as_json: bool) -> int:
         case = collected(asked, folder, (), live, look)
     except KeyboardInterrupt:
         begun = (folder / "1" / PARAMETERS).is_file()
-        goes_on = (
-            f"`nl-forensics collect {shown(folder)}` goes on where it stopped" if begun else "nothing was asked yet"
-        )
-        click.echo(f"interrupted: {goes_on}", err=True)
+        hint = f"run `nl-forensics collect {shown(folder)}` to resume" if begun else "nothing was collected"
+        click.echo(f"interrupted; {hint}", err=True)
         return 130
     triage.check_namespaces(case, namespaces)
     from nl_forensics.delivery.report import as_json as whole
@@ -87,20 +88,16 @@ def now_command(namespaces: tuple[str, ...], since: str, as_json: bool) -> int:
 
 @cli.command("collect")
 @click.argument("what", metavar="PARAMETERS|CASE")
+@click.option("--case", "folder", type=click.Path(path_type=Path), help="Case folder; overrides the parameters.")
+@click.option("--again", multiple=True, metavar="SOURCE", help="Query this source again in a new round; repeatable.")
 @click.option(
-    "--case", "folder", type=click.Path(path_type=Path), help="Folder of the case, in place of the parameters' one."
-)
-@click.option(
-    "--again", multiple=True, metavar="SOURCE", help="Ask this source again, in a new round; may be repeated."
-)
-@click.option(
-    "--all-logs", is_flag=True, help="Read the log of every container, at up to 200 requests a second to Kubernetes."
+    "--all-logs", is_flag=True, help="Read the logs of all containers, at up to 200 requests/s to Kubernetes."
 )
 @as_json_option
 def collect_command(what: str, folder: Path | None, again: tuple[str, ...], all_logs: bool, as_json: bool) -> int:
-    """Ask every system and record its answers; resumes a collection that was killed.
+    """Query every system and record the answers; resumes an interrupted collection.
 
-    Of a CASE, its own question is asked: to finish it, or to look again.
+    With a CASE, its own parameters apply: to complete it, or to collect a new round.
     """
     known = Case(case_path(what)) if round_numbers(case_path(what)) else None
     asked = known.parameters if known else read(Path(what))
@@ -111,14 +108,14 @@ def collect_command(what: str, folder: Path | None, again: tuple[str, ...], all_
     if as_json:
         print_json({"case": str(case.folder), "coverage": case.coverage().to_dict("records")})
     else:
-        click.echo(f"{case.folder}: round {case.rounds[-1].folder.name} is sealed, {len(case.answers)} sources asked")
+        click.echo(f"{case.folder}: round {case.rounds[-1].folder.name} is sealed, {len(case.answers)} sources queried")
         for system, unseen, remedy in dict.fromkeys((_system_of(gap), gap.unseen, gap.remedy) for gap in gaps):
-            click.echo(f"  not seen of {system}: {unseen}" + (f" ({remedy})" if remedy else ""))
+            click.echo(f"  data gap, {system}: {unseen}" + (f" ({remedy})" if remedy else ""))
     return 3 if gaps else 0
 
 
 def _system_of(gap: Gap) -> str:
-    """Whom a gap is about: `postgres-main`."""
+    """The system and instance of a gap: `postgres-main`."""
     system = load_sources()[gap.source].system
     return gap.instance if gap.source == REACHED else f"{ASKED_THROUGH.get(system, system)}-{gap.instance}"
 
@@ -127,13 +124,13 @@ def _system_of(gap: Gap) -> str:
 @click.argument("parameters", type=click.Path(path_type=Path))
 @as_json_option
 def doctor_command(parameters: Path, as_json: bool) -> int:
-    """What can be reached, what is permitted, and which checks each missing permission costs. Asks everything once, and keeps nothing."""
+    """Test connections and permissions, and list the checks that each missing permission prevents. Saves nothing."""
     from nl_forensics.delivery.doctor import diagnose
 
-    told = diagnose(read(parameters))
+    diagnosis = diagnose(read(parameters))
     if as_json:
-        print_json(told.as_json())
+        print_json(diagnosis.as_json())
     else:
-        for line in told.lines():
+        for line in diagnosis.lines():
             click.echo(line)
-    return told.exit_code
+    return diagnosis.exit_code

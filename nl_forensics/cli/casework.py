@@ -10,14 +10,14 @@ from nl_forensics.sanitize import printable
 @cli.command("verify")
 @click.argument("folder", metavar="CASE")
 def verify_command(folder: str) -> int:
-    """Check that nothing in a case was altered, added or removed."""
+    """Verify that no file of a case was altered, added or removed."""
     case = Case(case_path(folder))
     faults = case.verify()
     for fault in faults:
-        click.echo(printable(fault), err=True)  # it may name a file that somebody added
+        click.echo(printable(fault), err=True)  # it may name a file that was added
     if not faults:
         for step in case.rounds:
-            click.echo(f"round {step.folder.name} is whole, seal {step.seal}")
+            click.echo(f"round {step.folder.name}: verified, seal {step.seal}")
     return 5 if faults else 0
 
 
@@ -25,7 +25,7 @@ def verify_command(folder: str) -> int:
 @click.argument("folder", metavar="CASE")
 @click.argument("text")
 def note_command(folder: str, text: str) -> int:
-    """Write a time-stamped note into a case: "rolled back"."""
+    """Add a timestamped note to a case, such as "rolled back"."""
     Case(writable(case_path(folder))).note(text)
     return 0
 
@@ -34,6 +34,6 @@ def note_command(folder: str, text: str) -> int:
 @click.argument("folder", metavar="CASE")
 @click.argument("pseudonym")
 def reveal_command(folder: str, pseudonym: str) -> int:
-    """What a pseudonym stands for; that it was asked is noted in the chain of custody."""
+    """Show the value behind a pseudonym; the chain of custody records each use."""
     click.echo(Case(writable(case_path(folder))).reveal(pseudonym))
     return 0

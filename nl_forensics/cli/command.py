@@ -1,4 +1,4 @@
-"""What the commands have in common: their group, their options, and how a case is named, opened and collected."""
+"""What the commands share: the group, options, and how a case is named, opened and collected."""
 
 import itertools
 import json
@@ -15,19 +15,20 @@ from nl_forensics.evidence.case import Case
 from nl_forensics.inputs import parameters as parameter_files
 from nl_forensics.inputs.parameters import Parameters
 
-as_json_option = click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
-sections_option = click.option("--sections", default="", help="Sections of the guide, such as 05; all by default.")
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+sections_option = click.option("--sections", default="", help="Sections of the guide, such as 05,06. Default: all.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="nl_forensics")
 def cli():
-    """Find out what broke: ask the systems once, keep the answers, judge them, report.
+    """Incident forensics: collect evidence from each system, evaluate checks, report findings and data gaps.
 
-    PARAMETERS is a YAML file, see parameters/example.yaml; CASE is a folder that `collect` made, or `demo`.
+    PARAMETERS is a YAML file, see parameters/example.yaml; CASE is a folder created by `collect` or `now`, or `demo`.
 
-    Exit codes: 0 all is well, 1 a problem was found, 2 usage or parameters, 3 nothing wrong seen but something is unknown,
-    4 a bug of ours, 5 the case fails verification, 130 interrupted. `collect` gives 0 or 3.
+    Exit codes: 0 passed, 1 a problem was found, 2 invalid usage or parameters, 3 no problem found but checks are
+    undetermined, 4 an internal error, 5 the case fails verification, 130 interrupted. `collect` exits with 0, or with 3
+    when there are data gaps.
     """
 
 
@@ -47,7 +48,7 @@ def case_path(name: str) -> Path:
 
 def writable(folder: Path) -> Path:
     if folder.resolve() == notebook.case_folder("demo", "").resolve():
-        raise ParameterError("the demo case is a recorded one, nothing is added to it: name another case")
+        raise ParameterError("the demo case is read-only: use another case")
     return folder
 
 
@@ -56,35 +57,31 @@ def sections_of(text: str) -> tuple[str, ...]:
 
 
 def opened(what: str, live) -> Case:
-    """A case as it is; or that of a parameter file, collected now if there is none."""
+    """The case in a folder, or the case of a parameter file, which is collected first if necessary."""
     path = case_path(what)
     if path.is_dir():
         return Case(path)
-    asked = read(path)
-    folder = folder_of(asked)
-    if not notebook.is_collected(folder):
-        return collected(asked, folder, (), live)
-    open_ended = parameter_files.read_yaml(path)["incident"].get("end", "now") == "now"
-    return notebook.asked_with(Case(folder), asked, open_ended)
+    values = parameter_files.read_yaml(path)
+    return notebook.open_or_collect(values, str(path), lambda folder, asked: collected(asked, folder, (), live))
 
 
 def shown(folder: Path) -> str:
-    """A path as it is typed here."""
+    """A path relative to the working directory, where possible."""
     here = Path.cwd()
     return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
 
 
 def collected(asked: Parameters, folder: Path, again: tuple[str, ...], live=None, look=None) -> Case:
-    """Collect, telling how far it is: on a terminal in one line that is written over, in a pipe line by line."""
+    """Collect with progress: one line that is overwritten on a terminal, line by line in a pipe."""
     on_terminal, counted = sys.stderr.isatty(), itertools.count(1)
 
-    def landed(source: str, instance: str) -> None:
-        told = f"answer {next(counted)}: {source} of {instance}"
-        click.echo(f"\r\033[K{told}" if on_terminal else told, nl=not on_terminal, err=True)
+    def on_answer(source: str, instance: str) -> None:
+        progress = f"answer {next(counted)}: {source} of {instance}"
+        click.echo(f"\r\033[K{progress}" if on_terminal else progress, nl=not on_terminal, err=True)
         if live:
-            live.landed(folder)
+            live.on_answer(folder)
 
-    case = collect(folder, asked, again, landed, look)
+    case = collect(folder, asked, again, on_answer, look)
     click.echo("\r\033[K" * on_terminal, nl=False, err=True)
     return case
 

@@ -1,4 +1,4 @@
-"""Commands that say what is wrong: findings, timeline, report, lab."""
+"""Commands that present a case: findings, timeline, report, lab."""
 
 import importlib.util
 import os
@@ -22,7 +22,7 @@ from nl_forensics.sanitize import printable
 @sections_option
 @as_json_option
 def findings_command(what: str, sections: str, as_json: bool) -> int:
-    """The verdict without notebooks. Live, each finding is printed as soon as its sources have answered."""
+    """List problems and data gaps. During a collection, findings stream as data arrives."""
     wanted = sections_of(sections)
     check_sections(wanted)
     case = opened(what, None if as_json else Live(wanted))
@@ -35,7 +35,7 @@ def findings_command(what: str, sections: str, as_json: bool) -> int:
     else:
         print_findings(findings)
         for change in changes:
-            click.echo(f"  since the last round, {change.what}: {change.finding.subject}: {change.finding.because}")
+            click.echo(f"  since the previous round, {change.what}: {change.finding.subject}: {change.finding.because}")
     return findings.exit_code()
 
 
@@ -43,7 +43,7 @@ def findings_command(what: str, sections: str, as_json: bool) -> int:
 @click.argument("what", metavar="PARAMETERS|CASE")
 @as_json_option
 def timeline_command(what: str, as_json: bool) -> None:
-    """What happened, in which order, by one clock: changes, problems, crashes, warnings, alerts, notes."""
+    """Changes, problems, crashes, warnings, alerts and notes in order of time, with clock offsets corrected."""
     from nl_forensics.conclusions.postmortem import not_seen
     from nl_forensics.conclusions.timeline import timeline
 
@@ -62,11 +62,11 @@ def timeline_command(what: str, as_json: bool) -> None:
 
 @cli.command("report")
 @click.argument("what", metavar="PARAMETERS|CASE")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the report; reports/<incident id> by default.")
+@click.option("--out", type=click.Path(path_type=Path), help="Output folder. Default: reports/<incident id>.")
 @sections_option
 @as_json_option
 def report_command(what: str, out: Path | None, sections: str, as_json: bool) -> int:
-    """Run the notebooks and write report.html, findings.json and the executed notebooks."""
+    """Execute the notebooks and write report.html, findings.json and the executed notebooks."""
     from nl_forensics.delivery.report import FINDINGS, chosen_notebooks, report
 
     wanted = sections_of(sections)
@@ -84,11 +84,11 @@ def report_command(what: str, out: Path | None, sections: str, as_json: bool) ->
 
 @cli.command("lab", context_settings={"ignore_unknown_options": True})
 @click.argument("folder", metavar="CASE")
-@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTION OF JUPYTERLAB]...")
+@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[JUPYTERLAB OPTION]...")
 def lab_command(folder: str, options: tuple[str, ...]) -> None:
-    """Open JupyterLab on copies of the notebooks with this case, in reports/<incident id>/lab; copies that are there are kept.
+    """Open JupyterLab on copies of the notebooks for this case in reports/<incident id>/lab. Existing copies are kept.
 
-    What follows is handed on: --no-browser, --port 8890, --ip 0.0.0.0, --allow-root in a container.
+    Further options are passed to JupyterLab: --no-browser, --port 8890, --ip 0.0.0.0, --allow-root in a container.
     """
     from nl_forensics.delivery.report import with_case
 
@@ -96,5 +96,5 @@ def lab_command(folder: str, options: tuple[str, ...]) -> None:
         raise ParameterError("JupyterLab is not installed: pip install 'nl_forensics[lab]'")
     case = Case(case_path(folder))
     copies = with_case(case, notebook.workspace() / "reports" / case.incident.id / "lab")
-    # In our place: Ctrl-C is JupyterLab's, which asks whether to end.
+    # JupyterLab replaces this process, so that Ctrl-C reaches it.
     os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(copies), *options])

@@ -1,4 +1,4 @@
-"""Commands that look up what there is: sources, checks, guide, permissions."""
+"""Reference commands: sources, checks, guide, permissions."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -25,7 +25,7 @@ names_argument = click.argument("names", nargs=-1, metavar="[NAME]...")
 @names_argument
 @as_json_option
 def sources_command(names: tuple[str, ...], as_json: bool) -> int:
-    """Everything that can be asked; of those that are NAMEd, what each column means, and what it needs."""
+    """List all sources; with NAME, explain its columns and the permissions that it needs."""
     found = _chosen(load_sources(), names, "source")
     if as_json:
         listed = [
@@ -41,27 +41,27 @@ def sources_command(names: tuple[str, ...], as_json: bool) -> int:
         ]
         print_json(listed)
     elif names:
-        click.echo("\n\n".join(map(_source_told, found)))
+        click.echo("\n\n".join(map(_describe_source, found)))
     else:
         for source in found:
             click.echo(f"{source.name:32} {source.covers:7} {source.doc.splitlines()[0]}")
     return 0
 
 
-def _source_told(one: Source) -> str:
+def _describe_source(one: Source) -> str:
     facts = {
-        "asked of": ASKED_THROUGH.get(one.system, one.system).replace("_", " "),
+        "system": ASKED_THROUGH.get(one.system, one.system).replace("_", " "),
         "covers": one.covers,
         "needs": "; ".join(f"{system} {rights}" for system, rights in one.needs._asdict().items() if rights),
-        "answers": ", ".join(one.guide),
-        "judged by": ", ".join(check.name for check in load_checks().values() if one.name in check.needs),
+        "guide": ", ".join(one.guide),
+        "checks": ", ".join(check.name for check in load_checks().values() if one.name in check.needs),
     }
     columns = "".join(_describe_column(name, column) for name, column in one.columns.items())
-    return f"{_told(one.name, facts, one.doc)}\n\n  Columns\n{columns}".rstrip()
+    return f"{_describe(one.name, facts, one.doc)}\n\n  Columns\n{columns}".rstrip()
 
 
 def _describe_column(name: str, column: Column) -> str:
-    """Its name, type and unit on one line; its meaning, and what a null says, below."""
+    """Its name, type and unit on one line; its meaning, and the meaning of a null, below."""
     unit = f", {unit_of(name)}" if unit_of(name) else ""
     null = f"null: {column.absent}" if column.absent else f"null: not seen ({column.unknown})" if column.unknown else ""
     lines = [line for text in (column.meaning, null) if text for line in wrap(text, 70)]
@@ -72,44 +72,44 @@ def _describe_column(name: str, column: Column) -> str:
 @names_argument
 @as_json_option
 def checks_command(names: tuple[str, ...], as_json: bool) -> int:
-    """Every rule that a healthy system keeps, with its limits; of those that are NAMEd, why it matters, and what it is judged by."""
+    """List all checks with their limits; with NAME, explain why it matters and which sources it needs."""
     found = _chosen(load_checks(), names, "check")
     if as_json:
         print_json(
             [{"name": c.name, "section": c.section, "needs": c.needs, "limits": c.limits, "doc": c.doc} for c in found]
         )
     elif names:
-        click.echo("\n\n".join(map(_check_told, found)))
+        click.echo("\n\n".join(map(_describe_check, found)))
     else:
         for one in found:
             click.echo(f"{one.section} {one.severity:8} {one.name}" + (f" ({_limits(one)})" if one.limits else ""))
     return 0
 
 
-def _check_told(one: Check) -> str:
+def _describe_check(one: Check) -> str:
     facts = {
         "section": one.section,
         "severity": one.severity,
-        "graded": "; ".join(f"{severity} if {holds}" for severity, holds in one.grades.items()),
-        "judged by": ", ".join(one.needs),
+        "grades": "; ".join(f"{severity} if {holds}" for severity, holds in one.grades.items()),
+        "sources": ", ".join(one.needs),
         "limits": _limits(one),
-        "answers": ", ".join(one.guide),
+        "guide": ", ".join(one.guide),
     }
-    return _told(one.name, facts, Wording(one.doc).of(one.limits))
+    return _describe(one.name, facts, Wording(one.doc).of(one.limits))
 
 
 def _limits(one: Check) -> str:
     return ", ".join(f"{name}={value}" for name, value in one.limits.items())
 
 
-def _told(name: str, facts: dict[str, str], doc: str) -> str:
-    """A name, what is declared of it, and its documentation below."""
+def _describe(name: str, facts: dict[str, str], doc: str) -> str:
+    """A name, its declaration, and its documentation."""
     declared = [f"  {label:13}{value}" for label, value in facts.items() if value]
     return "\n".join([name, *declared, "", *(f"  {line}".rstrip() for line in doc.splitlines())])
 
 
 def _chosen(declared: dict[str, Any], names: tuple[str, ...], kind: str) -> list:
-    """Those that are named; all when none is. Raises ParameterError for one that there is not."""
+    """The named ones, or all. Raises ParameterError for an unknown name."""
     check_names(kind, names, declared)
     return [declared[name] for name in names] if names else list(declared.values())
 
@@ -118,7 +118,7 @@ def _chosen(declared: dict[str, Any], names: tuple[str, ...], kind: str) -> list
 @sections_option
 @as_json_option
 def guide_command(sections: str, as_json: bool) -> int:
-    """Every command of the troubleshooting guide, and what answers it here, or why it is not done."""
+    """List each command of the troubleshooting guide with the checks that replace it, or why it is not run."""
     wanted = sections_of(sections)
     if as_json:
         print_json(guide.sections(wanted))
@@ -134,7 +134,7 @@ def guide_command(sections: str, as_json: bool) -> int:
 )
 @as_json_option
 def permissions_command(parameters: Path | None, namespace: str, as_json: bool) -> int:
-    """The roles and grants that the questions need: no more, no less. With PARAMETERS, those of the systems that it has."""
+    """Print the roles and grants that the sources need, and no more. With PARAMETERS, for its systems only."""
     asked = read(parameters) if parameters else None
     platform = asked.platform if asked else None
     names = (asked.incident.namespaces or asked.platform.namespaces) if asked else ()

@@ -1,4 +1,4 @@
-"""What can be reached, what is permitted, and what a missing permission costs: everything is asked once, and nothing is kept."""
+"""Connections, permissions, and the checks that a missing permission prevents: every source is queried once, and nothing is saved."""
 
 import shutil
 import tempfile
@@ -20,21 +20,21 @@ from nl_forensics.sources import ASKED_THROUGH, Permission, Source
 from nl_forensics.sources import load as load_sources
 
 ACCESS = "k8s_access"
-MOST_NAMED = 10  # checks in a line of text
-MOST_LINES = 12
+MAX_NAMES = 10  # checks in a line of text
+MAX_LINES = 12
 READINGS_S = 0.5
 SEVERITIES = list(Severity)
-TELLING = ("NotServed", "BadAnswer")  # it has no such thing, or we can't read it: but it did not refuse
+NOT_REFUSED = ("NotServed", "BadAnswer")  # not offered by the server, or not parsable: no matter of permission
 
 
 class Missing(NamedTuple):
-    """Permissions that the identity lacks, and what can't be judged without any of them, worst first.
+    """Permissions that the identity lacks, and the checks that each of them prevents, worst first.
 
-    of            `kubernetes-main`
-    permissions   in the words of the system: `list events`, `pg_monitor`, `+slowlog|get`
-    namespaces    of Kubernetes, in which they are lacking; none: wherever they are needed
-    adds          what an optional one would add; "" for the others
-    checks        names; sources: what is not seen, wholly or in part
+    of            the system and instance: `kubernetes-main`
+    permissions   in the terms of the system: `list events`, `pg_monitor`, `+slowlog|get`
+    namespaces    Kubernetes namespaces that lack them; none: all that need them
+    adds          what an optional permission would add; "" for required ones
+    checks        names of checks; sources: names of sources with a gap
     """
 
     of: str
@@ -46,24 +46,24 @@ class Missing(NamedTuple):
 
     @property
     def matters(self) -> bool:
-        """Whether the verdict suffers, and not only housekeeping."""
+        """Whether the verdict is affected, and not only notes."""
         return any(load_checks()[name].severity != Severity.NOTE for name in self.checks)
 
     def __str__(self):
         where = f" in {', '.join(self.namespaces)}" if self.namespaces else ""
         adds = f" (optional, adds {self.adds})" if self.adds else ""
-        costs = f"{_counted(len(self.checks), 'check')}: {_some(self.checks)}" if self.checks else "no check"
-        return f"{self.of} lacks {', '.join(self.permissions)}{where}{adds} → costs {costs}"
+        prevented = f"{_counted(len(self.checks), 'check')}: {_some(self.checks)}" if self.checks else "no check"
+        return f"{self.of} lacks {', '.join(self.permissions)}{where}{adds} → prevents {prevented}"
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What a trial showed.
+    """The result of a trial collection.
 
-    reached   {`kubernetes-main`: how far we came}
-    missing   permissions, those that cost most first
-    beyond    {`kubernetes-main`: rights that nobody needs who only looks}
-    findings  of the trial; coverage: of each question of it
+    reached   {`kubernetes-main`: the state of the connection}
+    missing   permissions, those that prevent most checks first
+    beyond    {`kubernetes-main`: rights beyond read-only access}
+    findings  of the trial; coverage: each query of it
     """
 
     reached: dict[str, str]
@@ -86,23 +86,23 @@ class Diagnosis:
         }
 
     def lines(self) -> Iterator[str]:
-        """For people: who was reached, then each cause of blindness with what it costs."""
-        yield from (f"{system}: {said}" for system, said in self.reached.items())
-        yield from map(str, self.missing[:MOST_LINES])
-        if more := sum(len(one.permissions) for one in self.missing[MOST_LINES:]):
-            yield f"and {_counted(more, 'permission')} more, which cost less (--json)"
-        told = {name for one in self.missing for name in one.checks}
-        for gap in Findings(one for one in self.findings.unknowns if one.check not in told).gaps().to_dict("records"):
-            costs = f"{_counted(gap['checks'], 'check')}: {_some(gap['undetermined'].split(', '))}"
-            yield f"{gap['data gap']} ({gap['remedy']}) → costs {costs}"
+        """As text: connections first, then each gap with the checks that it prevents."""
+        yield from (f"{system}: {state}" for system, state in self.reached.items())
+        yield from map(str, self.missing[:MAX_LINES])
+        if more := sum(len(one.permissions) for one in self.missing[MAX_LINES:]):
+            yield f"and {_counted(more, 'permission')} more with less impact (--json)"
+        listed = {name for one in self.missing for name in one.checks}
+        for gap in Findings(one for one in self.findings.unknowns if one.check not in listed).gaps().to_dict("records"):
+            prevented = f"{_counted(gap['checks'], 'check')}: {_some(gap['undetermined'].split(', '))}"
+            yield f"{gap['data gap']} ({gap['remedy']}) → prevents {prevented}"
         for system, rights in self.beyond.items():
-            yield f"note: this identity may do more on {system} than it needs: {', '.join(rights)}"
+            yield f"note: the identity has more rights on {system} than needed: {', '.join(rights)}"
         unknown = {one.check for one in self.findings.unknowns}
-        yield f"{_counted(len(unknown), 'check')} would stay unknown" if unknown else "every check could be answered"
+        yield f"{_counted(len(unknown), 'check')} undetermined" if unknown else "no check undetermined"
 
 
 def diagnose(asked: Parameters) -> Diagnosis:
-    """Collect into a folder that is removed again."""
+    """Collect into a temporary folder, which is removed afterwards."""
     asked = asked.with_budget(readings_s=READINGS_S)
     trial = Path(tempfile.mkdtemp(prefix="nl-forensics-doctor-"))
     try:
@@ -115,14 +115,14 @@ def diagnose(asked: Parameters) -> Diagnosis:
 
 def _reached(case: Case, missing: list[Missing]) -> dict[str, str]:
     tried = case.answers.get(REACHED, {})
-    said = {name: answer.why for name, answer in tried.items()}
+    states = {name: answer.why for name, answer in tried.items()}
     rows = case.read(REACHED).rows
-    said |= dict(zip(rows.instance, rows.why, strict=True))
-    return {name: printable(why) or f"asked{_rights(case, name, missing)}" for name, why in sorted(said.items())}
+    states |= dict(zip(rows.instance, rows.why, strict=True))
+    return {name: printable(why) or f"reached{_rights(case, name, missing)}" for name, why in sorted(states.items())}
 
 
 def _rights(case: Case, name: str, missing: list[Missing]) -> str:
-    """That no permission is missing is said only where all of them are known."""
+    """Claims that no permission is missing only where all of them are known."""
     if lacking := sum(len(one.permissions) for one in missing if one.of == name):
         return f", lacks {_counted(lacking, 'permission')}"
     system, _, instance = name.partition("-")
@@ -133,12 +133,12 @@ def _rights(case: Case, name: str, missing: list[Missing]) -> str:
         ours = [s.name for s in load_sources().values() if ASKED_THROUGH.get(s.system, s.system) == system]
         asked = [name for name in ours if case.instances(name)]
         answers = [case.answers.get(name, {}).get(instance) for name in asked]
-        known = all(answer and (not answer.error or answer.error in TELLING) for answer in answers)
-    return ", no permission is missing" if known else "; whether a permission is missing is not known"
+        known = all(answer and (not answer.error or answer.error in NOT_REFUSED) for answer in answers)
+    return ", no missing permissions" if known else ", permissions undetermined"
 
 
 def _refused_by_kubernetes(case: Case) -> Iterator[Missing]:
-    """By its own word, whatever became of the questions."""
+    """According to its own access review, whatever the queries returned."""
     for row in _access(case):
         if row.needed and not row.allowed:
             pair = (row.verb, row.resource)
@@ -147,7 +147,7 @@ def _refused_by_kubernetes(case: Case) -> Iterator[Missing]:
 
 
 def _refused(case: Case) -> Iterator[Missing]:
-    """By the other systems, and by a Kubernetes that does not tell us our rights: what an answer says it would have taken."""
+    """Permissions refused by the other systems, and by a Kubernetes without an access review: the remedy of each answer's gaps."""
     knows = {f"kubernetes-{row.instance}" for row in _access(case)}
     lacking: dict[tuple[str, str], set[str]] = {}
     for name, source in load_sources().items():
@@ -163,7 +163,7 @@ def _refused(case: Case) -> Iterator[Missing]:
 
 
 def _holed(case: Case, source: Source) -> set[str]:
-    """Instances that withheld values of a table, where that is what a null means."""
+    """Instances that withheld values of a table, where a null means that."""
     if source.hole or not source.needs.remedy(source.system):
         return set()
     rows = case.read(source.name).rows
@@ -171,7 +171,7 @@ def _holed(case: Case, source: Source) -> set[str]:
 
 
 def _permission(needs: Permission, system: str, remedy: str) -> str:
-    """The permission that would close a gap; "" where it is no matter of permission."""
+    """The permission that would close a gap; "" if a permission is not the cause."""
     wanted = [f"{verb} {resource}" for verb, resource in needs.of_kubernetes()]
     if system != "kubernetes":
         wanted = [getattr(needs, system, "")]
@@ -186,9 +186,9 @@ def _missing(case: Case, of: str, permission: str, names: set[str], namespace: s
 
 
 def _checks_on(case: Case, names: set[str]) -> tuple[str, ...]:
-    """Those that need one of these tables, worst first; not those about a system that the platform does not have.
+    """The checks that need one of these tables, worst first, without those of systems that the platform declares absent.
 
-    Whether a system answers is known even of one that refuses everything.
+    Whether a system answers is known even if it refuses every query.
     """
     names = names - {REACHED}
     found = [one for one in load_checks().values() if names & {*one.needs} and all(map(case.instances, one.needs))]
@@ -196,7 +196,7 @@ def _checks_on(case: Case, names: set[str]) -> tuple[str, ...]:
 
 
 def _merged(found: list[Missing]) -> list[Missing]:
-    """One for all namespaces of a permission, and one for all permissions that cost the same."""
+    """One entry for all namespaces of a permission, and one for all permissions that prevent the same checks."""
     places: dict[tuple, list[Missing]] = {}
     for one in found:
         places.setdefault((one.of, one.permissions), []).append(one)
@@ -237,8 +237,8 @@ def _worst_first(one: Missing) -> tuple:
 
 
 def _some(names: Sequence[str]) -> str:
-    more = len(names) - MOST_NAMED
-    return ", ".join(names[:MOST_NAMED]) + (f", and {more} more (--json)" if more > 0 else "")
+    more = len(names) - MAX_NAMES
+    return ", ".join(names[:MAX_NAMES]) + (f", and {more} more (--json)" if more > 0 else "")
 
 
 def _counted(number: int, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""The commands of the troubleshooting guide, and what answers them here: whatever names a command in its declaration (`guide=`)."""
+"""The commands of the troubleshooting guide with their replacements: sources and checks that declare a command (`guide=`)."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,26 +8,26 @@ from nl_forensics.errors import ParameterError
 from nl_forensics.inputs.parameters import read_yaml
 
 GUIDE = Path(__file__).parent.with_name("guide.yaml")
-MOST_NAMED = 4
+MAX_NAMES = 4
 
 
 def sections(wanted: tuple[str, ...] = ()) -> dict[str, dict]:
-    """{section: its title, its notebook, and its commands}, of those that have a notebook; of all when none is named.
+    """{section: its title, its notebook, and its commands}, of the wanted sections, or of all.
 
-    A command has, beside what stands in the file, the `sources` and the `checks` that answer it.
+    Each command has the fields of the file, and the `sources` and `checks` that answer it.
 
-    Raises ParameterError for a section that there is not.
+    Raises ParameterError for an unknown section.
     """
     found = read_yaml(GUIDE)
     if unknown := sorted(set(wanted) - found.keys()):
         raise ParameterError(f"there is no section {unknown[0]}: choose from {', '.join(found)}")
-    return {number: _linked(told) for number, told in found.items() if not wanted or number in wanted}
+    return {number: _linked(section) for number, section in found.items() if not wanted or number in wanted}
 
 
 def _linked(section: dict) -> dict:
     commands = {
-        name: told | {"sources": _answering(name, sources.load()), "checks": _answering(name, checks.load())}
-        for name, told in section["commands"].items()
+        name: entry | {"sources": _answering(name, sources.load()), "checks": _answering(name, checks.load())}
+        for name, entry in section["commands"].items()
     }
     return section | {"commands": commands}
 
@@ -37,13 +37,13 @@ def _answering(command: str, declared: Mapping) -> list[str]:
 
 
 def lines(wanted: tuple[str, ...] = ()) -> Iterator[str]:
-    """For people: a line for each command, then what answers it, or why it is not done."""
-    for number, told in sections(wanted).items():
-        yield f"{number} {told['title']}: notebooks/{told['notebook']}"
-        for command, one in told["commands"].items():
+    """As text: one line for each command, then its checks, or why it is not run."""
+    for number, section in sections(wanted).items():
+        yield f"{number} {section['title']}: notebooks/{section['notebook']}"
+        for command, one in section["commands"].items():
             yield f"  {command} {one['wants']}"
             if reason := one.get("not_done"):
-                yield f"       not done: {reason}"
+                yield f"       not run: {reason}"
             if found := one["checks"]:
-                more = f", and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
-                yield f"       {', '.join(found[:MOST_NAMED])}{more}"
+                more = f", and {len(found) - MAX_NAMES} more" if len(found) > MAX_NAMES else ""
+                yield f"       {', '.join(found[:MAX_NAMES])}{more}"

@@ -1,6 +1,6 @@
-"""The kernel that runs a notebook without a person: forked from a process that has read what notebooks need, which saves it seconds.
+"""The kernel that executes a notebook for a report: forked from a process that has imported what notebooks need, which saves seconds.
 
-What it says to us is encrypted, also on this machine.
+Its messages are encrypted, even on the loopback interface.
 """
 
 import multiprocessing
@@ -19,18 +19,18 @@ from nl_forensics import processes
 
 
 class EncryptedKernel(AsyncKernelManager):
-    """A kernel with keys of its own; otherwise any user of the machine could read what passes over loopback."""
+    """A kernel with its own keys; otherwise any user of the machine could read its loopback traffic."""
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, transport_encryption="auto", **options)
 
     async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]
-        """Start it; jupyter_client asks the provisioner that is there."""
+        """Start it; jupyter_client uses the provisioner that is set here."""
         self.provisioner = _Forking(parent=self, kernel_spec=self.kernel_spec)
         await super().start_kernel(**options)
 
     async def shutdown_kernel(self, now: bool = False, restart: bool = False) -> None:  # type: ignore[override]
-        """End it at once: it keeps nothing. The library would interrupt it first, of which it complains in our error output."""
+        """End it at once: it has no state. The library would interrupt it first, and print a warning to standard error."""
         self.stop_restarter()
         if self.provisioner:
             await self.provisioner.kill(restart=restart)
@@ -39,10 +39,10 @@ class EncryptedKernel(AsyncKernelManager):
 
 
 class _Forking(LocalProvisioner):
-    """Forks a kernel's process where the library would run a program."""
+    """Forks a kernel process, where the library would start a program."""
 
     async def launch_kernel(self, cmd: list[str], **options: Any) -> KernelConnectionInfo:
-        """`cmd`: the program that would be run, its arguments from `-f` on; `options`: those of Popen."""
+        """`cmd`: the program and its arguments, of which those from `-f` on are used; `options`: those of Popen."""
         self.process = _Process(cmd[cmd.index("-f") :], options["env"], options.get("cwd"))
         processes.start(self.process, "nl_forensics.delivery.preload_kernel")
         self.pid = self.pgid = self.process.pid
@@ -51,7 +51,7 @@ class _Forking(LocalProvisioner):
 
 
 class _Process(processes.context.Process):  # type: ignore[name-defined]
-    """A process that jupyter_client can treat as one of Popen. It ends with us: a daemon of ours."""
+    """A process that jupyter_client can treat as a Popen. It is a daemon, so that it ends with its parent."""
 
     stdin = stdout = stderr = None
 
@@ -60,15 +60,15 @@ class _Process(processes.context.Process):  # type: ignore[name-defined]
         self.arguments, self.environment, self.folder = arguments, environment, folder
 
     def run(self) -> None:
-        """What the program `ipykernel_launcher` does, in a session of its own: Ctrl-C on our terminal is none of its business."""
+        """Do what the program `ipykernel_launcher` does, in a new session, so that Ctrl-C on the terminal does not reach it."""
         import pandas as pd
         from ipykernel.kernelapp import IPKernelApp
 
         pd.set_option(
             "display.max_columns", 20
-        )  # its default in a kernel: where it was read before, pandas saw a terminal
+        )  # the default in a kernel; pandas was imported earlier, with the default of a terminal
         os.setsid()
-        # A collection blocks it while it forks the first process.
+        # A collection blocks the signal while it forks the first process.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         os.environ.clear()
         os.environ.update(self.environment)
@@ -76,7 +76,9 @@ class _Process(processes.context.Process):  # type: ignore[name-defined]
             os.chdir(self.folder)
         sys.argv = ["ipykernel_launcher", *self.arguments]
         threading.Thread(target=_die_with_our_parent, daemon=True).start()
-        IPKernelApp.launch_instance([*self.arguments, f"--IPKernelApp.parent_handle={os.getppid()}"])  # else it talks
+        IPKernelApp.launch_instance(
+            [*self.arguments, f"--IPKernelApp.parent_handle={os.getppid()}"]
+        )  # without it, ipykernel prints a message
 
     def poll(self) -> int | None:
         return self.exitcode
@@ -91,14 +93,14 @@ class _Process(processes.context.Process):  # type: ignore[name-defined]
 
 
 def end_kernels() -> None:
-    """At once, whatever they do."""
+    """Kill all kernels, whatever they do."""
     for process in multiprocessing.active_children():
         if isinstance(process, _Process):
             process.kill()
 
 
 def _die_with_our_parent() -> None:
-    """Who forked us lives as long as we do, so the kernel's own way to notice does not work: we wait for who asked for it."""
+    """The fork server outlives the kernel's creator, so ipykernel's own detection fails: wait for the creator instead."""
     if asking := multiprocessing.parent_process():
         asking.join()
     os._exit(1)

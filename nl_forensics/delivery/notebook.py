@@ -1,6 +1,7 @@
-"""What a notebook calls: open the case that its parameters name, and show what is concluded from it."""
+"""The entry points of a notebook: open the case that its parameters name, and show its findings."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from nl_forensics.checks import check_limits, run_checks
@@ -13,8 +14,8 @@ from nl_forensics.inputs.parameters import Parameters, resolve
 
 
 def workspace() -> Path:
-    """Where cases and reports lie, whatever the working folder: $NL_FORENSICS_WORKSPACE, else the nearest folder upwards that
-    has a `parameters` folder, else the working folder.
+    """The folder of cases and reports: $NL_FORENSICS_WORKSPACE, else the nearest parent folder with a `parameters` folder,
+    else the working directory.
     """
     if named := os.environ.get("NL_FORENSICS_WORKSPACE"):
         return Path(named)
@@ -23,56 +24,60 @@ def workspace() -> Path:
 
 
 def case_folder(case: str, incident_id: str) -> Path:
-    """The folder of a case: `demo` is the recorded one that ships; by default `cases/<incident id>` in the workspace."""
+    """The folder of a case: `demo` is the recorded case of the package; default: `cases/<incident id>` in the workspace."""
     if case == "demo":
         return demo()
     return workspace() / (case or f"cases/{incident_id}")
 
 
 def unused_folder(name: str) -> Path:
-    """A folder for a new case in the workspace: `cases/<name>`, or `cases/<name>-2`, … where there is one already."""
+    """A folder for a new case in the workspace: `cases/<name>`, or `cases/<name>-2`, … if it exists."""
     numbered = (name, *(f"{name}-{number}" for number in range(2, 1000)))
     return next(folder for one in numbered if not (folder := case_folder("", one)).exists())
 
 
 def is_collected(folder: Path) -> bool:
-    """Whether a folder holds a case that nobody has to finish."""
+    """Whether a folder holds a complete case: its newest round is sealed."""
     return (folder / "1").is_dir() and bool(Case(folder).rounds[-1].seal)
 
 
 def open_case(incident: dict, platform: str, case: str, limits: dict, narrative: dict) -> Case:
-    """The case that a notebook's parameters name: as it was recorded; collected now if there is none, or only half of one.
-
-    Raises ParameterError for a parameter that is missing, misspelt or out of range, or that is not the question which the case
-    answers; CaseError when the case is broken.
-    """
+    """The case that a notebook's parameters name; see `open_or_collect`."""
     values = {"incident": incident, "platform": platform, "case": case, "limits": limits, "narrative": narrative}
+    return open_or_collect(values)
+
+
+def open_or_collect(
+    values: dict, where: str = "parameters", collecting: Callable[[Path, Parameters], Case] = collect
+) -> Case:
+    """The recorded case of these parameters, with their limits and narrative; it is collected if it does not exist or is incomplete.
+
+    Raises ParameterError for a parameter that is missing, misspelt or out of range, or if the case was collected for another
+    incident; CaseError if the case is broken.
+    """
+    incident = values.get("incident", {})
     if not isinstance(incident, dict):
         raise ParameterError("incident must hold `key: value` lines; compare it with parameters/example.yaml")
-    folder = case_folder(case, str(incident.get("id", "")))
+    folder = case_folder(str(values.get("case") or ""), str(incident.get("id", "")))
     if not is_collected(folder):
-        parameters = resolve(values)
+        parameters = resolve(values, where)
         check_limits(parameters.limits)
-        return collect(folder, parameters)
-    recorded = Case(folder)
-    parameters = resolve(values | {"platform": recorded.parameters.platform.model_dump()})
+        return collecting(folder, parameters)
+    case = Case(folder)
+    parameters = resolve(values | {"platform": case.parameters.platform.model_dump()}, where)
     check_limits(parameters.limits)
-    return asked_with(recorded, parameters, open_ended=incident.get("end", "now") == "now")
-
-
-def asked_with(case: Case, parameters: Parameters, open_ended: bool = False) -> Case:
-    """The same case under other limits and another narrative. `open_ended`: the end was `now`, which was resolved long ago."""
-    if difference := parameters.incident.unlike(case.incident, open_ended):
+    # An end of `now` was resolved when the case was collected.
+    if difference := parameters.incident.unlike(case.incident, incident.get("end", "now") == "now"):
         raise ParameterError(
-            f"{case.folder} was collected for another question: {difference};"
-            " name another case, or leave `case` empty and change the id"
+            f"{case.folder} was collected for other parameters: {difference};"
+            " set another case, or leave `case` empty and change the id"
         )
-    case.parameters = case.parameters.model_copy(
-        update={"limits": parameters.limits, "narrative": parameters.narrative}
+    case.use_parameters(
+        case.parameters.model_copy(update={"limits": parameters.limits, "narrative": parameters.narrative})
     )
     return case
 
 
 def verdict(case: Case, section: str) -> Findings:
-    """Every finding of one section of the guide, worst first; of all of them for one that is about all."""
+    """The findings of one section of the guide, worst first; sections 01 and 11 cover all findings."""
     return run_checks(case, (section,))

@@ -1,4 +1,4 @@
-"""What every notebook needs, read once: by the process that the kernels of a report are forked from."""
+"""Imports what every notebook needs, once: in the process from which the kernels of a report are forked."""
 
 import gc
 import os

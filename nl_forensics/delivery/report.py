@@ -1,4 +1,4 @@
-"""The notebooks without a person: executed by papermill, and told in one page that needs no network."""
+"""The report: notebooks executed by papermill, and one HTML page that needs no network."""
 
 import base64
 import json
@@ -73,7 +73,7 @@ def notebooks() -> dict[str, Path]:
 
 
 def chosen_notebooks(wanted: tuple[str, ...]) -> dict[str, Path]:
-    """The notebooks of the named sections, or all. Raises ParameterError for a section that there is not."""
+    """The notebooks of the named sections, or all. Raises ParameterError for an unknown section."""
     found = notebooks()
     if unknown := sorted(set(wanted) - found.keys()):
         raise ParameterError(f"there is no section {unknown[0]}: choose from {', '.join(found)}")
@@ -83,16 +83,16 @@ def chosen_notebooks(wanted: tuple[str, ...]) -> dict[str, Path]:
 def report(case: Case, folder: Path, wanted: tuple[str, ...] = ()) -> Findings:
     """Write `report.html`, `findings.json` and the executed `notebooks/` into a folder, and return the findings.
 
-    A notebook that fails is told in the report and stops nothing. Raises CaseError for a case that is still being collected: each
-    notebook would go on with that.
+    The report names a notebook that fails, and continues. Raises CaseError for a case that is still being collected: each
+    notebook would try to complete it.
     """
     if not case.rounds[-1].seal:
-        raise CaseError(f"{case.folder} is not whole yet: `nl-forensics collect {case.folder}` finishes it")
+        raise CaseError(f"{case.folder} is incomplete: run `nl-forensics collect {case.folder}` to complete it")
     from nl_forensics.delivery.kernel import end_kernels
 
     chosen = chosen_notebooks(wanted)
     (folder / "notebooks").mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(KERNELS) as pool:  # a thread waits for its kernel, a process; we judge meanwhile
+    with ThreadPoolExecutor(KERNELS) as pool:  # each thread waits for a kernel process; checks are evaluated meanwhile
         running = [
             pool.submit(_executed, case, number, path, folder / "notebooks" / path.name)
             for number, path in chosen.items()
@@ -100,14 +100,14 @@ def report(case: Case, folder: Path, wanted: tuple[str, ...] = ()) -> Findings:
         try:
             findings = run_checks(case, chosen)
             sections = [section.result() for section in running]
-        finally:  # an interrupt leaves notebooks that run, or are about to
+        finally:  # after an interrupt, notebooks may still run
             pool.shutdown(wait=False, cancel_futures=True)
             while not all(section.done() for section in running):
                 end_kernels()
                 time.sleep(0.1)
     changes = changes_since_last_round(case, findings)
-    told = json.dumps(as_json(case, findings, changes), indent=1, ensure_ascii=False)
-    custody.write_synced(folder / FINDINGS, told + "\n")
+    findings_json = json.dumps(as_json(case, findings, changes), indent=1, ensure_ascii=False)
+    custody.write_synced(folder / FINDINGS, findings_json + "\n")
     custody.write_synced(folder / "report.html", _page(case, findings, changes, sections))
     return findings
 
@@ -142,7 +142,7 @@ def as_json(case: Case, findings: Findings, changes: list[Change]) -> dict:
 
 
 def coverage(case: Case) -> list[dict]:
-    """One record per question and instance: what came, and what was not seen."""
+    """One record per source and instance: rows, and data gaps."""
     return [
         {
             "source": answer.source,
@@ -175,7 +175,7 @@ def parameters_of(case: Case) -> dict:
 def with_case(case: Case, folder: Path) -> Path:
     """Copies of the notebooks whose parameters name this case; the notebooks themselves stay as they are.
 
-    A copy that is there already is kept: somebody has worked in it. Raises ParameterError when it is one of another case.
+    An existing copy is kept, as it may contain work. Raises ParameterError if it belongs to another case.
     """
     import nbformat
     from papermill.iorw import load_notebook_node
@@ -187,7 +187,7 @@ def with_case(case: Case, folder: Path) -> Path:
     kept = [copy for copy in copies if copy.exists()]
     for copy in kept:
         if (other := _case_of(copy)) != values["case"]:
-            raise ParameterError(f"{copy} is a copy for {other or 'no case that it names'}: move it away, or open that")
+            raise ParameterError(f"{copy} is a copy for {other or 'an unknown case'}: move it, or open that case")
     for copy in copies.keys() - kept:
         nbformat.write(parameterize_notebook(load_notebook_node(str(copies[copy])), values), copy)
     return folder
@@ -217,7 +217,7 @@ def _executed(case: Case, number: str, source: Path, target: Path) -> Section:
             progress_bar=False,
             execution_timeout=300,
             kernel_manager_class=EncryptedKernel,
-            # The folder of the kernel alone: `cwd` would be that of all our threads.
+            # This is for the kernel only: papermill's `cwd` would change the directory of all threads.
             resources={"metadata": {"path": str(source.parent)}},
         )
     except (papermill.PapermillExecutionError, CellTimeoutError, DeadKernelError, RuntimeError) as error:
@@ -246,7 +246,7 @@ def _body(notebook, number: str) -> Markup:
 
 
 def _one_level_deeper(fragment: str) -> str:
-    """The headings of a notebook stand below that of its section."""
+    """Headings of a notebook are one level below that of its section."""
     return re.sub(r"(</?h)([1-5])\b", lambda tag: f"{tag[1]}{int(tag[2]) + 1}", fragment)
 
 
@@ -307,11 +307,11 @@ def _page(case: Case, findings: Findings, changes: list[Change], sections: list[
 
 
 def _silent(case: Case) -> list[tuple[str, str]]:
-    """(system, why) of every system that gave no answer, or that we could not ask."""
+    """(system, reason) of each system that did not answer or could not be queried."""
     silent: list[tuple[str, str]] = []
     for answer in case.answers.get("systems_reached", {}).values():
-        said = [row["why"] for row in case.records(answer)] if answer.file else [answer.why]
-        silent += [(answer.instance, why) for why in said if why]
+        reasons = [row["why"] for row in case.records(answer)] if answer.file else [answer.why]
+        silent += [(answer.instance, why) for why in reasons if why]
     return silent
 
 
@@ -320,7 +320,7 @@ def _rule(name: str, limits: dict) -> str:
 
 
 def _table(rows: pd.DataFrame) -> Markup:
-    """At most 20 rows, every cell escaped, columns that are empty left out."""
+    """At most 20 rows, with each cell escaped and without empty columns."""
     shown = rows.head(20).dropna(axis="columns", how="all")
     for name in shown.select_dtypes("datetimetz"):
         shown[name] = shown[name].dt.strftime("%Y-%m-%d %H:%M:%S")

@@ -1,4 +1,4 @@
-"""The findings in ten lines for a chat: what is broken, since when, what changed just before, what was not seen, and what to do next."""
+"""The findings in ten lines for a chat: affected components, onset, changes just before it, data gaps, and the next command."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -20,13 +20,13 @@ from nl_forensics.finding import NO_REMEDY, Finding, Findings, Severity, When
 from nl_forensics.sanitize import printable
 
 COLUMNS = 110
-WIDTH = 10  # of the word before each line
-MAX_COMPONENTS, MOST_CHANGES, MOST_GAPS = 3, 2, 2
-BY_HAND = "nothing_was_changed_manually"
+WIDTH = 10  # of the label of each line
+MAX_COMPONENTS, MAX_CHANGES, MAX_GAPS = 3, 2, 2
+MANUAL = "nothing_was_changed_manually"
 
 
 class Change(NamedTuple):
-    """Something that was changed. `at`: when, UTC."""
+    """A change. `at`: when, UTC."""
 
     at: pd.Timestamp
     namespace: str
@@ -38,12 +38,12 @@ def ten_lines(case: Case, findings: Findings, folder: str, notebooks: dict[str, 
     """At most ten lines of at most 110 columns, plain text.
 
     folder      the case as the next command names it
-    notebooks   {section: name of its notebook}, to name that of the worst thing
+    notebooks   {section: name of its notebook}, to name that of the worst component
     """
     components = _components(findings)
     first = onset(case, findings)
     counted = f"{case.incident.end:%Y-%m-%d %H:%M} UTC, window from {case.incident.start:%H:%M}: {findings.counts()}."
-    lines = [("now", counted), *_broken(components, findings), *_since(case, first, findings)]
+    lines = [("now", counted), *_affected(components, findings), *_since(case, first, findings)]
     lines += [("changed", words) for words in _changed(case, findings, first)]
     lines += _unseen(case, findings)
     notebook = notebooks.get(_worst(components[0][1]).section, "") if components else ""
@@ -52,28 +52,28 @@ def ten_lines(case: Case, findings: Findings, folder: str, notebooks: dict[str, 
 
 
 def _line(label: str, words: str, most: int = COLUMNS) -> str:
-    """Logs and events are hostile text: nothing but printable letters, on one line. The command at the end is never cut."""
+    """One line of printable characters only, as logs and events are untrusted text. The command at the end is never cut."""
     line = f"{label:{WIDTH}}{' '.join(printable(words).split())}"
     return line if len(line) <= most or label == "next" else f"{line[: most - 1].rstrip()}…"
 
 
 def _components(findings: Findings) -> list[tuple[str, list[Finding]]]:
-    """The problems by what they are about, the worst first."""
+    """The problems by component, the worst first."""
     return sorted(findings.by_component().items(), key=lambda one: _rank(one[1]))
 
 
-def _broken(components: list[tuple[str, list[Finding]]], findings: Findings) -> Iterator[tuple[str, str]]:
-    """The worst components, each told by its worst finding; a change that preceded it has a line of its own."""
+def _affected(components: list[tuple[str, list[Finding]]], findings: Findings) -> Iterator[tuple[str, str]]:
+    """The worst components, each with its worst finding; a preceding change has its own line."""
     if not components:
         yield "verdict", findings.verdict()
-    told = components if len(components) <= MAX_COMPONENTS else components[: MAX_COMPONENTS - 1]
-    for place, found in told:
+    shown = components if len(components) <= MAX_COMPONENTS else components[: MAX_COMPONENTS - 1]
+    for place, found in shown:
         worst = _worst(found)
         label = f"{place} ({worst.severity}): "
         more = f" (+{len(found) - 1} findings)" if len(found) > 1 else ""
-        yield "broken", label + _cut(worst.because, COLUMNS - WIDTH - len(label) - len(more)) + more
-    if rest := [place for place, _ in components[len(told) :]]:
-        yield "broken", f"and {_more(len(rest), 'component')}: {', '.join(rest)}"
+        yield "affected", label + _cut(worst.because, COLUMNS - WIDTH - len(label) - len(more)) + more
+    if rest := [place for place, _ in components[len(shown) :]]:
+        yield "affected", f"and {_more(len(rest), 'component')}: {', '.join(rest)}"
 
 
 def _worst(found: list[Finding]) -> Finding:
@@ -93,41 +93,41 @@ def _cut(words: str, most: int) -> str:
 
 def _since(case: Case, first: Symptom | None, findings: Findings) -> Iterator[tuple[str, str]]:
     if first and was_seen_only(first.finding):
-        yield "since", f"not known; seen at {first.at:%Y-%m-%d %H:%M:%S} UTC: {first.finding.component}"
+        yield "since", f"unknown; seen at {first.at:%Y-%m-%d %H:%M:%S} UTC: {first.finding.component}"
     elif first:
-        yield "since", f"{first.at:%Y-%m-%d %H:%M:%S} UTC at the earliest: {first.finding.component}"
+        yield "since", f"{first.at:%Y-%m-%d %H:%M:%S} UTC (earliest symptom): {first.finding.component}"
     elif findings.problems:
-        yield "since", "not known: no finding is dated"
+        yield "since", "unknown: no finding has a time"
 
 
 def _changed(case: Case, findings: Findings, first: Symptom | None) -> Iterator[str]:
-    """What was changed in the half hour before the first symptom; without a symptom, since half an hour before the window."""
+    """Changes in the 30 minutes before the first symptom; without a symptom, since 30 minutes before the window."""
     if not case.instances("k8s_changes"):
-        yield "not seen: Kubernetes was not asked"
+        yield "undetermined: Kubernetes was not queried"
         return
     start, end = case.incident.start, case.incident.end
     period = (first.at - JUST_BEFORE, first.at) if first else (pd.Timestamp(start) - JUST_BEFORE, pd.Timestamp(end))
     blamed = _blamed(findings)
-    told = {(one.namespace, one.name) for one in blamed}
-    changes = [*blamed, *(one for one in _others(case, period) if (one.namespace, one.name) not in told)]
+    listed = {(one.namespace, one.name) for one in blamed}
+    changes = [*blamed, *(one for one in _others(case, period) if (one.namespace, one.name) not in listed)]
     if changes:
-        more = len(changes) - MOST_CHANGES
-        yield from (f"{one.at:%H:%M:%S} UTC {one.words}" for one in changes[: MOST_CHANGES - 1])
-        if len(changes) >= MOST_CHANGES:
-            one = changes[MOST_CHANGES - 1]
+        more = len(changes) - MAX_CHANGES
+        yield from (f"{one.at:%H:%M:%S} UTC {one.words}" for one in changes[: MAX_CHANGES - 1])
+        if len(changes) >= MAX_CHANGES:
+            one = changes[MAX_CHANGES - 1]
             yield _cut(f"{one.at:%H:%M:%S} UTC {one.words}", 85) + (f" (+{more} changes)" if more > 0 else "")
         return
-    blind = next((f.because for f in findings.unknowns if f.check in (ROLLOUT, CONFIG, BY_HAND)), "")
-    yield f"nothing seen from {period[0]:%H:%M} to {period[1]:%H:%M} UTC" + (f"; {blind}" if blind else "")
+    blind = next((f.because for f in findings.unknowns if f.check in (ROLLOUT, CONFIG, MANUAL)), "")
+    yield f"no change seen from {period[0]:%H:%M} to {period[1]:%H:%M} UTC" + (f"; {blind}" if blind else "")
 
 
 def _blamed(findings: Findings) -> list[Change]:
-    """Changes that a finding names as the first suspect."""
+    """Changes that a finding names as a suspect."""
     found = []
     for finding in findings.problems:
         row = finding.rows.iloc[0] if len(finding.rows) else {}
         if finding.check == ROLLOUT:
-            words = f"{row['namespace']}/{row['workload']} was rolled out: {row['changed']}"
+            words = f"{row['namespace']}/{row['workload']} rolled out: {row['changed']}"
             found.append(Change(row["created_at"], row["namespace"], row["workload"], words))
         elif finding.check == CONFIG:
             words = f"config map {row['namespace']}/{row['name']} was changed by {row['changed_by']}"
@@ -136,42 +136,40 @@ def _blamed(findings: Findings) -> list[Change]:
 
 
 def _others(case: Case, period: tuple) -> list[Change]:
-    """What people and pipelines wrote in that time, newest first: the controllers of Kubernetes write all the time."""
+    """Changes by people and pipelines in that time, newest first; controllers of Kubernetes change objects all the time."""
     rows = case.read("k8s_changes").rows
     rows = rows[rows["at"].between(*period) & ~rows.is_creation & ~rows.manager.str.match(CONTROLLERS)]
     rows = rows.sort_values("at", ascending=False).drop_duplicates(["kind", "namespace", "name"])
     return [
-        Change(
-            row.at, row.namespace, row.name, f"{row.kind} {row.namespace}/{row.name} with {row.manager}: {row.fields}"
-        )
+        Change(row.at, row.namespace, row.name, f"{row.kind} {row.namespace}/{row.name} by {row.manager}: {row.fields}")
         for row in rows.itertuples()
     ]
 
 
 def _unseen(case: Case, findings: Findings) -> Iterator[tuple[str, str]]:
-    """What hides most answers, then the systems that were not asked at all."""
+    """The gaps that prevent most checks, then the systems that were not queried."""
     left_out = case.parameters.platform.left_out
     variables = [name for names in left_out.values() for name in names]
     to_set = f"set {', '.join(variables)}"
     causes = Findings(findings.blind_spots).gaps().to_dict("records")
     gaps = [gap for gap in causes if gap["remedy"] != to_set]
-    shown = gaps[: MOST_GAPS - bool(left_out)]
+    shown = gaps[: MAX_GAPS - bool(left_out)]
     for gap in shown:
         rest = len(gaps) - len(shown) if gap is shown[-1] else 0
         more = f"; {_more(rest, 'cause')}" if rest else ""
         remedy = "" if gap["remedy"] == NO_REMEDY else f" → {_cut(gap['remedy'], 40)}"
         tail = f"{remedy} ({gap['checks']} {'check' if gap['checks'] == 1 else 'checks'}{more})"
-        yield "not seen", _cut(_without_instance(case, gap["data gap"]), COLUMNS - WIDTH - len(tail)) + tail
+        yield "data gap", _cut(_without_instance(case, gap["data gap"]), COLUMNS - WIDTH - len(tail)) + tail
     if left_out:
         yield "not asked", f"{', '.join(left_out)}: set {', '.join(variables[:1])}{', …' if variables[1:] else ''}"
 
 
 def _without_instance(case: Case, unseen: str) -> str:
-    """`k8s_events of main: …` is `k8s_events: …` where there is no other."""
+    """`k8s_events of main: …` becomes `k8s_events: …` if there is only one instance."""
     source, _, rest = unseen.partition(" of ")
-    instance, _, said = rest.partition(": ")
+    instance, _, reason = rest.partition(": ")
     alone = source in sources.load() and case.instances(source) == [instance]
-    return f"{source}: {said}" if alone else unseen
+    return f"{source}: {reason}" if alone else unseen
 
 
 def _more(number: int, noun: str) -> str:

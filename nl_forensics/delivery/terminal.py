@@ -1,4 +1,4 @@
-"""Findings on a terminal: each as soon as the sources that it needs have landed, and all of them at the end."""
+"""Findings on a terminal: streamed as data arrives, and all of them at the end."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ COLOUR = {Status.PROBLEM: "red", Status.UNKNOWN: "yellow", Status.OK: "green"}
 
 
 def print_finding(finding: Finding, live: bool = False) -> None:
-    """Live, it is news, like the progress; the answer comes at the end, whole and in order."""
+    """Live findings go to standard error, as progress does; the complete list follows on standard output."""
     mark = click.style(MARK[finding.status], fg=COLOUR[finding.status], bold=True)
     click.echo(f"{mark} {finding.severity:8} {finding.subject}: {finding.because} [{finding.when}]", err=live)
 
@@ -28,29 +28,29 @@ def print_findings(findings: Findings) -> None:
         )
     if findings.notes:
         click.echo(
-            f"  {len(findings.notes)} notes: housekeeping, and what was so before the incident (--json, or the report)"
+            f"  {len(findings.notes)} notes: housekeeping, and conditions older than the incident (--json, or the report)"
         )
     click.echo(f"{findings.counts()}." if findings.problems else f"{findings.verdict()} {findings.counts()}.")
 
 
 class Live:
-    """Prints the problems of each check once, when everybody whom its sources ask has answered."""
+    """Prints the problems of each check once, when all instances of its sources have answered."""
 
     def __init__(self, sections: tuple[str, ...] = ()):
         self.left = of_sections(sections)
 
-    def landed(self, folder: Path) -> None:
+    def on_answer(self, folder: Path) -> None:
         self.judge(Case(folder))
 
     def judge(self, case: Case) -> None:
-        """Print what can be judged by now. A first look may have seen more namespaces than are in question."""
+        """Print the findings that are available now. Triage may have read more namespaces than are in scope."""
         scope = case.incident.namespaces or case.parameters.platform.namespaces
         ready = [one for one in self.left if all(case.has_answered(name) for name in one.needs)]
         self.left = [one for one in self.left if one not in ready]
         for finding in (finding for one in ready for finding in judge(one, case)):
-            if finding.is_of_the_incident and _is_in_question(finding, scope):
+            if finding.is_of_the_incident and _is_in_scope(finding, scope):
                 print_finding(finding, live=True)
 
 
-def _is_in_question(finding: Finding, scope: tuple[str, ...]) -> bool:
+def _is_in_scope(finding: Finding, scope: tuple[str, ...]) -> bool:
     return "namespace" not in finding.rows or any(not name or is_inside(name, scope) for name in finding.rows.namespace)

@@ -56,6 +56,10 @@ class Case:
         """The question as it was resolved when the newest round was opened, platform and limits with it."""
         return self.rounds[-1].parameters
 
+    def use_parameters(self, parameters: Parameters) -> None:
+        """Evaluate the case with these parameters instead: other limits, or an incident window that was proposed since."""
+        self.parameters = parameters
+
     @property
     def incident(self):
         return self.parameters.incident
