@@ -95,7 +95,7 @@ def now_command(namespaces: tuple[str, ...], since: str, as_json: bool) -> int:
 )
 @as_json_option
 def collect_command(what: str, folder: Path | None, again: tuple[str, ...], all_logs: bool, as_json: bool) -> int:
-    """Query every system and record the answers; resumes an interrupted collection.
+    """Query every system and record the answers. Run it again to resume.
 
     With a CASE, its own parameters apply: to complete it, or to collect a new round.
     """
@@ -124,7 +124,7 @@ def _system_of(gap: Gap) -> str:
 @click.argument("parameters", type=click.Path(path_type=Path))
 @as_json_option
 def doctor_command(parameters: Path, as_json: bool) -> int:
-    """Test connections and permissions, and list the checks that each missing permission prevents. Saves nothing."""
+    """Test connections and permissions. Lists the checks that each missing permission prevents, and saves nothing."""
     from nl_forensics.delivery.doctor import diagnose
 
     diagnosis = diagnose(read(parameters))

@@ -34,6 +34,6 @@ def note_command(folder: str, text: str) -> int:
 @click.argument("folder", metavar="CASE")
 @click.argument("pseudonym")
 def reveal_command(folder: str, pseudonym: str) -> int:
-    """Show the value behind a pseudonym; the chain of custody records each use."""
+    """Show the value behind a pseudonym. The chain of custody records each use."""
     click.echo(Case(writable(case_path(folder))).reveal(pseudonym))
     return 0

@@ -43,7 +43,7 @@ def findings_command(what: str, sections: str, as_json: bool) -> int:
 @click.argument("what", metavar="PARAMETERS|CASE")
 @as_json_option
 def timeline_command(what: str, as_json: bool) -> None:
-    """Changes, problems, crashes, warnings, alerts and notes in order of time, with clock offsets corrected."""
+    """List changes, problems, alerts and notes in order of time. Clock offsets are corrected."""
     from nl_forensics.conclusions.postmortem import not_seen
     from nl_forensics.conclusions.timeline import timeline
 
@@ -66,7 +66,7 @@ def timeline_command(what: str, as_json: bool) -> None:
 @sections_option
 @as_json_option
 def report_command(what: str, out: Path | None, sections: str, as_json: bool) -> int:
-    """Execute the notebooks and write report.html, findings.json and the executed notebooks."""
+    """Write report.html, findings.json and the executed notebooks."""
     from nl_forensics.delivery.report import FINDINGS, chosen_notebooks, report
 
     wanted = sections_of(sections)
@@ -86,7 +86,7 @@ def report_command(what: str, out: Path | None, sections: str, as_json: bool) ->
 @click.argument("folder", metavar="CASE")
 @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[JUPYTERLAB OPTION]...")
 def lab_command(folder: str, options: tuple[str, ...]) -> None:
-    """Open JupyterLab on copies of the notebooks for this case in reports/<incident id>/lab. Existing copies are kept.
+    """Open JupyterLab on copies of the notebooks for a case. They are in reports/<incident id>/lab; existing copies are kept.
 
     Further options are passed to JupyterLab: --no-browser, --port 8890, --ip 0.0.0.0, --allow-root in a container.
     """

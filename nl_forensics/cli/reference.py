@@ -25,7 +25,7 @@ names_argument = click.argument("names", nargs=-1, metavar="[NAME]...")
 @names_argument
 @as_json_option
 def sources_command(names: tuple[str, ...], as_json: bool) -> int:
-    """List all sources; with NAME, explain its columns and the permissions that it needs."""
+    """List all sources. With NAME, explain its columns and the permissions that it needs."""
     found = _chosen(load_sources(), names, "source")
     if as_json:
         listed = [
@@ -72,7 +72,7 @@ def _describe_column(name: str, column: Column) -> str:
 @names_argument
 @as_json_option
 def checks_command(names: tuple[str, ...], as_json: bool) -> int:
-    """List all checks with their limits; with NAME, explain why it matters and which sources it needs."""
+    """List all checks with their limits. With NAME, explain why it matters and which sources it needs."""
     found = _chosen(load_checks(), names, "check")
     if as_json:
         print_json(
@@ -118,7 +118,7 @@ def _chosen(declared: dict[str, Any], names: tuple[str, ...], kind: str) -> list
 @sections_option
 @as_json_option
 def guide_command(sections: str, as_json: bool) -> int:
-    """List each command of the troubleshooting guide with the checks that replace it, or why it is not run."""
+    """List the commands of the troubleshooting guide. Each has the checks that replace it, or the reason why it is not run."""
     wanted = sections_of(sections)
     if as_json:
         print_json(guide.sections(wanted))
@@ -134,7 +134,7 @@ def guide_command(sections: str, as_json: bool) -> int:
 )
 @as_json_option
 def permissions_command(parameters: Path | None, namespace: str, as_json: bool) -> int:
-    """Print the roles and grants that the sources need, and no more. With PARAMETERS, for its systems only."""
+    """Print the roles and grants that the sources need. With PARAMETERS, for its systems only."""
     asked = read(parameters) if parameters else None
     platform = asked.platform if asked else None
     names = (asked.incident.namespaces or asked.platform.namespaces) if asked else ()

@@ -79,10 +79,10 @@ def test_every_story_is_told_in_order(name):
 def test_every_story_is_told_in_ten_lines(name):
     findings = findings_of(name)
     lines = told(story(name), findings)
-    assert bool(of("broken", lines)) == bool(findings.problems)
+    assert bool(of("affected", lines)) == bool(findings.problems)
     assert bool(of("since", lines)) == bool(findings.problems)
     assert bool(of("verdict", lines)) == (not findings.problems)
-    assert bool(of("not seen", lines)) == bool(findings.blind_spots)
+    assert bool(of("data gap", lines)) == bool(findings.blind_spots)
     [following] = of("next", lines)
     hints = {f" (or lab, {NOTEBOOK_NAMES[finding.section]})" for finding in findings.problems} or {""}
     assert following in {f"nl-forensics report cases/now-20261124T0310Z{hint}" for hint in hints}

@@ -74,8 +74,8 @@ def test_what_does_not_let_us_in_is_one_line_with_a_remedy(what, tmp_path, reque
     assert asked.command("collect", asked.file) == 3
     said = capsys.readouterr()
     assert "Traceback" not in said.err
-    [line] = [line for line in said.out.splitlines() if "not seen" in line]
-    assert line.startswith(f"  not seen of {system}-main: ")
+    [line] = [line for line in said.out.splitlines() if "data gap" in line]
+    assert line.startswith(f"  data gap, {system}-main: ")
     assert why in line
     assert remedy in line
     assert "hush" not in said.out + said.err
@@ -161,18 +161,18 @@ def test_a_case_of_another_window(one_redis, tmp_path, redis_server, capsys):
     other = {"id": "test", "start": ago(hours=5), "end": ago(hours=4)}
     asked = Investigation(tmp_path, {"redis": {"main": redis_server.url()}}, incident=other)
     assert asked.command("findings", asked.file) == 2
-    assert "was collected for another question: start is" in one_line(capsys)
+    assert "was collected for other parameters: start is" in one_line(capsys)
 
 
 @pytest.mark.parametrize("words", [["note", "demo", "x"], ["reveal", "demo", "email~aaaaaaaaaaaaa"]])
 def test_the_demo_case_is_not_written_to(words, capsys):
     assert cli.run(words) == 2
-    assert one_line(capsys) == "the demo case is a recorded one, nothing is added to it: name another case"
+    assert one_line(capsys) == "the demo case is read-only: use another case"
 
 
 def test_nothing_is_collected_into_the_demo_case(one_redis, capsys):
     assert one_redis.command("collect", one_redis.file, "--case", demo()) == 2
-    assert "nothing is added to it" in one_line(capsys)
+    assert "the demo case is read-only" in one_line(capsys)
 
 
 def test_a_case_that_is_a_file(one_redis, capsys):
@@ -195,7 +195,7 @@ def test_a_bug_of_ours_has_its_own_exit_code(one_redis, capsys, monkeypatch):
     assert one_redis.command("findings", one_redis.case_folder) == 4
     said = capsys.readouterr().err
     assert "ZeroDivisionError: division by zero" in said
-    assert said.splitlines()[-1] == "nl-forensics: this is a bug of nl_forensics: report it, with what stands above"
+    assert said.splitlines()[-1] == "nl-forensics: internal error: please report it with the traceback above"
 
 
 # --- What is said ----------------------------------------------------------------------------------------------------
@@ -276,7 +276,7 @@ def test_the_guide_tells_what_answers_each_command(capsys):
     assert cli.run(["guide", "--sections", "05"]) == 0
     told = capsys.readouterr().out
     assert "05 Database issues: notebooks/05_database_issues.ipynb" in told
-    assert "C077" in told and "not done: " in told and "connections_leave_room" in told
+    assert "C077" in told and "not run: " in told and "connections_leave_room" in told
     assert "C016" not in told
 
 
@@ -304,7 +304,7 @@ def test_a_report_of_a_case_that_is_named_from_here(tmp_path):
     told = json.loads((tmp_path / "out/findings.json").read_text(encoding="utf-8"))
     assert [(one["check"], one["status"]) for one in told["findings"]] == [(one.check, one.status) for one in judged]
     assert len(list((tmp_path / "out/notebooks").iterdir())) == 2
-    assert "did not run through" not in (tmp_path / "out/report.html").read_text(encoding="utf-8")
+    assert "This notebook failed" not in (tmp_path / "out/report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -312,12 +312,12 @@ def test_a_report_of_a_case_that_is_named_from_here(tmp_path):
     [
         (
             ["checks", "no_container_runs_out_of_memory"],
-            ["  judged by    k8s_containers", "the kernel kills the process"],
+            ["  sources      k8s_containers", "the kernel kills the process"],
         ),
         (["checks", "no_log_falls_silent"], ["  limits       min_s=300, factor=10", "silent for 5 min and 10 times"]),
         (
             ["sources", "k8s_pods", "redis_slowlog"],
-            ["needs        kubernetes list pods", "redis_slowlog\n", "  judged by    "],
+            ["needs        kubernetes list pods", "redis_slowlog\n", "  checks       "],
         ),
     ],
 )
@@ -357,7 +357,7 @@ def test_there_is_no_report_of_half_a_case(tmp_path, capsys):
     half = shutil.copytree(story("demo"), tmp_path / "half")
     (half / "1/tagmanifest-sha256.txt").unlink()
     assert cli.run(["report", str(half), "--out", str(tmp_path / "out")]) == 5
-    assert one_line(capsys) == f"{half} is not whole yet: `nl-forensics collect {half}` finishes it"
+    assert one_line(capsys) == f"{half} is incomplete: run `nl-forensics collect {half}` to complete it"
     assert not (tmp_path / "out").exists()
 
 
@@ -393,7 +393,7 @@ def test_an_interrupted_report_does_not_run_to_its_end(tmp_path):
         said, warned = process.communicate(timeout=120)
     assert (process.returncode, said) == (130, "")
     assert "Traceback" not in warned
-    assert warned.splitlines()[-1].startswith("interrupted: ")
+    assert warned.splitlines()[-1].startswith("interrupted; ")
     assert len(list(tmp_path.glob("out/notebooks/*.ipynb"))) < len(notebooks())
 
 

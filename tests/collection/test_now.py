@@ -160,7 +160,9 @@ def test_a_kubeconfig_alone_answers_about_all_of_a_cluster(shop, workspace):
     in_ten_lines(said)
     assert ", in all namespaces: shop/web crashed (OOMKilled, restarts: 3), since " in said.window
     assert any("shop/web/main: OOM-killed" in line for line in said.news)
-    assert [line for line in said.about("broken") if line.startswith("shop/web (high): ")] == said.about("broken")[:1]
+    assert [line for line in said.about("affected") if line.startswith("shop/web (high): ")] == said.about("affected")[
+        :1
+    ]
     assert said.about("not asked") == [NOT_ASKED]
     case = kept(workspace)
     assert said.about("next")[0].startswith(f"nl-forensics report cases/{case.folder.name}")
@@ -212,7 +214,7 @@ def test_ctrl_c_leaves_a_case_that_can_be_finished(shop, workspace, answers):
     assert process.returncode == 130, said
     assert "Traceback" not in said
     [folder] = (workspace / "cases").iterdir()
-    assert said.splitlines()[-1] == f"interrupted: `nl-forensics collect cases/{folder.name}` goes on where it stopped"
+    assert said.splitlines()[-1] == f"interrupted; run `nl-forensics collect cases/{folder.name}` to resume"
     window = Case(folder).incident
     with start(workspace, of(shop), "collect", f"cases/{folder.name}") as process:
         assert process.wait() in (0, 3), process.stderr.read()
@@ -269,12 +271,9 @@ def test_a_crash_loop_with_only_a_kubeconfig(looping, workspace):
     case = kept(workspace)
     assert deployed - timedelta(minutes=10) < case.incident.start < deployed
     assert "neurallog-system/billing-service crashed (Error, restarts: " in said.window
-    assert said.about("broken")[0].startswith("neurallog-system/billing-service (high): crash loop")
-    assert sum("billing-service" in line for line in said.about("broken")) == 1
-    assert (
-        "UTC neurallog-system/billing-service was rolled out: environment variables: + NL_"
-        in (said.about("changed")[0])
-    )
+    assert said.about("affected")[0].startswith("neurallog-system/billing-service (high): crash loop")
+    assert sum("billing-service" in line for line in said.about("affected")) == 1
+    assert "UTC neurallog-system/billing-service rolled out: environment variables: + NL_" in (said.about("changed")[0])
     assert said.about("since")[0].endswith(": neurallog-system/billing-service")
     assert said.about("not asked") == [NOT_ASKED]
     [shown] = re.findall(r"```text\n\$ nl-forensics now\n(.*?)```", (TOP / "README.md").read_text(), re.DOTALL)
@@ -290,7 +289,7 @@ def test_a_crash_loop_with_everything_set(looping, workspace):
     assert case.incident.baseline.end == case.incident.start
     assert not case.parameters.platform.left_out
     assert len(case.read("pg_activity").rows)
-    assert said.about("broken")[0].startswith("neurallog-system/billing-service (high): ")
+    assert said.about("affected")[0].startswith("neurallog-system/billing-service (high): ")
     text = "\n".join([*said.lines, *said.news])
     passwords = {urlsplit(address).password for address in platform.environment().values()} - {None}
     assert passwords

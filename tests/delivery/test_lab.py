@@ -139,9 +139,7 @@ def test_a_copy_for_another_case_is_not_taken_for_this_one(workspace, other):
         said = process.stdout.read()
     assert process.returncode == 2
     [line] = said.splitlines()
-    assert (
-        f"{NAME} is a copy for {'/cases/other' if 'other' in other else 'no case that it names'}: move it away" in line
-    )
+    assert f"{NAME} is a copy for {'/cases/other' if 'other' in other else 'an unknown case'}: move it" in line
     assert copy.read_text() == other
     assert list(copy.parent.iterdir()) == [copy]  # no copies of two cases beside each other
 

@@ -53,27 +53,27 @@ def with_specimens(folder, *names, left_out=None, changed=None) -> Case:
 
 def test_the_root_of_a_lock_chain_is_told_first():
     lines = told(recorded_case("lock_chain"))
-    assert of("broken", lines)[0].startswith("postgres/main, billing-service (app@neurallog) (critical): ")
-    assert of("changed", lines)[0].startswith("not seen: Kubernetes was not asked")
+    assert of("affected", lines)[0].startswith("postgres/main, billing-service (app@neurallog) (critical): ")
+    assert of("changed", lines)[0].startswith("undetermined: Kubernetes was not queried")
 
 
 def test_a_blind_case_is_not_called_well():
     lines = told(recorded_case("blind"))
     assert "all that matters for it was seen" not in " ".join(lines)
-    assert of("not seen", lines)
+    assert of("data gap", lines)
 
 
 def test_findings_about_one_workload_are_one_line_and_the_rollout_is_told(tmp_path):
     case = with_specimens(tmp_path, "new_revision_crashes")
     assert len(run_checks(case).problems) > 1
     lines = told(case)
-    [broken] = of("broken", lines)
+    [broken] = of("affected", lines)
     assert broken.startswith("neurallog-system/api-gateway (high): ")
     assert broken.endswith("findings)")
     assert "revision 2" not in broken
     [changed] = of("changed", lines)
-    assert "UTC neurallog-system/api-gateway was rolled out: " in changed
-    assert of("since", lines)[0].endswith("at the earliest: neurallog-system/api-gateway")
+    assert "UTC neurallog-system/api-gateway rolled out: " in changed
+    assert of("since", lines)[0].endswith("(earliest symptom): neurallog-system/api-gateway")
     assert of("next", lines)[0].endswith(f"(or lab, {NOTEBOOK_NAMES['06']})")
 
 
@@ -85,7 +85,7 @@ def test_a_config_map_that_was_edited_is_told(tmp_path):
 
 def test_without_a_change_it_is_told_what_was_not_seen(tmp_path):
     [changed] = of("changed", told(with_specimens(tmp_path, "crash_loop")))
-    assert changed.startswith("nothing seen from ")
+    assert changed.startswith("no change seen from ")
     assert "; not seen: " in changed
 
 
@@ -93,7 +93,7 @@ def test_the_systems_that_were_not_asked_are_one_line(tmp_path):
     left_out = {"postgres": ["NL_POSTGRES_DSN"], "redis": ["NL_REDIS_URL"]}
     lines = told(with_specimens(tmp_path, "crash_loop", left_out=left_out))
     assert of("not asked", lines) == ["postgres, redis: set NL_POSTGRES_DSN, …"]
-    assert len(of("not seen", lines)) == 1
+    assert len(of("data gap", lines)) == 1
 
 
 def test_hostile_text_stays_on_its_line(tmp_path):
@@ -108,7 +108,7 @@ def test_an_outage_is_not_dated_by_the_question(tmp_path):
     case = recorded_case("postgres_down")
     findings = run_checks(case)
     [since] = of("since", told(case, findings))
-    assert since == "2026-11-25 03:46:04 UTC at the earliest: prometheus/main, postgres-0:9187", "its exporter dates it"
+    assert since == "2026-11-25 03:46:04 UTC (earliest symptom): prometheus/main, postgres-0:9187", "its exporter dates it"
     alone = Findings(finding for finding in findings if finding.check == "every_system_answers")
     [since] = of("since", told(case, alone))
-    assert since.startswith("not known; seen at "), "without that, only our question has a time"
+    assert since.startswith("unknown; seen at "), "without that, only our question has a time"

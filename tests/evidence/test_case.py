@@ -456,7 +456,7 @@ def test_ctrl_c_is_quiet_and_can_be_resumed(tmp_path, redis_server, lines):
         os.killpg(collecting.pid, signal.SIGINT)  # as a terminal does: everybody in the foreground gets it
         said = collecting.stderr.read()
     assert collecting.returncode == 130, said
-    assert said.splitlines()[-1] == "interrupted: the same command goes on where it stopped"
+    assert said.splitlines()[-1] == "interrupted; run the same command to resume"
     assert "Traceback" not in said
     assert_nobody_lives(mark)
     assert asked.collect().verify() == []

@@ -9,7 +9,7 @@ import yaml
 
 from nl_forensics import cli
 from nl_forensics.checks import load as load_checks
-from nl_forensics.delivery.doctor import MOST_LINES, diagnose
+from nl_forensics.delivery.doctor import MAX_LINES, diagnose
 from nl_forensics.inputs import parameters
 from tests.asking import ask, link, platform
 from tests.investigation import ago
@@ -140,7 +140,7 @@ def test_what_permissions_prints_suffices_and_only_that_is_used(shop, granted, a
     file = asked(["shop", "tenant-*"], kubeconfig)
     assert cli.run(["doctor", str(file)]) in (0, 3)
     said = capsys.readouterr().out
-    assert "kubernetes-main: asked, no permission is missing" in said
+    assert "kubernetes-main: reached, no missing permissions" in said
     assert "lacks" not in said
     assert "than it needs" not in said
     trial = len(audited(shop))
@@ -181,8 +181,8 @@ def test_doctor_names_what_was_taken_away_and_what_it_costs(verb, resource, gran
     assert needing
     assert needing <= {*missing["checks"]}
     [line] = [line for line in lines if f"lacks {verb} {resource}" in line]
-    assert f"→ costs {len(missing['checks'])} check" in line
-    assert "kubernetes-main: asked, lacks 1 permission" in lines
+    assert f"→ prevents {len(missing['checks'])} check" in line
+    assert "kubernetes-main: reached, lacks 1 permission" in lines
 
 
 def test_nothing_is_granted_at_all(shop, asked):
@@ -195,7 +195,7 @@ def test_nothing_is_granted_at_all(shop, asked):
     assert "get /readyz" not in lacking  # everybody may
     assert "list tenants.neurallog.io" not in lacking  # this cluster knows no such thing
     assert not any("every_system_answers" in one["checks"] for one in told["missing"])
-    assert len([line for line in lines if " lacks " in line]) <= MOST_LINES + 1
+    assert len([line for line in lines if " lacks " in line]) <= MAX_LINES + 1
     assert any(line.startswith("and ") and "which cost less" in line for line in lines)
 
 
@@ -209,7 +209,7 @@ def test_credentials_that_have_expired(granted, asked):
     assert told["missing"] == []
     assert "HTTP 401" in told["reached"]["kubernetes-main"]
     [line] = [line for line in lines if "(log in again" in line]
-    assert f"→ costs {told['unknown'][0]['checks']} checks" in line
+    assert f"→ prevents {told['unknown'][0]['checks']} checks" in line
 
 
 def test_a_server_that_reviews_nothing(shop, granted, asked):
@@ -307,4 +307,4 @@ def test_a_role_in_a_namespace_that_lacks_something(shop, granted, asked):
     assert code == 3
     [missing] = told["missing"]
     assert (missing["permissions"], missing["namespaces"]) == (["list services"], ["shop"])
-    assert any("lacks list services in shop → costs" in line for line in lines)
+    assert any("lacks list services in shop → prevents" in line for line in lines)

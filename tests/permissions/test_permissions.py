@@ -145,8 +145,8 @@ def test_a_command_that_redis_does_not_allow(tmp_path, monkeypatch):
     assert missing.of == "redis-main"
     assert "+slowlog|get" in missing.permissions[0]
     assert {*missing.checks} == needing("redis_slowlog")
-    assert told.reached["redis-main"] == "asked, lacks 1 permission"
-    assert any(line.startswith("redis-main lacks +slowlog|get") and "→ costs" in line for line in told.lines())
+    assert told.reached["redis-main"] == "reached, lacks 1 permission"
+    assert any(line.startswith("redis-main lacks +slowlog|get") and "→ prevents" in line for line in told.lines())
     assert told.exit_code == 3
 
 
@@ -164,21 +164,21 @@ def test_a_role_of_postgres_without_pg_monitor(tmp_path, monkeypatch):
 def test_nothing_is_missing(tmp_path, monkeypatch, redis_server):
     told = diagnosed(Investigation(tmp_path, {"redis": {"main": redis_server.url()}}), monkeypatch)
     assert told.missing == []
-    assert told.reached == {"redis-main": "asked, no permission is missing"}
+    assert told.reached == {"redis-main": "reached, no missing permissions"}
 
 
 def test_a_time_of_which_a_system_knows_nothing_is_no_matter_of_permission(tmp_path, monkeypatch, prometheus_server):
     long_ago = {"id": "test", "start": "2020-01-01T10:00Z", "end": "2020-01-01T11:00Z"}
     asked = Investigation(tmp_path, {"prometheus": {"main": prometheus_server.url}}, incident=long_ago)
     told = diagnosed(asked, monkeypatch)
-    assert told.reached == {"prometheus-main": "asked, no permission is missing"}
+    assert told.reached == {"prometheus-main": "reached, no missing permissions"}
     assert not any("let us read" in line for line in told.lines())
 
 
 def test_nobody_says_that_nothing_is_missing_where_nobody_answers(tmp_path, monkeypatch):
     told = diagnosed(Investigation(tmp_path, {"redis": {"main": "redis://127.0.0.1:1/0"}}), monkeypatch)
     assert "refused" in told.reached["redis-main"]
-    assert "no permission is missing" not in "\n".join(told.lines())
+    assert "no missing permissions" not in "\n".join(told.lines())
     assert told.exit_code == 3
 
 
