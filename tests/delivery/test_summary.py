@@ -108,7 +108,9 @@ def test_an_outage_is_not_dated_by_the_question(tmp_path):
     case = recorded_case("postgres_down")
     findings = run_checks(case)
     [since] = of("since", told(case, findings))
-    assert since == "2026-11-25 03:46:04 UTC (earliest symptom): prometheus/main, postgres-0:9187", "its exporter dates it"
+    assert since == "2026-11-25 03:46:04 UTC (earliest symptom): prometheus/main, postgres-0:9187", (
+        "its exporter dates it"
+    )
     alone = Findings(finding for finding in findings if finding.check == "every_system_answers")
     [since] = of("since", told(case, alone))
     assert since.startswith("unknown; seen at "), "without that, only our question has a time"
