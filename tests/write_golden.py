@@ -5,16 +5,25 @@ import sys
 from pathlib import Path
 
 from nl_forensics.checks import run_checks
-from nl_forensics.finding import Findings
+from nl_forensics.finding import Findings, Status
 from tests.recorded import names, recorded_case
 
 GOLDEN = Path(__file__).parent / "golden"
 TOLD = ("check", "status", "severity", "subject", "because", "when")
 
 
-def golden(findings: Findings) -> list[dict[str, str]]:
-    """What is told of each finding, worst first, as it is told."""
-    return [{name: str(getattr(finding, name)) for name in TOLD} for finding in findings]
+def golden(findings: Findings) -> dict[str, list]:
+    """Each problem and each unknown as it is told, worst first; of the checks that passed, their names."""
+    told = [finding for finding in findings if finding.status is not Status.OK]
+    passed = sorted(finding.check for finding in findings if finding.status is Status.OK)
+    return {"told": [{name: str(getattr(finding, name)) for name in TOLD} for finding in told], "ok": passed}
+
+
+def states(name: str) -> dict[Status, set[str]]:
+    """The checks in each state, by the golden of a story."""
+    known = json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
+    found = {status: {one["check"] for one in known["told"] if one["status"] == status} for status in Status}
+    return found | {Status.OK: set(known["ok"])}
 
 
 def as_text(findings: Findings) -> str:

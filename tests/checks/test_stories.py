@@ -21,7 +21,7 @@ from tests import recorded
 from tests.delivery.test_summary import NOTEBOOK_NAMES, of, told
 from tests.record import stories
 from tests.recorded import STORIES, names, recorded_case
-from tests.write_golden import GOLDEN, as_text
+from tests.write_golden import GOLDEN, as_text, states
 
 CAUSES = yaml.safe_load((STORIES / "causes.yaml").read_text())
 SMALL_ENOUGH = 400_000  # bytes
@@ -138,8 +138,9 @@ def test_the_demo_parameters_ask_what_the_demo_case_answers():
 def seen() -> dict[Status, set[str]]:
     """The checks that were seen in each state, over stories and specimens (which test_specimens proves to be problems)."""
     found: dict[Status, set[str]] = {status: set() for status in Status}
-    for finding in (finding for name in names() for finding in findings_of(name)):
-        found[finding.status].add(finding.check)
+    for known in map(states, names()):
+        for status, judged in known.items():
+            found[status] |= judged
     found[Status.PROBLEM] |= {recorded.specimen(name)["check"] for name in recorded.specimens()}
     return found
 
