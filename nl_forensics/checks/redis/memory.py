@@ -86,8 +86,8 @@ def no_write_is_refused_for_memory(redis_errors):
 
 @check(
     section="05",
-    severity="note",
-    medium="part == 'process'",
+    severity="medium",
+    note="part != 'process'",
     subject="redis/{instance}",
     because="fragmentation of the {part}: ratio {ratio:.2f}, {wasted_bytes:bytes} wasted (limits {limit:.1f} and {min_bytes:bytes})",
     guide=("C074",),
