@@ -9,7 +9,7 @@ from nl_forensics.charts.tables import LONGEST_LINE, Table
 from nl_forensics.checks import load
 from nl_forensics.conclusions.timeline import SOURCES, Kind, timeline
 from nl_forensics.evidence.case import Case
-from nl_forensics.facts.entities import by_our_clock, onset, was_seen_only
+from nl_forensics.facts.entities import by_our_clock, is_symptom, onset, was_seen_only
 from nl_forensics.finding import Finding, Findings, When
 from nl_forensics.units import Wording, in_seconds
 
@@ -55,7 +55,8 @@ def what_happened(case: Case, findings: Findings) -> Chart:
         rows = rows[rows["kind"].isin([str(kind) for kind in DRAWN]) & ~old]
         if rows.empty:
             return canvas.say("Nothing that is dated happened.")
-        groups = sorted(rows.groupby("component"), key=_place)
+        severe = {one.component for one in findings.problems if is_symptom(one)}
+        groups = sorted(rows.groupby("component"), key=lambda group: _place(severe, *group))
         tracks = {_first(part): part for _, part in groups}
         canvas.marks(tracks, [str(kind) for kind in DRAWN])
         return f"{len(rows)} events on {len(tracks)} components: {listed(tracks, 4)}."
@@ -63,11 +64,10 @@ def what_happened(case: Case, findings: Findings) -> Chart:
     return drawn(ORDER, case.incident, draw, gaps, bool(gaps))
 
 
-def _place(group: tuple[str, pd.DataFrame]) -> tuple:
-    """Affected components above the others; then by their first event."""
-    name, rows = group
+def _place(severe: set[str], name: str, rows: pd.DataFrame) -> tuple:
+    """Severely affected components above affected ones, and these above the others; then by their first event."""
     is_affected = rows["kind"].isin([str(Kind.FOUND), str(Kind.ENDED), str(Kind.ALERTED)]).any()
-    return not is_affected, rows["at"].min(), name
+    return name not in severe, not is_affected, rows["at"].min(), name
 
 
 def _first(rows: pd.DataFrame) -> str:
@@ -132,16 +132,19 @@ def _apart(one: pd.Series, sign: pd.Series) -> str:
 
 
 def affected(case: Case, findings: Findings) -> Table:
-    """One row per affected component, by its onset: ten findings on one workload are one component."""
+    """One row per affected component, by its onset: ten findings on one workload are one component.
+
+    Those without a severe and new problem come last: a command that is always slow is not where to begin.
+    """
     components = findings.by_component()
-    rows = [_component(case, name, found) for name, found in components.items()]
-    rows.sort(key=lambda row: (not row["since, UTC"], row["since, UTC"]))
+    rows = [(not any(map(is_symptom, found)), _component(case, name, found)) for name, found in components.items()]
+    rows.sort(key=lambda one: (one[0], not one[1]["since, UTC"], one[1]["since, UTC"]))
     words = (
         f"{len(findings.problems)} findings on {len(components)} components."
         if components
         else "None in the data available."
     )
-    return _table(AFFECTED, [words], pd.DataFrame(rows), not_judged(findings))
+    return _table(AFFECTED, [words], pd.DataFrame([row for _, row in rows]), not_judged(findings))
 
 
 def _component(case: Case, name: str, found: list[Finding]) -> dict:
@@ -159,7 +162,9 @@ def _component(case: Case, name: str, found: list[Finding]) -> dict:
 
 def _state(found: list[Finding]) -> str:
     """The latest known state: a problem inside the window may still be ongoing."""
-    return str(When.ONGOING if any(one.when == When.ONGOING for one in found) else found[0].when)
+    if any(one.when == When.ONGOING for one in found):
+        return str(When.ONGOING)
+    return f"{found[0].when}{', and before it' if all(one.recurring for one in found) else ''}"
 
 
 def resolved(case: Case, findings: Findings) -> Table:

@@ -73,9 +73,18 @@ def onset(case: Case, findings: Findings) -> Symptom | None:
     symptoms = [one for one in dated if one.finding.check not in (ROLLOUT, CONFIG)]
     dated = sorted(symptoms or dated, key=lambda one: one.at)
     inside = [one for one in dated if one.at >= case.incident.start] or dated[-1:]
-    severe = [one for one in inside if one.finding.severity in (Severity.CRITICAL, Severity.HIGH)]
+    severe = [one for one in inside if _is_severe(one.finding)]
     new = [one for one in severe or inside if not one.finding.recurring]
     return next(iter(new or severe or inside), None)
+
+
+def is_symptom(finding: Finding) -> bool:
+    """Whether a problem can date an onset: it is severe, it did not also break its rule before, and it is no blamed change."""
+    return _is_severe(finding) and not finding.recurring and finding.check not in (ROLLOUT, CONFIG)
+
+
+def _is_severe(finding: Finding) -> bool:
+    return finding.severity in (Severity.CRITICAL, Severity.HIGH)
 
 
 def was_seen_only(finding: Finding) -> bool:

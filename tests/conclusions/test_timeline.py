@@ -185,6 +185,18 @@ def test_ten_findings_about_one_workload_are_one_thing():
     assert rows.loc[BILLING, "now"] == "ongoing"
 
 
+def test_a_command_that_was_as_slow_before_the_incident_is_not_where_to_begin():
+    case, findings = story("demo")
+    [slow] = [one for one in findings.problems if one.check == "no_command_blocks_redis"]
+    assert slow.recurring
+    rows = postmortem.affected(case, findings).rows
+    assert rows["component"].iloc[0] == SESSION
+    assert rows.set_index("component").loc["redis/main, SCAN", "now"] == "during the incident, and before it"
+    assert onset(case, findings).finding.component == SESSION
+    [top, *_] = postmortem.what_happened(case, findings).words.split("; ")
+    assert "redis" not in top
+
+
 def test_every_broken_rule_says_how_to_look_again():
     case, findings = story("demo")
     rows = postmortem.resolved(case, findings).rows
