@@ -27,7 +27,7 @@ VARIABLES = list(Parameters.model_fields)
 WORDS = re.compile(r"[a-z]+(-[a-z]+)*")
 LOGIC = (ast.For, ast.While, ast.If, ast.Try, ast.With, ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.comprehension)
 SETUP = ("parameters", "incident")
-MOST_LINES = 5
+MAX_LINES = 5
 FROM_FINDINGS = r"nl\.postmortem\.(what_happened)\(case, findings\)"  # the one chart that shows conclusions, too
 GUIDE = yaml.safe_load((TOP / "nl_forensics" / "guide.yaml").read_text(encoding="utf-8"))
 # Numbers of the guide's commands, by section.
@@ -56,8 +56,8 @@ ACTIONS = (
     "C121",
     "C124",
     "C131",
-)  # they change something, or tell another thing: text only
-COMMANDS = [(section, command) for section, told in GUIDE.items() for command in told["commands"]]
+)  # they change something, or show something else: text only
+COMMANDS = [(section, command) for section, entry in GUIDE.items() for command in entry["commands"]]
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 needs_demo = pytest.mark.skipif(not ARCHIVE.exists(), reason="the demo case is not recorded yet: make record")
@@ -79,15 +79,15 @@ def parameters_cell(path):
 @every_notebook
 def test_a_notebook_has_a_size_that_one_reads(path):
     assert 20 <= len(read(path).cells) <= 35
-    assert all(len([line for line in cell.source.splitlines() if line.strip()]) <= MOST_LINES for cell in code_of(path))
+    assert all(len([line for line in cell.source.splitlines() if line.strip()]) <= MAX_LINES for cell in code_of(path))
 
 
 @every_notebook
-def test_it_begins_with_its_question_and_what_it_cannot_tell(path):
+def test_it_begins_with_its_question_and_what_it_cannot_answer(path):
     first = read(path).cells[0]
     assert (first.cell_type, first.id) == ("markdown", "question")
     assert first.source.startswith("# ")
-    assert "Cannot tell" in first.source
+    assert "**Cannot answer:**" in first.source
 
 
 @every_notebook
@@ -184,7 +184,7 @@ def test_every_chart_has_a_reader():
 
 @every_notebook
 def test_it_runs_through_when_every_system_refused(path, tmp_path):
-    """What is not there is told in its place: it is no error."""
+    """Missing data is reported in place: it is not an error."""
     case = case_of(tmp_path / "case", {}, refused=sources.load())
     out, options = str(tmp_path / "out.ipynb"), {"progress_bar": False, "kernel_manager_class": EncryptedKernel}
     papermill.execute_notebook(str(path), out, parameters_of(case), **options)
@@ -216,12 +216,12 @@ def test_no_declaration_names_a_command_that_there_is_not(declared):
 
 @pytest.mark.parametrize(("section", "command"), COMMANDS)
 def test_what_answers_a_command_exists(section, command):
-    told = guide.sections((section,))[section]["commands"][command]
+    entry = guide.sections((section,))[section]["commands"][command]
     notebook = TOP / "notebooks" / GUIDE[section]["notebook"]
     cells = {cell.id: cell.source for cell in read(notebook).cells}
-    assert told["wants"]
-    assert told["checks"] or told.get("not_done")
-    assert set(told["cells"]) <= cells.keys()
+    assert entry["wants"]
+    assert entry["checks"] or entry.get("not_done")
+    assert set(entry["cells"]) <= cells.keys()
     assert f"| {command} |" in cells["guide"]
 
 
