@@ -55,7 +55,7 @@ def now_command(namespaces: tuple[str, ...], since: str, as_json: bool) -> int:
 
     def question(case: Case) -> tuple[Parameters, str]:
         chosen, because = triage.question(case, namespaces, length)
-        where = ", ".join(chosen.incident.namespaces or chosen.platform.namespaces) or "all namespaces"
+        where = ", ".join(chosen.incident.scope(chosen.platform)) or "all namespaces"
         click.echo(f"incident window {chosen.incident}, namespaces: {where} ({because})", err=True)
         case.use_parameters(chosen)  # the first answers are judged by the question that follows from them
         if live:

@@ -137,7 +137,7 @@ def permissions_command(parameters: Path | None, namespace: str, as_json: bool) 
     """Print the roles and grants that the sources need. With PARAMETERS, for its systems only."""
     asked = read(parameters) if parameters else None
     platform = asked.platform if asked else None
-    names = (asked.incident.namespaces or asked.platform.namespaces) if asked else ()
+    names = asked.incident.scope(asked.platform) if asked else ()
     found = permissions.sections(platform, names, namespace)
     if as_json:
         print_json({one.name: one.text for one in found})

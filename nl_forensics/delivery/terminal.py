@@ -44,7 +44,7 @@ class Live:
 
     def judge(self, case: Case) -> None:
         """Print the findings that are available now. Triage may have read more namespaces than are in scope."""
-        scope = case.incident.namespaces or case.parameters.platform.namespaces
+        scope = case.incident.scope(case.parameters.platform)
         ready = [one for one in self.left if all(case.has_answered(name) for name in one.needs)]
         self.left = [one for one in self.left if one not in ready]
         for finding in (finding for one in ready for finding in judge(one, case)):

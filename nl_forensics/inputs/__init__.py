@@ -1,1 +1,1 @@
-"""What is asked (the incident), and where things are (the platform, the parameter file)."""
+"""What is investigated (the incident), and the systems and their addresses (the platform, the parameter file)."""

@@ -1,9 +1,12 @@
 """The question: what broke, where, and between which two moments."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+if TYPE_CHECKING:
+    from nl_forensics.inputs.platform import Platform
 
 FUTURE_TOLERANCE = timedelta(minutes=2)
 
@@ -56,7 +59,7 @@ class Window(BaseModel):
 class Incident(Window):
     """What is being investigated: the incident window itself, its scope, and a window of health to compare with.
 
-    baseline     a stretch of the same length or longer in which all was well; empty: nothing is compared
+    baseline     a healthy period of the same length or longer; empty: nothing is compared
     namespaces   the Kubernetes namespaces in scope; empty: those of the platform file
     """
 
@@ -67,8 +70,12 @@ class Incident(Window):
     service: str = ""
     tenant: str = ""
 
+    def scope(self, platform: "Platform") -> tuple[str, ...]:
+        """Names and patterns of the namespaces in scope; empty: all."""
+        return self.namespaces or platform.namespaces
+
     def unlike(self, recorded: "Incident", open_ended: bool = False) -> str:
-        """The first thing in which this is another question than the recorded one, in words; "" when it is the same.
+        """The first difference from the recorded question, in words; "" when there is none.
 
         `open_ended`: the end was `now`, which was resolved long ago.
         """

@@ -121,12 +121,12 @@ def _where_and_what(error: Exception) -> str:
 
 
 def _refuse_secrets(values: dict, where: str) -> None:
-    """Parameters land in notebooks and reports: a secret in them would be published."""
+    """Parameters are copied into notebooks and reports: a secret in them would be published."""
     redactor = Redactor(b"parameters")
     redactor.record(values)
     if kinds := sorted(kind.partition(":")[2] for kind in redactor.counts if kind.startswith("secret")):
         raise ParameterError(
-            f"{where} holds what looks like a secret ({', '.join(kinds)}): put it into an environment variable"
+            f"{where} seems to hold a secret ({', '.join(kinds)}): put it into an environment variable"
         )
 
 

@@ -1,4 +1,4 @@
-"""Where things are: systems, names and budgets. NeuralLog's are in `platforms/neurallog.yaml`; any team writes its own."""
+"""Systems and their addresses, names and budgets. NeuralLog's are in `platforms/neurallog.yaml`; any team writes its own."""
 
 import os
 import re
@@ -24,7 +24,7 @@ class PortForward(_Model):
     """The way to a system that can be reached from inside its cluster only.
 
     port_forward   namespace/service/name:port, where one of its ready pods is taken, or namespace/pod/name:port
-    cluster        the instance of kubernetes whose kubeconfig is used; empty: the only one
+    cluster        the instance of kubernetes with the kubeconfig to use; empty: the only one
     """
 
     port_forward: str
@@ -47,7 +47,7 @@ class PortForward(_Model):
 class Endpoint(_Model):
     """One instance of a system. The address is read from an environment variable, so that no secret is in a file.
 
-    via   how it is reached; none: directly. Host and port of the address then only name the server that must prove who it is
+    via   how it is reached; none: directly. Host and port of the address then only name the server that the certificate must prove
     """
 
     endpoint: Variable
@@ -60,7 +60,7 @@ class Endpoint(_Model):
 
 
 class PostgresEndpoint(Endpoint):
-    """databases: those to look into; empty: every database that the role may connect to, largest first, 20 at most."""
+    """databases: those to query; empty: every database that the role may connect to, largest first, 20 at most."""
 
     databases: tuple[str, ...] = ()
     allow_superuser: bool = False
@@ -183,7 +183,7 @@ class Metrics(_Model):
     lines_accepted    counter of log lines that were taken in, with the label `tenant`
     lines_stored      counter of log lines that were stored, with the label `tenant`
     gc_seconds        counter of the seconds in which garbage was collected; several names as a regular expression
-    pool_in_use       connections of a pod's database pool that are in use; pool_size: how many it may open; pool_waiting: who waits for
+    pool_in_use       connections of a pod's database pool that are in use; pool_size: its maximum; pool_waiting: requests that wait for
                       one: gauges, all three or none
     database_seconds  counter of the seconds waited for the database's answers; needs request_seconds
     """
@@ -204,7 +204,7 @@ class Metrics(_Model):
         if len({bool(name) for name in (self.pool_in_use, self.pool_size, self.pool_waiting)}) > 1:
             raise ValueError("pool_in_use, pool_size and pool_waiting: name all three, or none")
         if self.database_seconds and not self.request_seconds:
-            raise ValueError("database_seconds needs request_seconds: it is told as a share of it")
+            raise ValueError("database_seconds needs request_seconds: it is shown as a share of it")
         return self
 
 
@@ -228,7 +228,7 @@ class Budget(_Model):
 
 
 class Platform(_Model):
-    """Where things are, and how they are called.
+    """Systems and their addresses, and the names of keys, metrics and namespaces.
 
     namespaces  the Kubernetes namespaces of the platform, `*` stands for any letters; empty: all of the cluster
     flows       connections that the platform needs: whether network policies let them pass is judged
@@ -251,7 +251,7 @@ class Platform(_Model):
     budget: Budget = Budget()
 
     def with_addresses(self) -> "Platform":
-        """The same platform with the instances whose address is known; the others are left out."""
+        """The same platform with the instances that have a known address; the others are left out."""
         declared = {system: self.systems.instances(system) for system in type(self.systems).model_fields}
         known = {
             system: {name: endpoint for name, endpoint in instances.items() if endpoint.address} or "absent"

@@ -43,12 +43,12 @@ def everywhere(home: str) -> str:
 
 
 def port_forward_rules() -> list[dict]:
-    """The rules of whoever reaches systems through the cluster."""
+    """The rules for reaching systems through the cluster."""
     return rules(PORT_FORWARD.of_kubernetes())
 
 
 def _port_forward(home: str) -> str:
-    """It opens every port of every pod, so it is granted in few namespaces, and by hand."""
+    """It opens every port of every pod, so it is granted in few namespaces, and manually."""
     granted = _granted(f"{NAME}-forward", set(PORT_FORWARD.of_kubernetes()), home, "…")
     adds = f"# optional, in the namespace of each of them, adds {PORT_FORWARD.adds}:"
     return "\n".join([adds, *(f"# {line}" for line in _yaml(granted).splitlines())])
@@ -66,7 +66,7 @@ def in_namespaces(names: Iterable[str], home: str) -> str:
 
 
 def _account(home: str) -> Iterator[dict]:
-    """A namespace is made only where it is our own: who deletes these objects again must not delete that of others."""
+    """A namespace is made only where it is our own: deleting these objects must not delete the namespace of others."""
     if home == NAME:
         yield _object("v1", "Namespace", NAME)
     yield _object("v1", "ServiceAccount", NAME, home)

@@ -5,7 +5,7 @@ user ids) become stable pseudonyms: `email~k3f9q2mzx4abc`. What one acts on stay
 and tables, private addresses, query ids, LSNs, digests, trace ids, times, versions.
 
 Rules say which bytes of a text are meant, each on its own: by shape (`shapes.py`) or by the name beside it (`pairs.py`). Where they
-overlap, all of it goes. One search for all rules at once tells whether a text is clean, as most are.
+overlap, all of it goes. One search for all rules at once shows whether a text is clean, as most are.
 """
 
 from collections import Counter
@@ -44,7 +44,7 @@ class Redactor:
     """What is never written down.
 
     key     makes the pseudonyms: the same key, the same pseudonyms
-    vault   is told each pseudonym and what it stands for
+    vault   receives each pseudonym and what it stands for
     counts  what was removed, by kind: {"secret:stripe_key": 2, "email": 5, "error": 0}
     """
 
@@ -136,7 +136,7 @@ def _implied(items: Iterable[Any]) -> Iterator[tuple[Any, str]]:
 
 
 def _suspects() -> re2.Set:
-    """All rules in one automaton, which tells in one pass which of them have something to look at.
+    """All rules in one automaton, which finds in one pass the rules that may match.
 
     Counted repetitions would make it huge, so each becomes "one or more", which finds the same and a little more.
     """
@@ -155,7 +155,7 @@ SUSPECTS = _suspects()
 
 
 def _found(text: bytes, label: str) -> list[Found]:
-    """What must go from a text whose key says that it is a `label`, in order, without overlaps."""
+    """What must go from a text under the key `label`, in order, without overlaps."""
     matching = range(len(RULES)) if len(text) > LONG else sorted(SUSPECTS.Match(text) or ())
     if not matching and not label:
         return []
@@ -169,7 +169,7 @@ def _found(text: bytes, label: str) -> list[Found]:
 
 
 def _is_whole(text: bytes, label: str, spans: list[Found]) -> bool:
-    """Whether the key says that all of the text must go. Of a connection, only its secret, if it can be told apart."""
+    """Whether the key says that all of the text must go. Of a connection, only its secret, if it can be separated."""
     if label == "connection":
         is_parted = b"<SECRET:" in text or any(span.label not in CLASSES for span in spans)
         return not (is_parted or is_connection_without_secret(text))

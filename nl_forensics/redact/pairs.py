@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import re2
 
-from nl_forensics.redact.shapes import MOST_LOOKS, UNREAD, Found
+from nl_forensics.redact.shapes import MAX_MATCHES, UNREAD, Found
 
 SECRET_NAMES = {
     "password": r"pass(?:word|wd|phrase|code)s?|pwd|(?:\b|[_-]|\\[nrt])(?:db|user|auth[_-]?)?(?:pass|pw)"
@@ -136,10 +136,10 @@ class Pairs(NamedTuple):
     pattern: Any
 
     def find(self, text: bytes) -> Iterator[Found]:
-        position = looks = 0
+        position = count = 0
         while match := self.pattern.search(text, position):
-            position, looks = match.end(), looks + 1
-            if looks > MOST_LOOKS:
+            position, count = match.end(), count + 1
+            if count > MAX_MATCHES:
                 yield Found(match.start(), len(text), UNREAD)
                 return
             pair = _pair(text, match)

@@ -1,7 +1,7 @@
 """Stable names in place of identifiers, the key that makes them, and the vault that leads back.
 
 The same identifier gets the same pseudonym in every field and every case of an organisation, so that joins survive; without the key
-nobody can compute one, so an identifier can't be guessed and tried.
+none can be computed, so an identifier can't be guessed and tried.
 """
 
 import base64
@@ -50,7 +50,7 @@ def organisation_key(home: Path) -> bytes:
 
 
 def _create(path: Path, content: bytes) -> None:
-    """Write a file that only we can read, whole or not at all; if somebody else was faster, theirs stays."""
+    """Write a file that only we can read, whole or not at all; if another process was faster, its file stays."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{os.getpid()}.part")
     draft.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """What gives itself away by its shape: vendors' tokens, keys, hashes, card numbers, passwords in URLs; e-mail and IP addresses.
 
 Everything is matched by RE2, whose time grows with the text only, whatever the text holds. RE2 has no look-around, so a rule that
-depends on its neighbours looks at them in `accepts`.
+depends on its neighbours checks them in `accepts`.
 """
 
 import base64
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import re2
 
-MOST_LOOKS = 25_000  # for one rule in one text; no evidence is so dense
+MAX_MATCHES = 25_000  # for one rule in one text; no evidence is so dense
 UNREAD = "unread"  # what comes after them: it isn't looked at, so it isn't kept
 Accepts = Callable[[bytes, int, int], bool]
 
@@ -38,9 +38,9 @@ class Shape(NamedTuple):
     accepts: Accepts | None = None
 
     def find(self, text: bytes) -> Iterator[Found]:
-        for looks, match in enumerate(self.pattern.finditer(text)):
+        for count, match in enumerate(self.pattern.finditer(text)):
             start, end = match.span(1)
-            if looks == MOST_LOOKS:
+            if count == MAX_MATCHES:
                 yield Found(start, len(text), UNREAD)
                 return
             if not self.accepts or self.accepts(text, start, end):
@@ -118,7 +118,7 @@ def address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | Non
 
 @lru_cache(maxsize=10_000)
 def _is_public(text: bytes) -> bool:
-    """An address of somebody on the Internet. The ranges of documentation stand for such addresses, so they count."""
+    """A public address of the Internet. The ranges of documentation stand for such addresses, so they count."""
     address = address_of(text.decode())
     if address is None or address.is_multicast:
         return False
@@ -136,7 +136,7 @@ def _is_public_ip(text: bytes, start: int, end: int) -> bool:
 
 
 def _is_person(text: bytes, start: int, end: int) -> bool:
-    """`git@github.com`, units of systemd and names inside a cluster look like e-mail."""
+    """`git@github.com`, units of systemd and names inside a cluster resemble e-mail."""
     local, _, domain = text[start:end].replace(b"%40", b"@").lower().rpartition(b"@")
     inside = (b"local", b"internal", b"svc", b"cluster", b"service", b"socket", b"timer", b"slice", b"scope", b"mount")
     return local != b"git" and domain.rpartition(b".")[2] not in inside

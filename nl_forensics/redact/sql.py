@@ -1,4 +1,4 @@
-"""SQL without its values: what a statement does stays readable, whom it was about does not."""
+"""SQL without its values: what a statement does stays readable, the data that it concerns does not."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ _TOKEN = re2.compile(
     rb"|(?:\b[bBnNxX]|\b[uU]&)?'(?:[^']|'')*(?:'|\z)"
     rb"|\B\$(?:[\pL_][\pL\pN_]*)?\$"
     rb"|\b(?:0[xXoObB]\w+|\d[\d_]*(?:\.\d*)?(?:[eE][+-]?\d+)?\w*)|\B\.\d+(?:[eE][+-]?\d+)?"
-    rb"|\"(?s:.)*\z"  # a torn name, or what looks like one
+    rb"|\"(?s:.)*\z"  # a torn name, or what resembles one
 )
 _COMMENT_EDGE = re2.compile(rb"/\*|\*/")
 

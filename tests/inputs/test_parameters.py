@@ -181,7 +181,7 @@ def test_a_secret_is_refused_and_not_repeated(written, tmp_path, kind, place):
         (tmp_path / "own.yaml").write_text(json.dumps(whole | {"promql": {"a": secret}}))
         path = written(WHOLE.replace("2026", "2025").replace("neurallog", str(tmp_path / "own.yaml")))
     said = refusal(path)
-    assert "holds what looks like a secret" in said
+    assert "seems to hold a secret" in said
     assert "put it into an environment variable" in said
     assert secret not in said
 
@@ -190,3 +190,12 @@ def test_a_secret_in_a_file_that_is_not_yaml_is_not_repeated(written):
     secret = secrets.token_urlsafe(12)
     assert secret not in refusal(written(f'incident:\n  password: "{secret}\n  id: [a\n'))
     assert secret not in refusal(written(f"incident: {{ password: {secret}, : ]"))
+
+
+def test_the_scope_is_that_of_the_incident_else_that_of_the_platform():
+    asked = parameters.resolve(
+        {"incident": {"id": "x", "start": "2026-11-03T14:00Z", "end": "2026-11-03T14:45Z"}, "platform": "neurallog"}
+    )
+    assert asked.incident.scope(asked.platform) == asked.platform.namespaces
+    narrowed = asked.incident.model_copy(update={"namespaces": ("shop",)})
+    assert narrowed.scope(asked.platform) == ("shop",)

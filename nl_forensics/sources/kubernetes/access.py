@@ -12,7 +12,6 @@ from nl_forensics.sources.kubernetes.kinds import (
     RULES_REVIEWS,
     is_namespaced,
 )
-from nl_forensics.sources.kubernetes.reading import scope
 
 NO_NAMESPACE = "no_namespace"  # no namespace can have this name: the rules that hold there hold everywhere
 MAX_REVIEWS = 100  # of single rights, in total
@@ -50,7 +49,7 @@ def k8s_access(kubernetes, incident, platform):
     collection. Only where other authorizers decide as well (identities of a cloud), each right that RBAC does not grant is reviewed
     individually.
     """
-    rights, wanted = _Rights(kubernetes), scope(incident, platform)
+    rights, wanted = _Rights(kubernetes), incident.scope(platform)
     declared = {pair: also for pair, also in asked_of_kubernetes().items() if _is_served(kubernetes, pair[1])}
     for (verb, resource), also_in in declared.items():
         for row in rights.rows(verb, resource, _places(resource, wanted, also_in)):

@@ -6,7 +6,7 @@ from nl_forensics.errors import SourceError
 from nl_forensics.sources import Partial, Permission, Proof, source
 from nl_forensics.sources.column import UTC, Column
 from nl_forensics.sources.kubernetes.kinds import API_SERVICES, LEASES, NODE_METRICS, POD_METRICS, is_inside
-from nl_forensics.sources.kubernetes.reading import condition_columns, conditions_of, listed, quantity, scope, whole
+from nl_forensics.sources.kubernetes.reading import condition_columns, conditions_of, listed, quantity, whole
 from nl_forensics.sources.kubernetes.workloads import NAMED
 
 READYZ_LINE = re.compile(r"\[(?P<mark>[+-])\](?P<check>\S+) (?P<said>.*)")
@@ -74,7 +74,7 @@ def k8s_api_services(kubernetes, incident, platform):
 )
 def k8s_leases(kubernetes, incident, platform):
     """One row per lease of a node (namespace kube-node-lease), of the control plane (kube-system), or in scope."""
-    wanted = scope(incident, platform)
+    wanted = incident.scope(platform)
     everywhere = (*wanted, OF_NODES, OF_SYSTEM) if wanted else ()
     listing = kubernetes.objects(LEASES, everywhere)
     yield from listing.unseen
@@ -141,7 +141,7 @@ def k8s_node_metrics(kubernetes):
 )
 def k8s_pod_metrics(kubernetes, incident, platform):
     """One row per container in scope: last measured usage, as `kubectl top pods --containers` shows it."""
-    items, unseen = _measured(kubernetes, POD_METRICS, scope(incident, platform))
+    items, unseen = _measured(kubernetes, POD_METRICS, incident.scope(platform))
     yield from unseen
     for one in items:
         place = {"namespace": one["metadata"]["namespace"], "pod": one["metadata"]["name"], "at": one["timestamp"]}

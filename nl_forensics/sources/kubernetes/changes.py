@@ -7,7 +7,7 @@ from nl_forensics.errors import SourceError
 from nl_forensics.sources import Partial, Permission, Proof, source
 from nl_forensics.sources.column import UTC, Column
 from nl_forensics.sources.kubernetes import kinds
-from nl_forensics.sources.kubernetes.reading import joined, scope
+from nl_forensics.sources.kubernetes.reading import joined
 
 COLLECTED = (
     kinds.DEPLOYMENTS,
@@ -61,7 +61,7 @@ def k8s_changes(kubernetes, incident, platform):
     found = []
     for kind in COLLECTED:
         try:
-            listing = kubernetes.objects(kind, scope(incident, platform))
+            listing = kubernetes.objects(kind, incident.scope(platform))
         except SourceError as refused:
             yield Partial(f"changes of {kind.plural}: {refused}", refused.remedy)
             continue

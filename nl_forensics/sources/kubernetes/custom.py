@@ -6,7 +6,7 @@ from nl_forensics.errors import NotServed, SourceError
 from nl_forensics.sources import Partial, Permission, Proof, as_rows, source
 from nl_forensics.sources.column import UTC, Column
 from nl_forensics.sources.kubernetes.kinds import CUSTOM
-from nl_forensics.sources.kubernetes.reading import condition, condition_columns, conditions_of, joined, named, scope
+from nl_forensics.sources.kubernetes.reading import condition, condition_columns, conditions_of, joined, named
 from nl_forensics.sources.kubernetes.workloads import NAMED
 
 RIGHTS = " ".join(kind.resource for kind in CUSTOM)
@@ -64,7 +64,7 @@ def k8s_custom(kubernetes, incident, platform):
     known, seen = kubernetes.groups(), []
     for kind in (kind for kind in CUSTOM if kind.group in known):
         try:
-            listing = kubernetes.objects(kind._replace(version=known[kind.group]), scope(incident, platform))
+            listing = kubernetes.objects(kind._replace(version=known[kind.group]), incident.scope(platform))
         except NotServed:
             continue
         except SourceError as refused:

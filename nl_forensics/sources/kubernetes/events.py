@@ -7,7 +7,6 @@ from nl_forensics.errors import SourceError
 from nl_forensics.sources import Partial, Permission, Proof, source
 from nl_forensics.sources.column import UTC, Column
 from nl_forensics.sources.kubernetes.kinds import EVENTS, PODS, is_inside
-from nl_forensics.sources.kubernetes.reading import scope
 
 KEPT = timedelta(hours=1)  # --event-ttl of the API server, by default
 SETTLED = timedelta(minutes=1)
@@ -40,7 +39,7 @@ def k8s_events(kubernetes, incident, platform):
     Events are best effort: the API server deletes them (after an hour unless --event-ttl is set), and drops them under load. Their absence
     does not prove that nothing happened.
     """
-    wanted = scope(incident, platform)
+    wanted = incident.scope(platform)
     listing = kubernetes.objects(EVENTS, (*wanted, NAMESPACE_OF_NODES) if wanted else ())
     yield from listing.unseen
     records = [

@@ -20,7 +20,7 @@ from nl_forensics.sources.kubernetes.kinds import (
     is_inside,
 )
 from nl_forensics.sources.kubernetes.network import OF_SERVICE, policy_directions
-from nl_forensics.sources.kubernetes.reading import all_containers, joined, matches, named, pairs, scope, workload
+from nl_forensics.sources.kubernetes.reading import all_containers, joined, matches, named, pairs, workload
 from nl_forensics.sources.kubernetes.workloads import NAMED
 
 CLOSES = "correct `flows` in the platform file"
@@ -32,14 +32,14 @@ PSEUDONYMISED = "a public address is pseudonymised, so that it can't be compared
 
 def _wanted(incident, platform) -> tuple[str, ...]:
     """The namespaces in scope, and those at the other ends of their flows; empty: all."""
-    inside = scope(incident, platform)
+    inside = incident.scope(platform)
     ends = (end.partition("/")[0] for flow in _flows(incident, platform) for end in (flow.client, flow.service))
     return tuple(dict.fromkeys([*inside, *ends])) if inside else ()
 
 
 def _flows(incident, platform) -> list:
     """Flows with an end in scope."""
-    inside = scope(incident, platform)
+    inside = incident.scope(platform)
     return [
         flow
         for flow in platform.flows
@@ -56,7 +56,7 @@ def _seen(kubernetes, kind: Kind, incident, platform) -> Generator[Partial, None
     """Return the objects of all wanted namespaces, and yield a gap for namespaces that can't be read."""
     listing = kubernetes.objects(kind, _wanted(incident, platform))
     yield from listing.unseen
-    outside = [one for one in _wanted(incident, platform) if not _touches(one, scope(incident, platform))]
+    outside = [one for one in _wanted(incident, platform) if not _touches(one, incident.scope(platform))]
     if kind.namespaced and outside and not listing.everywhere:
         yield Partial(f"{kind.plural} of {joined(outside)}", f"allow us to list {kind.resource} of the whole cluster")
     return listing.items

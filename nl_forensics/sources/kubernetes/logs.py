@@ -13,7 +13,7 @@ from nl_forensics.sources.column import UTC, Column
 from nl_forensics.sources.kubernetes.kinds import PODS
 from nl_forensics.sources.kubernetes.lines import parse
 from nl_forensics.sources.kubernetes.pods import containers_of
-from nl_forensics.sources.kubernetes.reading import joined, scope
+from nl_forensics.sources.kubernetes.reading import joined
 
 COLUMNS = {
     "namespace": Column("str", "namespace of the pod"),
@@ -74,7 +74,7 @@ def k8s_unhealthy_logs(kubernetes, incident, platform):
 
 def live_containers(kubernetes, incident, platform) -> list[dict]:
     """The containers in scope, without those of pods that are being deleted."""
-    listing = kubernetes.objects(PODS, scope(incident, platform))
+    listing = kubernetes.objects(PODS, incident.scope(platform))
     return [
         container
         for pod in listing.items

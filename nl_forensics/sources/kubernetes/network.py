@@ -13,7 +13,7 @@ from nl_forensics.sources.kubernetes.kinds import (
     PODS,
     SERVICES,
 )
-from nl_forensics.sources.kubernetes.reading import joined, listed, matches, named, pairs, scope
+from nl_forensics.sources.kubernetes.reading import joined, listed, matches, named, pairs
 from nl_forensics.sources.kubernetes.workloads import NAMED
 
 OF_SERVICE = "kubernetes.io/service-name"
@@ -50,7 +50,7 @@ def k8s_services(kubernetes, incident, platform):
     found = yield from listed(kubernetes, SERVICES, incident, platform)
     slices = yield from listed(kubernetes, ENDPOINT_SLICES, incident, platform)
     try:
-        pods = kubernetes.objects(PODS, scope(incident, platform)).items
+        pods = kubernetes.objects(PODS, incident.scope(platform)).items
     except SourceError as refused:
         pods = None
         yield Partial(f"pods that services select: {refused}", refused.remedy)
@@ -254,7 +254,7 @@ def k8s_network_policies(kubernetes, incident, platform):
     """
     found = yield from listed(kubernetes, NETWORK_POLICIES, incident, platform)
     try:
-        pods = kubernetes.objects(PODS, scope(incident, platform)).items
+        pods = kubernetes.objects(PODS, incident.scope(platform)).items
     except SourceError as refused:
         pods = None
         yield Partial(f"pods that policies select: {refused}", refused.remedy)

@@ -28,16 +28,11 @@ SUFFIXES = {
 }
 
 
-def scope(incident, platform) -> tuple[str, ...]:
-    """Names and patterns of the namespaces in scope; empty: all."""
-    return incident.namespaces or platform.namespaces
-
-
 def listed(kubernetes, kind: Kind, incident, platform) -> Generator[Partial | Proof, None, list[dict]]:
     """Return the objects in scope, and yield the gaps, and the proof that an empty list is complete."""
-    listing = kubernetes.objects(kind, scope(incident, platform))
+    listing = kubernetes.objects(kind, incident.scope(platform))
     yield from listing.unseen
-    where = ", ".join(scope(incident, platform)) or "all namespaces" if kind.namespaced else "the cluster"
+    where = ", ".join(incident.scope(platform)) or "all namespaces" if kind.namespaced else "the cluster"
     yield Proof(f"the list of {kind.plural} was answered: {len(listing.items)} in {where}")
     return listing.items
 

@@ -7,7 +7,7 @@ from nl_forensics.errors import NotServed
 from nl_forensics.sources import Permission, Proof, source
 from nl_forensics.sources.column import Column
 from nl_forensics.sources.kubernetes.kinds import ENDPOINT_SLICES, MONITORS, PODS, SERVICES
-from nl_forensics.sources.kubernetes.reading import all_containers, joined, listed, matches, scope
+from nl_forensics.sources.kubernetes.reading import all_containers, joined, listed, matches
 
 ASKS = "prometheus.io/scrape"
 OF_SERVICE = "kubernetes.io/service-name"
@@ -49,7 +49,7 @@ def k8s_scrape_requests(kubernetes, incident, platform):
             if (one["metadata"].get("annotations") or {}).get(ASKS) == "true":
                 yield _row(kind, one, [one], behind, set())
     for kind, candidates in (("servicemonitors", services), ("podmonitors", pods)):
-        yield from _monitors(kubernetes, kind, candidates, behind, scope(incident, platform))
+        yield from _monitors(kubernetes, kind, candidates, behind, incident.scope(platform))
     yield Proof(
         f"{len(pods)} pods and {len(services)} services were inspected, and monitors if this cluster serves them"
     )

@@ -11,7 +11,6 @@ import pandas as pd
 
 from nl_forensics.sources import SOURCES, UTC, Partial, Permission, Source
 from nl_forensics.sources.column import Column
-from nl_forensics.sources.kubernetes.reading import scope
 
 SMALLEST_STEP_S = 15
 RATE_S = 300  # at least four scrapes at the usual intervals, so that a rate has something to compare
@@ -127,7 +126,7 @@ def series(
 
 def _placeholders(incident, platform, window, step: int) -> dict[str, Any]:
     queues = [re.escape(queue.key) for queue in platform.redis.queues]
-    namespaces = [re.escape(name).replace(r"\*", ".*") for name in scope(incident, platform)]
+    namespaces = [re.escape(name).replace(r"\*", ".*") for name in incident.scope(platform)]
     own = {
         "range": f"{max(RATE_S, step)}s",
         "window": f"{math.ceil(window.seconds)}s",
