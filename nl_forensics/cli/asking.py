@@ -35,12 +35,13 @@ ALL_LOGS_PER_S = 200
     "-n",
     "--namespace",
     "namespaces",
+    metavar="NAME",
     multiple=True,
     help="Kubernetes namespace in scope (`*` is a wildcard); repeatable.",
 )
 @click.option(
     "--since",
-    metavar="30m",
+    metavar="DURATION",
     default="",
     help="Length of the incident window: 90s, 30m, 2h, 1d. Default: proposed from symptoms.",
 )
@@ -55,7 +56,7 @@ def now_command(namespaces: tuple[str, ...], since: str, as_json: bool) -> int:
 
     def question(case: Case) -> tuple[Parameters, str]:
         chosen, because = triage.question(case, namespaces, length)
-        where = ", ".join(chosen.incident.scope(chosen.platform)) or "all namespaces"
+        where = ", ".join(chosen.incident.scope(chosen.platform)) or "all"
         click.echo(f"incident window {chosen.incident}, namespaces: {where} ({because})", err=True)
         case.use_parameters(chosen)  # the first answers are judged by the question that follows from them
         if live:

@@ -16,7 +16,9 @@ from nl_forensics.inputs import parameters as parameter_files
 from nl_forensics.inputs.parameters import Parameters
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-sections_option = click.option("--sections", default="", help="Sections of the guide, such as 05,06. Default: all.")
+sections_option = click.option(
+    "--sections", metavar="NUMBERS", default="", help="Sections of the guide, such as 05,06. Default: all."
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

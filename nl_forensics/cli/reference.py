@@ -63,7 +63,7 @@ def _describe_source(one: Source) -> str:
 def _describe_column(name: str, column: Column) -> str:
     """Its name, type and unit on one line; its meaning, and the meaning of a null, below."""
     unit = f", {unit_of(name)}" if unit_of(name) else ""
-    null = f"null: {column.absent}" if column.absent else f"null: not seen ({column.unknown})" if column.unknown else ""
+    null = f"null: {column.absent}" if column.absent else f"null: unknown ({column.unknown})" if column.unknown else ""
     lines = [line for text in (column.meaning, null) if text for line in wrap(text, 70)]
     return "\n".join([f"    {name}  {column.dtype}{unit}", *(f"        {line}" for line in lines)]) + "\n"
 

@@ -1,6 +1,6 @@
-"""What to ask when nobody has said anything: the systems that can be reached, the namespaces that there are, and since when.
+"""Triage without parameters: the reachable systems, the namespaces in scope, and a proposed incident window.
 
-`nl-forensics now` first asks a few questions about the last hours. From their answers follow the window and the scope of all others.
+`nl-forensics now` first queries a few sources about the last hours. Their answers set the window and the scope of all others.
 """
 
 import re
@@ -20,28 +20,28 @@ from nl_forensics.sources import UTC as UTC_DTYPE
 from nl_forensics.sources.kubernetes.kinds import is_inside
 
 FIRST = ("prom_alerts", "k8s_events", "k8s_pods", "k8s_containers", "k8s_replica_sets", "k8s_namespaces")
-FIRST_WITHIN_S = 4  # then the window is proposed from what has come
-WITHIN_S = 20  # from the start to the last answer: somebody waits for it
-SHORTEST_S = 8  # for what is left after a first look on a machine that is busy
-QUESTION_S = 5  # of which half is left for what the API server remembers, if etcd hangs
-FURTHEST = timedelta(hours=6)  # what began before is chronic, and not what somebody was called for
-USUAL = timedelta(minutes=30)  # where nothing tells since when
+FIRST_WITHIN_S = 4  # then the window is proposed from the answers so far
+WITHIN_S = 20  # from the start to the last answer, as the caller waits for it
+SHORTEST_S = 8  # for the rest, if the first queries took long on a busy machine
+QUESTION_S = 5  # half of it remains for the API server's cache, if etcd hangs
+FURTHEST = timedelta(hours=6)  # an older condition is chronic, and not the reason for the call
+USUAL = timedelta(minutes=30)  # without a symptom that has a time
 SHORTEST = timedelta(minutes=10)
-LEAD = timedelta(minutes=5)  # of the time before, to compare with: no_new_error_appears needs as much
+LEAD = timedelta(minutes=5)  # time before the first symptom to compare with; no_new_error_appears needs as much
 FRESH = timedelta(minutes=15)  # a warning that was repeated since then is ongoing
 EVERYWHERE = "*"
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 class Proposal(NamedTuple):
-    """Where the window begins, and why there."""
+    """The start of the window, and the reason for it."""
 
     start: datetime
     because: str
 
 
 def duration(text: str) -> timedelta:
-    """`90s`, `30m`, `2h`, `1d`. Raises ParameterError for anything else, and for none at all."""
+    """`90s`, `30m`, `2h`, `1d`. Raises ParameterError for anything else, and for zero."""
     found = re.fullmatch(r"(\d{1,6})([smhd])", text)
     if not found or not int(found[1]):
         raise ParameterError(f"--since {text}: write 90s, 30m, 2h or 1d")
@@ -49,16 +49,16 @@ def duration(text: str) -> timedelta:
 
 
 def opening(namespaces: tuple[str, ...] = ()) -> Parameters:
-    """The question of the first look: the last hours, in these namespaces or in all.
+    """The parameters of the first queries: the last hours, in these namespaces or in all.
 
-    Raises ParameterError when no system can be asked: one line that says what to set.
+    Raises ParameterError if no system can be queried: one line that says what to set.
     """
     platform = Platform.model_validate(read_yaml(shipped("platforms/neurallog.yaml"))).with_addresses()
     if all(declared == "absent" for _, declared in platform.systems):
         others = [name for names in platform.left_out.values() for name in names if name != "KUBECONFIG"]
         raise ParameterError(
-            "there is nothing to ask: set KUBECONFIG to the path of a kubeconfig, or put one at ~/.kube/config"
-            f" (and for more answers: {', '.join(others)})"
+            "no system to query: set KUBECONFIG to the path of a kubeconfig, or put one at ~/.kube/config"
+            f" (further systems: {', '.join(others)})"
         )
     end = datetime.now(UTC).replace(microsecond=0)
     incident = Incident(
@@ -71,14 +71,14 @@ def opening(namespaces: tuple[str, ...] = ()) -> Parameters:
 
 
 def question(case: Case, namespaces: tuple[str, ...] = (), since: timedelta | None = None) -> tuple[Parameters, str]:
-    """The parameters to go on with after the first look, and why these.
+    """The parameters after the first queries, and the reason for them.
 
-    Raises ParameterError when a namespace was named that this cluster does not have: it would look healthy.
+    Raises ParameterError for a namespace that does not exist in this cluster: without objects, it would pass every check.
     """
     asked = case.parameters
     scope, platform = _scope(case, namespaces)
     end = asked.incident.end
-    start, because = Proposal(end - since, "as asked for") if since else propose(case, scope)
+    start, because = Proposal(end - since, "from --since") if since else propose(case, scope)
     left_s = WITHIN_S - (datetime.now(UTC) - end).total_seconds()
     baseline = Window(start=(start - (end - start)).isoformat(), end=start.isoformat())
     incident = Incident(
@@ -94,7 +94,7 @@ def question(case: Case, namespaces: tuple[str, ...] = (), since: timedelta | No
 
 
 def _scope(case: Case, namespaces: tuple[str, ...]) -> tuple[tuple[str, ...], Platform]:
-    """What is looked into: what was named, else the platform's namespaces where there is one of them, else all."""
+    """The scope: the named namespaces, else those of the platform if one of them exists, else all."""
     platform = case.parameters.platform
     there = check_namespaces(case, namespaces)
     if namespaces:
@@ -106,9 +106,9 @@ def _scope(case: Case, namespaces: tuple[str, ...]) -> tuple[tuple[str, ...], Pl
 
 
 def check_namespaces(case: Case, namespaces: tuple[str, ...]) -> list[str]:
-    """The namespaces that there are, as far as they were seen: a first look may end before that.
+    """The namespaces of the cluster; empty if the first queries ended before they were read.
 
-    Raises ParameterError when one was named that this cluster does not have: it would look healthy.
+    Raises ParameterError for one that does not exist in this cluster: without objects, it would pass every check.
     """
     there = sorted(set(case.read("k8s_namespaces").whole_rows.name))
     if unknown := [name for name in namespaces if there and not any(is_inside(one, (name,)) for one in there)]:
@@ -117,9 +117,9 @@ def check_namespaces(case: Case, namespaces: tuple[str, ...]) -> list[str]:
 
 
 def propose(case: Case, scope: Iterable[str]) -> Proposal:
-    """Since when something is wrong: what goes on now counts first, then what has ended, in the last hours.
+    """The onset within the last hours: ongoing symptoms count first, then those that have ended.
 
-    The window begins a little earlier, and before a rollout that may have caused it.
+    The window begins 5 minutes earlier, and before a rollout that may be the cause.
     """
     end = pd.Timestamp(case.incident.end)
     found = pd.concat([_alerts(case), _of_pods(case), _warnings(case, end)], ignore_index=True)
@@ -130,9 +130,9 @@ def propose(case: Case, scope: Iterable[str]) -> Proposal:
             first = rows.iloc[0]
             return _before(case, first["at"], end, f"{first.words}, since {first['at']:%H:%M} UTC at the earliest")
     chronic = found.words[found.lasts]
-    because = f"{chronic.iloc[0]}, but for longer than 6 h" if len(chronic) else "nothing seen tells since when"
+    because = f"{chronic.iloc[0]} for longer than 6 h" if len(chronic) else "no recent symptom has a time"
     unseen = [name for name in FIRST if case.instances(name) and not _was_seen(case, name)]
-    because += f" (not seen: {', '.join(unseen)})" if unseen else ""
+    because += f" (data gaps: {', '.join(unseen)})" if unseen else ""
     return Proposal(case.incident.end - USUAL, f"the last 30 minutes: {because}")
 
 
@@ -152,14 +152,14 @@ def _before(case: Case, first: pd.Timestamp, end: pd.Timestamp, because: str) ->
 
 
 def _alerts(case: Case) -> pd.DataFrame:
-    """What fires. A severity of `none` is a watchdog, which always does."""
+    """Firing alerts, without watchdogs (severity `none`), which always fire."""
     rows = case.read("prom_alerts").whole_rows
     rows = rows[(rows.state == "firing") & (rows.severity != "none")]
     return _symptoms(rows, "alert " + rows.alert + " fires", rows.active_at, True)
 
 
 def _of_pods(case: Case) -> pd.DataFrame:
-    """Crashes, and pods that are not ready or find no node. Of a crash that is over, its own time is known."""
+    """Crashes, and pods that are unready or unscheduled. A crash that is over has its own time."""
     rows = symptoms(case.read("k8s_containers").whole_rows, case.read("k8s_pods").whole_rows)
     lasts = rows.over_at.isna()
     at = rows.symptom_at.where(lasts, rows.last_at)

@@ -117,8 +117,8 @@ def _changed(case: Case, findings: Findings, first: Symptom | None) -> Iterator[
             one = changes[MAX_CHANGES - 1]
             yield _cut(f"{one.at:%H:%M:%S} UTC {one.words}", 85) + (f" (+{more} changes)" if more > 0 else "")
         return
-    blind = next((f.because for f in findings.unknowns if f.check in (ROLLOUT, CONFIG, MANUAL)), "")
-    yield f"no change seen from {period[0]:%H:%M} to {period[1]:%H:%M} UTC" + (f"; {blind}" if blind else "")
+    gap = next((f.because for f in findings.unknowns if f.check in (ROLLOUT, CONFIG, MANUAL)), "")
+    yield f"no change seen from {period[0]:%H:%M} to {period[1]:%H:%M} UTC" + (f"; {gap}" if gap else "")
 
 
 def _blamed(findings: Findings) -> list[Change]:
@@ -161,7 +161,7 @@ def _unseen(case: Case, findings: Findings) -> Iterator[tuple[str, str]]:
         tail = f"{remedy} ({gap['checks']} {'check' if gap['checks'] == 1 else 'checks'}{more})"
         yield "data gap", _cut(_without_instance(case, gap["data gap"]), COLUMNS - WIDTH - len(tail)) + tail
     if left_out:
-        yield "not asked", f"{', '.join(left_out)}: set {', '.join(variables[:1])}{', …' if variables[1:] else ''}"
+        yield "skipped", f"{', '.join(left_out)}: set {', '.join(variables[:1])}{', …' if variables[1:] else ''}"
 
 
 def _without_instance(case: Case, unseen: str) -> str:

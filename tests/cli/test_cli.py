@@ -236,7 +236,7 @@ def test_doctor_keeps_nothing(one_redis, capsys):
     assert not one_redis.case_folder.exists()
 
 
-def test_doctor_tells_what_would_stay_unknown(tmp_path, redis_server, capsys):
+def test_doctor_lists_what_stays_undetermined(tmp_path, redis_server, capsys):
     asked = Investigation(tmp_path, {"redis": {"main": redis_server.url(password="no")}})
     assert asked.command("doctor", asked.file, "--json") == 3
     told = json.loads(capsys.readouterr().out)
@@ -244,7 +244,7 @@ def test_doctor_tells_what_would_stay_unknown(tmp_path, redis_server, capsys):
 
 
 @pytest.mark.parametrize("more", [[], ["--json"]])
-def test_what_nobody_judged_is_not_told_as_health(more, one_redis, capsys):
+def test_a_section_without_checks_is_not_reported_as_healthy(more, one_redis, capsys):
     assert one_redis.command("findings", one_redis.file, "--sections", "06", *more) == 3
     assert "No check applies: the platform has none of the systems" in capsys.readouterr().out
 
@@ -259,7 +259,7 @@ def test_findings_as_json(one_redis, capsys):
     assert told["coverage"]
 
 
-def test_who_reads_us_may_leave(one_redis):
+def test_the_reader_of_a_pipe_may_close_it(one_redis):
     """`nl-forensics sources | head -1`"""
     piped = subprocess.run(
         f"'{sys.executable}' -m nl_forensics sources --json | head -c 1",
@@ -272,7 +272,7 @@ def test_who_reads_us_may_leave(one_redis):
     assert piped.stderr == ""
 
 
-def test_the_guide_tells_what_answers_each_command(capsys):
+def test_the_guide_lists_what_replaces_each_command(capsys):
     assert cli.run(["guide", "--sections", "05"]) == 0
     told = capsys.readouterr().out
     assert "05 Database issues: notebooks/05_database_issues.ipynb" in told
@@ -328,7 +328,7 @@ def test_what_is_named_is_explained(words, told, capsys):
 
 
 @pytest.mark.parametrize("kind", ["check", "source"])
-def test_what_is_named_wrongly_is_told_with_the_nearest(kind, capsys):
+def test_an_unknown_name_gets_a_suggestion(kind, capsys):
     nearest = {"check": "every_node_is_ready", "source": "redis_slowlog"}[kind]
     assert cli.run([f"{kind}s", nearest + "s"]) == 2
     hint = f"did you mean {nearest}? (`nl-forensics {kind}s` lists them)"
@@ -348,7 +348,7 @@ def test_a_source_explains_its_columns(capsys):
     assert cli.run(["sources", "pg_slots"]) == 0
     said = capsys.readouterr().out
     assert "    retained_bytes  Int64, bytes\n" in said
-    assert "null: not seen (" in said
+    assert "null: unknown (" in said
     assert all(f"    {name}  " in said for name in sources.load()["pg_slots"].columns)
 
 

@@ -1,4 +1,4 @@
-"""`nl-forensics now` without a cluster: since when, of what, and what it says when there is nothing to ask."""
+"""`nl-forensics now` without a cluster: the incident window, the scope, and the error without a system."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -51,10 +51,10 @@ def records(source, *given) -> list[dict]:
 
 def pods_of(*containers) -> dict:
     """The pods that these containers are of, beside them."""
-    ill = [dict(one, ready=one["state"] == "running") for one in containers]
-    found = {one["uid"]: {key: one[key] for key in ("namespace", "pod", "uid", "workload")} for one in ill}
+    states = [dict(one, ready=one["state"] == "running") for one in containers]
+    found = {one["uid"]: {key: one[key] for key in ("namespace", "pod", "uid", "workload")} for one in states}
     return {
-        "k8s_containers": records("k8s_containers", *ill),
+        "k8s_containers": records("k8s_containers", *states),
         "k8s_pods": records("k8s_pods", *(pod(**one) for one in found.values())),
     }
 
@@ -134,7 +134,7 @@ def test_the_rollout_just_before_is_in_the_window(tmp_path):
     assert "tenant-acme/api was rolled out at" in because
 
 
-def test_another_namespace_tells_nothing(tmp_path):
+def test_another_namespace_is_out_of_scope(tmp_path):
     case = looked(tmp_path, **pods_of(crashed("dns", before(hours=3), namespace="kube-system")))
     assert triage.propose(case, HERE).start == END - timedelta(minutes=30)
     assert triage.propose(case, ()).start == END - timedelta(hours=3, minutes=5)
@@ -144,12 +144,12 @@ def test_what_began_long_ago_is_chronic(tmp_path):
     unready = records("k8s_pods", pod(ready=False, ready_changed_at=before(days=9)))
     start, because = triage.propose(looked(tmp_path, k8s_pods=unready, k8s_containers=[]), HERE)
     assert start == END - timedelta(minutes=30)
-    assert "tenant-acme/api was unready, but for longer than 6 h" in because
+    assert "tenant-acme/api was unready for longer than 6 h" in because
 
 
-def test_what_was_not_seen_is_not_called_quiet(tmp_path):
+def test_a_data_gap_is_not_called_quiet(tmp_path):
     _, because = triage.propose(looked(tmp_path, k8s_events=[]), HERE)
-    assert because.startswith("the last 30 minutes: nothing seen tells since when (not seen: prom_alerts, k8s_pods, ")
+    assert because.startswith("the last 30 minutes: no recent symptom has a time (data gaps: prom_alerts, k8s_pods, ")
     assert "k8s_events" not in because
 
 
@@ -173,7 +173,7 @@ def test_the_platforms_namespaces_or_all(tmp_path, there, scope):
     assert asked.incident.namespaces == ()
 
 
-def test_a_namespace_that_is_not_there_would_look_healthy(tmp_path):
+def test_a_namespace_that_does_not_exist_is_refused(tmp_path):
     case = looked(tmp_path, k8s_namespaces=records("k8s_namespaces", {"name": "tenant-acme"}))
     assert triage.question(case, ("tenant-*",))[0].incident.namespaces == ("tenant-*",)
     with pytest.raises(ParameterError, match="no namespace tenant-acne; it has tenant-acme"):
@@ -195,7 +195,7 @@ def test_since_is_obeyed_and_the_baseline_is_as_long(tmp_path):
     assert asked.incident.start == END - timedelta(hours=2)
     assert asked.incident.baseline.end == asked.incident.start
     assert asked.incident.baseline.seconds == asked.incident.seconds
-    assert because == "as asked for"
+    assert because == "from --since"
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1800), ("2h", 7200), ("1d", 86400)])
@@ -203,7 +203,7 @@ def test_durations(text, seconds):
     assert triage.duration(text).total_seconds() == seconds
 
 
-# --- systems that nobody has named -------------------------------------------------------------------------------------
+# --- systems without an address ----------------------------------------------------------------------------------------
 
 
 def test_what_has_no_address_is_left_out_and_is_a_gap(tmp_path, monkeypatch):
@@ -238,7 +238,7 @@ def test_nothing_to_ask(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("pathlib.Path.home", lambda: tmp_path)
     assert cli.run(["now"]) == 2
     [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith("nl-forensics: there is nothing to ask: set KUBECONFIG to the path of a kubeconfig")
+    assert line.startswith("nl-forensics: no system to query: set KUBECONFIG to the path of a kubeconfig")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -54,7 +54,7 @@ class Said:
 
     @property
     def window(self) -> str:
-        [line] = [line for line in self.news if line.startswith("window ")]
+        [line] = [line for line in self.news if line.startswith("incident window ")]
         return line
 
 
@@ -158,12 +158,12 @@ def test_a_kubeconfig_alone_answers_about_all_of_a_cluster(shop, workspace):
     said = run(workspace, of(shop))
     assert said.code == 1
     in_ten_lines(said)
-    assert ", in all namespaces: shop/web crashed (OOMKilled, restarts: 3), since " in said.window
+    assert ", namespaces: all (shop/web crashed (OOMKilled, restarts: 3), since " in said.window
     assert any("shop/web/main: OOM-killed" in line for line in said.news)
     assert [line for line in said.about("affected") if line.startswith("shop/web (high): ")] == said.about("affected")[
         :1
     ]
-    assert said.about("not asked") == [NOT_ASKED]
+    assert said.about("skipped") == [NOT_ASKED]
     case = kept(workspace)
     assert said.about("next")[0].startswith(f"nl-forensics report cases/{case.folder.name}")
     [changed] = [event for event in case.rounds[0].events() if event["event"] == "question"]
@@ -181,7 +181,7 @@ def test_where_nothing_is_wrong_it_is_told_what_was_not_asked(shop, workspace):
     assert said.code == 3
     in_ten_lines(said)
     assert said.about("verdict") == ["No problem found in the data available; coverage is incomplete."]
-    assert said.about("not asked") == [NOT_ASKED]
+    assert said.about("skipped") == [NOT_ASKED]
     case = kept(workspace)
     assert case.incident.seconds == 90
     assert run_checks(case).exit_code() == 3  # also later, without a word of the environment
@@ -240,7 +240,7 @@ def test_everything_hangs(shop, workspace, frozen):
     assert ("kubernetes-main" in silent_systems) == (frozen == "kube-apiserver")
     if frozen == "kube-apiserver":
         assert not findings.oks
-        assert "nothing seen tells since when (not seen: prom_alerts, k8s_events, " in said.window
+        assert "no recent symptom has a time (data gaps: prom_alerts, k8s_events, " in said.window
 
 
 # --- NeuralLog ---------------------------------------------------------------------------------------------------------
@@ -275,7 +275,7 @@ def test_a_crash_loop_with_only_a_kubeconfig(looping, workspace):
     assert sum("billing-service" in line for line in said.about("affected")) == 1
     assert "UTC neurallog-system/billing-service rolled out: environment variables: + NL_" in (said.about("changed")[0])
     assert said.about("since")[0].endswith(": neurallog-system/billing-service")
-    assert said.about("not asked") == [NOT_ASKED]
+    assert said.about("skipped") == [NOT_ASKED]
     [shown] = re.findall(r"```text\n\$ nl-forensics now\n(.*?)```", (TOP / "README.md").read_text(), re.DOTALL)
     assert re.match(".*?".join(re.escape(part.strip()) for part in shown.split("…")), "\n".join(said.lines), re.DOTALL)
 

@@ -1,4 +1,4 @@
-"""The kernel of a report: what it has read, what nobody else may read, and how it ends."""
+"""The kernel of a report: what it imports, that its messages are encrypted, and how it ends."""
 
 import signal
 import subprocess
@@ -106,7 +106,7 @@ def test_what_takes_too_long_is_interrupted():
     assert (said.stdout.strip(), said.stderr) == ("interrupted", "")
 
 
-def test_it_does_not_outlive_who_started_it(tmp_path):
+def test_it_does_not_outlive_its_parent(tmp_path):
     with subprocess.Popen([sys.executable, "-c", SCRIPT, tmp_path / "pid"]) as starting:
         eventually(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
         starting.kill()

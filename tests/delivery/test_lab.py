@@ -116,7 +116,7 @@ def test_a_notebook_runs_in_jupyterlab_up_to_its_verdict(lab):
     channel.close()
 
 
-def test_a_copy_in_which_somebody_worked_is_kept(workspace):
+def test_a_changed_copy_is_kept(workspace):
     folder = with_case(recorded_case("demo"), workspace / "lab")
     copy = folder / NAME
     worked_in = nbformat.read(copy, as_version=4)

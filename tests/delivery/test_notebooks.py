@@ -117,7 +117,7 @@ def test_prose_stands_before_every_cell(path):
 
 
 @every_notebook
-def test_the_report_tells_coverage_and_verdict_itself(path):
+def test_the_report_has_its_own_coverage_and_verdict(path):
     tagged = {cell.id for cell in read(path).cells if "not-in-report" in cell.metadata.get("tags", [])}
     assert {"coverage", "verdict"} <= tagged
 

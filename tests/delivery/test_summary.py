@@ -18,7 +18,7 @@ from tests.recorded import recorded_case, specimen
 NOTEBOOK_NAMES = {section: path.name for section, path in notebooks().items()}
 
 
-def told(case, findings=None) -> list[str]:
+def summary(case, findings=None) -> list[str]:
     lines = ten_lines(case, findings or run_checks(case), "cases/now-20261124T0310Z", NOTEBOOK_NAMES)
     assert len(lines) <= 10
     assert all(len(line) <= 110 and line.isprintable() for line in lines)
@@ -51,22 +51,22 @@ def with_specimens(folder, *names, left_out=None, changed=None) -> Case:
     return Case(folder / "case")
 
 
-def test_the_root_of_a_lock_chain_is_told_first():
-    lines = told(recorded_case("lock_chain"))
+def test_the_root_of_a_lock_chain_comes_first():
+    lines = summary(recorded_case("lock_chain"))
     assert of("affected", lines)[0].startswith("postgres/main, billing-service (app@neurallog) (critical): ")
     assert of("changed", lines)[0].startswith("undetermined: Kubernetes was not queried")
 
 
-def test_a_blind_case_is_not_called_well():
-    lines = told(recorded_case("blind"))
+def test_a_case_without_data_is_not_called_healthy():
+    lines = summary(recorded_case("blind"))
     assert "all that matters for it was seen" not in " ".join(lines)
     assert of("data gap", lines)
 
 
-def test_findings_about_one_workload_are_one_line_and_the_rollout_is_told(tmp_path):
+def test_findings_about_one_workload_are_one_line_and_the_rollout_is_listed(tmp_path):
     case = with_specimens(tmp_path, "new_revision_crashes")
     assert len(run_checks(case).problems) > 1
-    lines = told(case)
+    lines = summary(case)
     [broken] = of("affected", lines)
     assert broken.startswith("neurallog-system/api-gateway (high): ")
     assert broken.endswith("findings)")
@@ -77,22 +77,22 @@ def test_findings_about_one_workload_are_one_line_and_the_rollout_is_told(tmp_pa
     assert of("next", lines)[0].endswith(f"(or lab, {NOTEBOOK_NAMES['06']})")
 
 
-def test_a_config_map_that_was_edited_is_told(tmp_path):
-    [changed] = of("changed", told(with_specimens(tmp_path, "config_change_breaks_a_restart")))
+def test_a_config_map_that_was_edited_is_listed(tmp_path):
+    [changed] = of("changed", summary(with_specimens(tmp_path, "config_change_breaks_a_restart")))
     assert "UTC config map neurallog-system/" in changed
     assert changed.endswith(" was changed by tests")
 
 
-def test_without_a_change_it_is_told_what_was_not_seen(tmp_path):
-    [changed] = of("changed", told(with_specimens(tmp_path, "crash_loop")))
+def test_without_a_change_the_data_gap_is_stated(tmp_path):
+    [changed] = of("changed", summary(with_specimens(tmp_path, "crash_loop")))
     assert changed.startswith("no change seen from ")
     assert "; not seen: " in changed
 
 
-def test_the_systems_that_were_not_asked_are_one_line(tmp_path):
+def test_skipped_systems_are_one_line(tmp_path):
     left_out = {"postgres": ["NL_POSTGRES_DSN"], "redis": ["NL_REDIS_URL"]}
-    lines = told(with_specimens(tmp_path, "crash_loop", left_out=left_out))
-    assert of("not asked", lines) == ["postgres, redis: set NL_POSTGRES_DSN, …"]
+    lines = summary(with_specimens(tmp_path, "crash_loop", left_out=left_out))
+    assert of("skipped", lines) == ["postgres, redis: set NL_POSTGRES_DSN, …"]
     assert len(of("data gap", lines)) == 1
 
 
@@ -100,17 +100,17 @@ def test_hostile_text_stays_on_its_line(tmp_path):
     def hostile(record):
         return record | {"image": "\x1b[31mapi\x1b[0m\n\nnow all is well\u202e"}
 
-    lines = told(with_specimens(tmp_path, "crash_loop", changed=hostile))
+    lines = summary(with_specimens(tmp_path, "crash_loop", changed=hostile))
     assert [line.split()[0] for line in lines].count("now") == 1
 
 
 def test_an_outage_is_not_dated_by_the_question(tmp_path):
     case = recorded_case("postgres_down")
     findings = run_checks(case)
-    [since] = of("since", told(case, findings))
+    [since] = of("since", summary(case, findings))
     assert since == "2026-11-25 03:46:04 UTC (earliest symptom): prometheus/main, postgres-0:9187", (
         "its exporter dates it"
     )
     alone = Findings(finding for finding in findings if finding.check == "every_system_answers")
-    [since] = of("since", told(case, alone))
+    [since] = of("since", summary(case, alone))
     assert since.startswith("unknown; seen at "), "without that, only our question has a time"
