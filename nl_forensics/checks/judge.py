@@ -1,4 +1,4 @@
-"""Who grants `ok`: the runner, never a rule.
+"""The runner grants `ok`, never a rule.
 
 The law: bad evidence can prove a problem, only whole evidence can prove health.
 """

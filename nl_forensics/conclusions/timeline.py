@@ -127,7 +127,7 @@ def _writes(case: Case, made: pd.DataFrame) -> Iterator[dict]:
 
 
 def _is_rollout(writes: pd.DataFrame, made: pd.DataFrame) -> pd.Series:
-    """Which writes went to a workload whose new revision was made in that moment."""
+    """Which writes went to a workload that got a new revision in that moment."""
     made = made[[*WORKLOAD, "created_at"]]
     pairs = writes.reset_index().merge(
         made, left_on=["instance", "namespace", "name"], right_on=["instance", "namespace", "workload"]

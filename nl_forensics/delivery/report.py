@@ -173,7 +173,7 @@ def parameters_of(case: Case) -> dict:
 
 
 def with_case(case: Case, folder: Path) -> Path:
-    """Copies of the notebooks whose parameters name this case; the notebooks themselves stay as they are.
+    """Copies of the notebooks with parameters that name this case; the notebooks themselves stay as they are.
 
     An existing copy is kept, as it may contain work. Raises ParameterError if it belongs to another case.
     """

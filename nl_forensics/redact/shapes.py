@@ -1,6 +1,6 @@
 """What gives itself away by its shape: vendors' tokens, keys, hashes, card numbers, passwords in URLs; e-mail and IP addresses.
 
-Everything is matched by RE2, whose time grows with the text only, whatever the text holds. RE2 has no look-around, so a rule that
+Everything is matched by RE2, in time linear in the text, whatever it holds. RE2 has no look-around, so a rule that
 depends on its neighbours checks them in `accepts`.
 """
 
