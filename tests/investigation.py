@@ -76,10 +76,10 @@ class Investigation:
             for name, address in instances.items()
         }
 
-    def collect(self, again=(), landed=None) -> Case:
+    def collect(self, again=(), on_answer=None) -> Case:
         """In this process."""
         with mock.patch.dict(os.environ, self.addresses):
-            return collect(self.case_folder, parameter_files.read(self.file), again, landed)
+            return collect(self.case_folder, parameter_files.read(self.file), again, on_answer)
 
     def command(self, *words) -> int:
         """The exit code of a command, run in this process."""

@@ -23,18 +23,18 @@ from nl_forensics.evidence.case import Case
 from nl_forensics.evidence.rounds import OpenRound, Recording, open_round
 from nl_forensics.inputs.parameters import Parameters
 from nl_forensics.inputs.platform import Cluster, Endpoint
-from nl_forensics.sources.systems import TELL_THEMSELVES
+from nl_forensics.sources.systems import SELF_REPORTING
 
 REACHED = "systems_reached"
-MOST_TIMEOUTS = 2  # in a row; then the rest is not asked
+MAX_TIMEOUTS = 2  # in a row; then the rest is not asked
 GRACE_S = 1.0  # for a busy machine, on top of what a worker was granted
 
-Landed = Callable[[str, str], None]
+OnAnswer = Callable[[str, str], None]
 
 
 @dataclass(frozen=True)
 class FirstLook:
-    """A few questions before all others, from whose answers follows which window and scope the others are about.
+    """A few questions before all others: their answers give the window and scope of the others.
 
     names      of the sources that are asked
     within_s   when to go on with what has come by then, seconds
@@ -50,45 +50,45 @@ def collect(
     folder: Path,
     parameters: Parameters,
     again: tuple[str, ...] = (),
-    landed: Landed | None = None,
+    on_answer: OnAnswer | None = None,
     look: FirstLook | None = None,
 ) -> Case:
     """Ask every source that the open round has no answer of, record what comes, and seal the round.
 
     again    names of sources: a new round is opened that asks only these, and inherits the rest
-    landed   called with (source, instance) whenever an answer or a refusal was recorded
-    look     what a new round begins with; `landed` is not told of it
+    on_answer  called with (source, instance) whenever an answer or a refusal was recorded
+    look     what a new round begins with; it calls no `on_answer`
 
     Raises ParameterError for an unknown source, for another question than the case is about, and when another process writes to
     the case. When interrupted, the round stays open and can be resumed.
     """
     known = sources.load()
     check_names("source", again, known)
-    step = open_round(folder, parameters, again)
+    round_ = open_round(folder, parameters, again)
     try:
         if look:
-            _Collection(step, set(look.names), _nobody, look.within_s).run()
-            step.change_question(*look.question(Case(folder)))
-        _Collection(step, _scope(step, again) or set(known), landed or _nobody).run()
-        step.finish()
+            _Collection(round_, set(look.names), _unreported, look.within_s).run()
+            round_.change_question(*look.question(Case(folder)))
+        _Collection(round_, _scope(round_, again) or set(known), on_answer or _unreported).run()
+        round_.finish()
     finally:
-        step.close()
+        round_.close()
     return Case(folder)
 
 
-def _nobody(source: str, instance: str) -> None:
-    """Nobody wants to hear what has landed."""
+def _unreported(source: str, instance: str) -> None:
+    """The default: answers are recorded, and not reported."""
 
 
-def _scope(step: OpenRound, again: tuple[str, ...]) -> set[str]:
+def _scope(round_: OpenRound, again: tuple[str, ...]) -> set[str]:
     """The sources that the round asks, none meaning all of them: a resumed round is finished as it was begun."""
-    begun = next(event["asks"] for event in step.events() if event["event"] == "opened")
+    begun = next(event["asks"] for event in round_.events() if event["event"] == "opened")
     return {*begun, *again} if begun else set()
 
 
 @contextmanager
 def _no_interrupt() -> Iterator[None]:
-    """Ctrl-C waits; and who is started meanwhile never sees it: the collector ends its workers itself."""
+    """Ctrl-C waits, and processes started meanwhile never receive it: the collector ends its workers itself."""
     resource_tracker.ensure_running()  # of multiprocessing: when it starts, it unblocks the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -106,7 +106,7 @@ def _interrupt_kept() -> Iterator[None]:
     """
     handler, missed = signal.getsignal(signal.SIGINT), []
     if threading.current_thread() is not threading.main_thread() or not callable(handler):
-        yield  # nobody is interrupted here
+        yield  # no interrupt can arrive here
         return
     try:
         signal.signal(signal.SIGINT, lambda *interrupt: missed.append(interrupt))
@@ -163,8 +163,8 @@ class _Worker:
 class _Collection:
     """One run over all systems. Only this process writes to the case."""
 
-    def __init__(self, step: OpenRound, names: set[str], landed: Landed, within_s: float | None = None):
-        self.step, self.parameters, self.landed = step, step.parameters, landed
+    def __init__(self, round_: OpenRound, names: set[str], on_answer: OnAnswer, within_s: float | None = None):
+        self.round_, self.parameters, self.on_answer = round_, round_.parameters, on_answer
         self.budget = self.parameters.platform.budget
         self.within_s = within_s or self.budget.deadline_s
         self.deadline = time.monotonic() + self.within_s
@@ -172,7 +172,7 @@ class _Collection:
 
     def _planned(self, names: set[str]) -> Iterator[_Worker]:
         """A worker per instance, with the questions that have no whole answer in this round yet."""
-        done = {key for key, answer in self.step.best_answers().items() if not answer.error}
+        done = {key for key, answer in self.round_.best_answers().items() if not answer.error}
         platform, systems = self.parameters.platform, self.parameters.platform.systems
         applying = [one for one in sources.load().values() if one.applies(platform)]
         for system in type(systems).model_fields:
@@ -244,8 +244,8 @@ class _Collection:
     def _on_reached(self, worker: _Worker, identity: dict, clock: tuple[float, float] | None) -> None:
         worker.reached = True
         offset, error = clock or (None, None)  # None: it is unknown
-        facts = {"identity": self.step.redactor.record(identity), "clock_offset_s": offset, "clock_error_s": error}
-        self.step.chain.append("reached", system=worker.system, instance=worker.instance, **facts)
+        facts = {"identity": self.round_.redactor.record(identity), "clock_offset_s": offset, "clock_error_s": error}
+        self.round_.chain.append("reached", system=worker.system, instance=worker.instance, **facts)
         self._record_reached(worker, True, "", identity, offset)
         self._grant(worker, self.budget.question_s)
 
@@ -262,7 +262,7 @@ class _Collection:
     def _on_asking(self, worker: _Worker, name: str) -> None:
         worker.asking, worker.asked_at = name, time.monotonic()
         if name not in worker.open:
-            worker.open[name] = self.step.record(name, worker.instance)
+            worker.open[name] = self.round_.record(name, worker.instance)
         self._grant(worker, self.budget.question_s)
 
     def _on_resting(self, worker: _Worker, seconds: float) -> None:
@@ -319,24 +319,24 @@ class _Collection:
             self._on_refused(worker, worker.asking, "NotReachable", why, "collect again, or raise budget.question_s")
         else:
             self._timed_out(worker)
-        if worker.timeouts < MOST_TIMEOUTS:
+        if worker.timeouts < MAX_TIMEOUTS:
             self._start(worker)  # also without a question left: does it still answer?
 
     def _timed_out(self, worker: _Worker) -> None:
         worker.timeouts += 1
-        if worker.timeouts >= MOST_TIMEOUTS:
-            why = f"not asked: {MOST_TIMEOUTS} questions in a row had no answer"
+        if worker.timeouts >= MAX_TIMEOUTS:
+            why = f"not asked: {MAX_TIMEOUTS} questions in a row had no answer"
             self._give_up(worker, "NotReachable", why, "collect again")
 
     def _gone(self, worker: _Worker) -> None:
-        """The process died without a word: a bug of ours, or somebody killed it."""
+        """The process died without a report: our bug, or it was killed."""
         worker.stop()
         self._give_up(worker, "Bug", "the worker process died", "report this, with the case")
 
     def _give_up(self, worker: _Worker, kind: str, why: str, remedy: str) -> None:
         """Ask nothing more. Where it is not even known whether the system answers, that question is refused, too."""
         worker.stop()
-        unseen = worker.answered is None and worker.system not in TELL_THEMSELVES
+        unseen = worker.answered is None and worker.system not in SELF_REPORTING
         for name in [REACHED] * unseen + worker.questions:
             self._refused(worker, name, kind, why, remedy)
         worker.questions.clear()
@@ -344,18 +344,18 @@ class _Collection:
     def _done(self, worker: _Worker, name: str) -> None:
         worker.questions.remove(name)
         worker.asking = ""
-        self.landed(name, worker.instance)
+        self.on_answer(name, worker.instance)
 
     def _refused(self, worker: _Worker, name: str, kind: str, why: str, remedy: str) -> None:
-        recording = worker.open.pop(name, None) or self.step.record(name, worker.place(name))
+        recording = worker.open.pop(name, None) or self.round_.record(name, worker.place(name))
         recording.close(datetime.now(UTC).isoformat(), kind, why, remedy)
-        self.landed(name, worker.place(name))
+        self.on_answer(name, worker.place(name))
 
     def _record_reached(self, worker: _Worker, answered: bool, why: str, identity: dict, offset: float | None) -> None:
-        if worker.answered == answered or worker.system in TELL_THEMSELVES:
+        if worker.answered == answered or worker.system in SELF_REPORTING:
             return  # a second connection after a question that hung; or none to a system at all
         worker.answered = answered
-        recording = self.step.record(REACHED, worker.place(REACHED))
+        recording = self.round_.record(REACHED, worker.place(REACHED))
         at = datetime.now(UTC) + timedelta(seconds=offset or 0)
         row = {
             "system": worker.system,
@@ -367,4 +367,4 @@ class _Collection:
         known = {name: identity.get(name) for name in ("version", "role", "superuser")}
         recording.write([row | known | {"took_ms": (time.monotonic() - worker.began) * 1000}])
         recording.close(at.isoformat())
-        self.landed(REACHED, worker.place(REACHED))
+        self.on_answer(REACHED, worker.place(REACHED))

@@ -16,7 +16,7 @@ from nl_forensics.evidence.rounds import LOCK, Answer, Gap, OpenRound, Round, ac
 from nl_forensics.evidence.table import Table, read
 from nl_forensics.inputs.parameters import Parameters, home
 from nl_forensics.redact import Vault
-from nl_forensics.sources.systems import TELL_THEMSELVES
+from nl_forensics.sources.systems import SELF_REPORTING
 
 SURELY_WRONG_S = 2  # a smaller offset may be network latency
 
@@ -80,7 +80,7 @@ class Case:
         if not one.applies(platform):
             return []
         if system == "any_system":
-            asked = (name for name in type(systems).model_fields if name not in TELL_THEMSELVES)
+            asked = (name for name in type(systems).model_fields if name not in SELF_REPORTING)
             return [f"{name}-{instance}" for name in asked for instance in systems.instances(name)]
         return list(systems.instances(sources.ASKED_THROUGH.get(system, system)))
 

@@ -8,7 +8,7 @@ PORT_FORWARD = Permission(
     adds="systems that are reached `via: {port_forward: …}`",
 )
 
-TELL_THEMSELVES = ("probe",)  # whether they answer is what their own sources are about
+SELF_REPORTING = ("probe",)  # whether they answer is what their own sources are about
 WITHOUT_CLOCK = ("dns", "pgbouncer")  # they have no question for the time
 
 

@@ -228,7 +228,9 @@ def test_a_killed_worker_is_our_bug_and_no_outage(tmp_path, redis_server):
                 os.kill(int(pid), 9)
 
     slow = QUICK | {"readings_s": 5}  # it can't have finished before it is killed
-    case, _ = timed_collect(Investigation(tmp_path, {"redis": {"main": redis_server.url()}}, budget=slow), landed=kill)
+    case, _ = timed_collect(
+        Investigation(tmp_path, {"redis": {"main": redis_server.url()}}, budget=slow), on_answer=kill
+    )
     assert outages(case) == {}
     assert run_checks(case).exit_code() == 4
 
@@ -240,7 +242,7 @@ def test_a_slow_listener_is_no_outage(tmp_path, redis_server):
         slower = redis_server.url().replace(f":{redis_server.port}", f":{relay.port}")
         case, _ = timed_collect(
             Investigation(tmp_path, {"redis": {"main": redis_server.url(), "slower": slower}}, QUICK),
-            landed=lambda source, instance: time.sleep(next(pauses, 0)),
+            on_answer=lambda source, instance: time.sleep(next(pauses, 0)),
         )
     assert outages(case) == {}
 

@@ -248,7 +248,7 @@ def both(inside, addresses, servers, tmp_path_factory):
         if source in ("pg_activity", "pgbouncer_pools", "redis_server"):
             listened.update(listening(workers()))
 
-    case, _ = timed_collect(way, again=ASKED, landed=look)
+    case, _ = timed_collect(way, again=ASKED, on_answer=look)
     plainly = Investigation(tmp_path_factory.mktemp("plain"), way.systems, UNHURRIED)
     return SimpleNamespace(forwarded=case, listened=listened, direct=timed_collect(plainly, again=ASKED)[0])
 
@@ -515,7 +515,7 @@ def test_an_api_server_that_freezes_meanwhile(inside, addresses, tmp_path, redis
             frozen.append(True)
 
     try:
-        case, took = timed_collect(asked, again=ASKED, landed=freeze)
+        case, took = timed_collect(asked, again=ASKED, on_answer=freeze)
     finally:
         inside.thaw("kube-apiserver")
     assert frozen
@@ -537,7 +537,7 @@ def test_a_pod_that_is_killed_meanwhile(inside, addresses, tmp_path, redis_serve
             inside.wait("EndpointSlice", namespace=NAMESPACE, until=lambda all_: not any(map(_leads_to_pod, all_)))
 
     try:
-        case, took = timed_collect(asked, again=ASKED, landed=kill)
+        case, took = timed_collect(asked, again=ASKED, on_answer=kill)
     finally:
         start_pod(inside)
     assert killed

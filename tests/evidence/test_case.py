@@ -315,7 +315,7 @@ def interrupted(folder, server, again=(), after=3) -> Investigation:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        asked.collect(again=again, landed=stop)
+        asked.collect(again=again, on_answer=stop)
     return asked
 
 

@@ -850,7 +850,7 @@ def many():
         yield running
 
 
-def collected(folder, kubeconfig, monkeypatch, landed=None, **budget):
+def collected(folder, kubeconfig, monkeypatch, on_answer=None, **budget):
     """A case of this cluster alone."""
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
     absent = dict.fromkeys(("postgres", "pgbouncer", "redis", "prometheus"), "absent")
@@ -859,7 +859,7 @@ def collected(folder, kubeconfig, monkeypatch, landed=None, **budget):
         "incident": {"id": "test", "start": incident(30).start.isoformat(), "end": "now"},
         "platform": {"name": "test", "systems": systems, "budget": budget},
     }
-    return collect(folder / "case", parameters.resolve(values), landed=landed)
+    return collect(folder / "case", parameters.resolve(values), on_answer=on_answer)
 
 
 def errors(case):
@@ -871,13 +871,13 @@ def test_a_collection_of_an_api_server_that_hangs(shop, tmp_path, monkeypatch):
     """It froze after it had let us in; no table is taken for a healthy one, and the deadline is held."""
     frozen = []
 
-    def landed(name, _):
+    def on_answer(name, _):
         if name == "k8s_pods" and not frozen:
             frozen.append(shop.freeze("kube-apiserver"))
 
     began = time.monotonic()
     try:
-        case = collected(tmp_path, shop.folder / f"{READER}.kubeconfig", monkeypatch, landed=landed, question_s=2)
+        case = collected(tmp_path, shop.folder / f"{READER}.kubeconfig", monkeypatch, on_answer=on_answer, question_s=2)
     finally:
         shop.thaw("kube-apiserver")
     assert time.monotonic() - began < 20
