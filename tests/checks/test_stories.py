@@ -20,7 +20,7 @@ from nl_forensics.facts.kubernetes.revisions import JUST_BEFORE
 from nl_forensics.finding import Findings, Status
 from nl_forensics.inputs.parameters import shipped
 from tests import recorded
-from tests.delivery.test_summary import NOTEBOOK_NAMES, of, told
+from tests.delivery.test_summary import NOTEBOOK_NAMES, of, summary
 from tests.record import stories
 from tests.recorded import STORIES, names, recorded_case
 from tests.write_golden import GOLDEN, as_text, states
@@ -80,7 +80,7 @@ def test_every_story_is_told_in_order(name):
 @pytest.mark.parametrize("name", names())
 def test_every_story_is_told_in_ten_lines(name):
     findings = findings_of(name)
-    lines = told(story(name), findings)
+    lines = summary(story(name), findings)
     assert bool(of("affected", lines)) == bool(findings.problems)
     assert bool(of("since", lines)) == bool(findings.problems)
     assert bool(of("verdict", lines)) == (not findings.problems)
