@@ -1,14 +1,14 @@
-"""Everything that can go wrong, as one tree:
+"""All errors of this package, as one tree:
 
 * ForensicsError
-  x ParameterError      a parameter is missing, misspelt or out of range: says which, and what it may be
-  x SourceError         a system could not be asked: caught by the source worker only, recorded in the case
-    + NotConfigured     its address or login is missing: says what to set
-    + NotReachable      no answer: refused, timed out, no route, no free connection; an outage
-    + NotAllowed        it answered: you may not see this; names the missing permission
-    + BadAnswer         it answered something that can't be read
-      - NotServed       it does not have this at all
-  x CaseError           the case is missing, altered or incomplete: says which file and where
+  x ParameterError      a parameter is missing, misspelt or out of range: names it, and its valid values
+  x SourceError         a system could not be queried: caught by the source worker only, recorded in the case
+    + NotConfigured     its address or login is missing: names the variable to set
+    + NotReachable      no answer: connection refused, timeout, no route, no free connection; an outage
+    + NotAllowed        permission denied; names the missing permission
+    + BadAnswer         its answer can't be parsed
+      - NotServed       it does not provide this
+  x CaseError           the case is missing, altered or incomplete: names the file
 """
 
 import difflib
@@ -16,7 +16,7 @@ from collections.abc import Iterable
 
 
 class ForensicsError(Exception):
-    """The root: its text is one line that says what to do next."""
+    """The root: its text is one line with the next step."""
 
 
 class ParameterError(ForensicsError):
@@ -24,9 +24,9 @@ class ParameterError(ForensicsError):
 
 
 class SourceError(ForensicsError):
-    """A system could not be asked. `remedy` says what would close the gap.
+    """A system could not be queried. `remedy` is what would close the gap.
 
-    on_the_way   it was met before the system itself was (no way through the cluster), so it is no outage of the system
+    on_the_way   the failure is on the path to the system (the port-forward through the cluster), so it is no outage of the system
     """
 
     def __init__(self, why: str, remedy: str = "", on_the_way: bool = False):
@@ -43,15 +43,15 @@ class NotReachable(SourceError):
 
 
 class NotAllowed(SourceError):
-    """The system answered that we may not see this."""
+    """The system denied permission."""
 
 
 class BadAnswer(SourceError):
-    """The system answered something that can't be read."""
+    """The answer of the system can't be parsed."""
 
 
 class NotServed(BadAnswer):
-    """The system does not have this at all."""
+    """The system does not provide this."""
 
 
 class CaseError(ForensicsError):
@@ -59,13 +59,13 @@ class CaseError(ForensicsError):
 
 
 def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
-    """What to say after a name that there is not: the nearest one that there is."""
+    """The end of a message about an unknown name: the closest known one, else `otherwise`."""
     close = difflib.get_close_matches(name, known, n=1)
     return f": did you mean {close[0]}?" if close else otherwise
 
 
 def check_names(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
-    """Raises ParameterError for a name of a source or a check that there is not. `kind`: "source" or "check"."""
+    """Raises ParameterError for an unknown name of a source or a check. `kind`: "source" or "check"."""
     for name in sorted(set(names) - set(known)):
         near = did_you_mean(name, known)
         raise ParameterError(f"no {kind} is called {name}{near} (`nl-forensics {kind}s` lists them)")

@@ -1,4 +1,4 @@
-"""Processes of ours: each is forked from one that has read what it needs, and that knows nothing of the program that we are part of."""
+"""Child processes, forked from a server that has preloaded the modules and never runs the main program."""
 
 import multiprocessing
 import sys
@@ -11,9 +11,9 @@ _starting = threading.Lock()
 
 
 def start(process: BaseProcess, preload: str) -> None:
-    """Start a process of the `context`. `preload`: the module that reads what it needs, unless the first process named another one.
+    """Start a process of the `context`. `preload`: the module that the server imports; that of the first process counts.
 
-    multiprocessing would run our program in it once more, so that a script without `if __name__ == "__main__"` would fail there.
+    multiprocessing would run the main program again in it, and a script without `if __name__ == "__main__"` would fail.
     """
     context.set_forkserver_preload([preload])
     with _starting:

@@ -1,1 +1,1 @@
-"""Asks the sources and records their answers, side by side, within a deadline."""
+"""Queries the sources in parallel, and records their answers within a deadline."""

@@ -1,7 +1,7 @@
-"""Asks the sources and records them: side by side, one worker process per system, within a deadline.
+"""Queries the sources in parallel and records them: one worker process per system, within a deadline.
 
-Client libraries retry, drip and hang past their own timeouts, so nothing here relies on them: each worker talks to one instance of
-one system, and the collector kills it when it is silent for too long. What it had sent by then is kept.
+Client libraries retry, stall and exceed their own timeouts, so nothing here relies on them: each worker queries one instance of one
+system, and the collector kills it after too long a silence. Records that it sent before are kept.
 """
 
 import multiprocessing
@@ -26,19 +26,19 @@ from nl_forensics.inputs.platform import Cluster, Endpoint
 from nl_forensics.sources.systems import SELF_REPORTING
 
 REACHED = "systems_reached"
-MAX_TIMEOUTS = 2  # in a row; then the rest is not asked
-GRACE_S = 1.0  # for a busy machine, on top of what a worker was granted
+MAX_TIMEOUTS = 2  # in a row; the remaining questions are then skipped
+GRACE_S = 1.0  # tolerance for a busy machine, added to each timeout
 
 OnAnswer = Callable[[str, str], None]
 
 
 @dataclass(frozen=True)
 class FirstLook:
-    """A few questions before all others: their answers give the window and scope of the others.
+    """The sources that are queried first; their answers decide the window and the scope of the others.
 
-    names      of the sources that are asked
-    within_s   when to go on with what has come by then, seconds
-    question   reads the case as it is then, and returns the parameters to go on with, and why these
+    names      names of these sources
+    within_s   after this many seconds, continue with the answers so far
+    question   reads the case at that moment, and returns the parameters for the rest, and the reason for them
     """
 
     names: tuple[str, ...]
@@ -53,14 +53,14 @@ def collect(
     on_answer: OnAnswer | None = None,
     look: FirstLook | None = None,
 ) -> Case:
-    """Ask every source that the open round has no answer of, record what comes, and seal the round.
+    """Query every source without an answer in the open round, record the answers, and seal the round.
 
-    again    names of sources: a new round is opened that asks only these, and inherits the rest
-    on_answer  called with (source, instance) whenever an answer or a refusal was recorded
-    look     what a new round begins with; it calls no `on_answer`
+    again      names of sources: a new round is opened that queries only these, and inherits the rest
+    on_answer  called with (source, instance) whenever an answer or a refusal is recorded
+    look       what a new round begins with; `on_answer` is not called for it
 
-    Raises ParameterError for an unknown source, for another question than the case is about, and when another process writes to
-    the case. When interrupted, the round stays open and can be resumed.
+    Raises ParameterError for an unknown source, for parameters that differ from those of the case, and when another process
+    writes to the case. After an interrupt, the round stays open and can be resumed.
     """
     known = sources.load()
     check_names("source", again, known)
@@ -77,19 +77,19 @@ def collect(
 
 
 def _unreported(source: str, instance: str) -> None:
-    """The default: answers are recorded, and not reported."""
+    """The default of `on_answer`."""
 
 
 def _scope(round_: OpenRound, again: tuple[str, ...]) -> set[str]:
-    """The sources that the round asks, none meaning all of them: a resumed round is finished as it was begun."""
+    """The sources of the round; empty: all of them. A resumed round keeps the sources that it was opened with."""
     begun = next(event["asks"] for event in round_.events() if event["event"] == "opened")
     return {*begun, *again} if begun else set()
 
 
 @contextmanager
 def _no_interrupt() -> Iterator[None]:
-    """Ctrl-C waits, and processes started meanwhile never receive it: the collector ends its workers itself."""
-    resource_tracker.ensure_running()  # of multiprocessing: when it starts, it unblocks the signal
+    """Defers Ctrl-C; processes started meanwhile never receive it: the collector ends its workers itself."""
+    resource_tracker.ensure_running()  # multiprocessing's own: its start would unblock the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         with _interrupt_kept():
@@ -100,13 +100,13 @@ def _no_interrupt() -> Iterator[None]:
 
 @contextmanager
 def _interrupt_kept() -> Iterator[None]:
-    """Blocked here, the signal is taken by another thread (numpy has some), and Python interrupts us nevertheless.
+    """A signal that is blocked here is delivered to another thread (numpy has some), and Python interrupts the main thread anyway.
 
-    Pickling, which starts a process, would even lose the interrupt: `copyreg` catches everything.
+    Pickling, which starts a process, would even lose the interrupt: `copyreg` catches every exception.
     """
     handler, missed = signal.getsignal(signal.SIGINT), []
     if threading.current_thread() is not threading.main_thread() or not callable(handler):
-        yield  # no interrupt can arrive here
+        yield  # no interrupt is raised in this thread
         return
     try:
         signal.signal(signal.SIGINT, lambda *interrupt: missed.append(interrupt))
@@ -119,7 +119,7 @@ def _interrupt_kept() -> Iterator[None]:
 
 @dataclass
 class _Worker:
-    """One instance of one system, the questions left for it, and the process that asks them."""
+    """One instance of one system, its remaining questions, and the process that asks them."""
 
     system: str
     instance: str
@@ -145,13 +145,13 @@ class _Worker:
 
     @property
     def unset(self) -> str:
-        """The first variable that must hold an address, and is not set."""
+        """The first required variable that is not set; "" if all are."""
         if not self.address:
             return self.endpoint.endpoint
         return self.cluster.endpoint.endpoint if self.cluster and not self.cluster.address else ""
 
     def stop(self) -> None:
-        """End the process. One that an interrupt caught while it was being started ends by itself when its pipe closes."""
+        """End the process. A process that was interrupted during its start exits when its pipe closes."""
         if self.process:
             self.process.kill()
             self.process.join()
@@ -171,7 +171,7 @@ class _Collection:
         self.workers = [worker for worker in self._planned(names) if worker.questions]
 
     def _planned(self, names: set[str]) -> Iterator[_Worker]:
-        """A worker per instance, with the questions that have no whole answer in this round yet."""
+        """A worker per instance, with the questions that have no complete answer in this round yet."""
         done = {key for key, answer in self.round_.best_answers().items() if not answer.error}
         platform, systems = self.parameters.platform, self.parameters.platform.systems
         applying = [one for one in sources.load().values() if one.applies(platform)]
@@ -209,10 +209,10 @@ class _Collection:
             processes.start(process, "nl_forensics.collection.preload")
             worker.process = process
             theirs.close()
-        worker.silent_after = self.deadline  # until it says that it connects: a busy machine of ours is no outage
+        worker.silent_after = self.deadline  # until it reports `connecting`: a slow start on this machine is no outage
 
     def _listen(self, running: dict[Connection, _Worker]) -> None:
-        """Wait for the next message, or for the next worker that is silent for too long."""
+        """Wait for the next message, or for the next worker that exceeds its timeout."""
         nearest = min(self.deadline, *(worker.silent_after for worker in running.values()))
         ready = wait(list(running), max(0.0, nearest - time.monotonic()))
         for pipe, worker in running.items():
@@ -220,7 +220,7 @@ class _Collection:
                 self._silent(worker)
             elif pipe in ready:
                 self._receive(pipe, worker)
-            elif time.monotonic() >= worker.silent_after and not pipe.poll():  # it may have spoken while we wrote
+            elif time.monotonic() >= worker.silent_after and not pipe.poll():  # a message may have come meanwhile
                 self._silent(worker)
 
     def _receive(self, pipe: Connection, worker: _Worker) -> None:
@@ -234,7 +234,7 @@ class _Collection:
     def _grant(self, worker: _Worker, seconds: float) -> None:
         worker.silent_after = time.monotonic() + seconds + GRACE_S
 
-    # What a worker says, in the order in which it says it.
+    # Messages of a worker, in their order.
 
     def _on_connecting(self, worker: _Worker, on_the_way: bool) -> None:
         worker.reached, worker.asking, worker.began = False, "", time.monotonic()
@@ -243,20 +243,20 @@ class _Collection:
 
     def _on_reached(self, worker: _Worker, identity: dict, clock: tuple[float, float] | None) -> None:
         worker.reached = True
-        offset, error = clock or (None, None)  # None: it is unknown
+        offset, error = clock or (None, None)  # None: unknown
         facts = {"identity": self.round_.redactor.record(identity), "clock_offset_s": offset, "clock_error_s": error}
         self.round_.chain.append("reached", system=worker.system, instance=worker.instance, **facts)
         self._record_reached(worker, True, "", identity, offset)
         self._grant(worker, self.budget.question_s)
 
     def _on_unreached(self, worker: _Worker, kind: str, why: str, remedy: str) -> None:
-        """It did not let us in. What answers in another protocol is an outage; "you may not log in" is an answer."""
+        """The login failed. An answer in another protocol is an outage; a rejected login is an answer."""
         if kind in ("NotReachable", "BadAnswer", "NotAllowed"):
             self._record_reached(worker, kind == "NotAllowed", why, {}, None)
         self._give_up(worker, kind, why, remedy)
 
     def _on_no_way(self, worker: _Worker, kind: str, why: str, remedy: str) -> None:
-        """It was not even asked: whether it answers is unknown."""
+        """The system was not queried: whether it answers is unknown."""
         self._give_up(worker, kind, why, remedy)
 
     def _on_asking(self, worker: _Worker, name: str) -> None:
@@ -272,7 +272,7 @@ class _Collection:
     def _on_records(self, worker: _Worker, name: str, items: list) -> None:
         worker.open[name].write(items)
         if items:
-            self._grant(worker, self.budget.question_s)  # many small answers, such as logs: it is not silent
+            self._grant(worker, self.budget.question_s)  # each of many small answers extends the timeout
 
     def _on_answered(self, worker: _Worker, name: str, asked_at: str, took_ms: float) -> None:
         worker.timeouts = 0
@@ -288,31 +288,31 @@ class _Collection:
     def _on_finished(self, worker: _Worker) -> None:
         worker.stop()
 
-    # What happens to it.
+    # Failures of a worker.
 
     def _silent(self, worker: _Worker) -> None:
-        """Too long without a word: kill it, keep what it sent, and go on without the question that hung."""
+        """Timeout: kill the worker, keep what it sent, and continue without the question that hung."""
         worker.stop()
         waited = time.monotonic() - worker.began
         if time.monotonic() >= self.deadline:
-            why = f"the deadline of {self.within_s:g} s for the whole collection was over"
+            why = f"the deadline of the collection ({self.within_s:g} s) was exceeded"
             self._give_up(worker, "NotReachable", why, "raise budget.deadline_s in the platform file, or collect again")
         elif worker.on_the_way and worker.cluster:
-            why = f"no way through cluster {worker.cluster.name} within {self.budget.connect_s:g} s ({waited:.1f} s waited)"
-            self._on_no_way(worker, "NotReachable", why, "see whether its API server and the credential plugin answer")
+            why = f"no connection through cluster {worker.cluster.name} within {self.budget.connect_s:g} s (waited {waited:.1f} s)"
+            self._on_no_way(worker, "NotReachable", why, "check that its API server and the credential plugin answer")
         elif not worker.reached:
-            why = f"no answer within {self.budget.connect_s:g} s ({waited:.1f} s waited)"
+            why = f"no answer within {self.budget.connect_s:g} s (waited {waited:.1f} s)"
             self._on_unreached(
-                worker, "NotReachable", why, "see whether the server hangs, and whether a firewall is in between"
+                worker, "NotReachable", why, "check whether the server hangs, and whether a firewall is in between"
             )
         else:
             self._hung(worker)
 
     def _hung(self, worker: _Worker) -> None:
-        """The question that hangs is given up, and those that wait for another reading are begun anew."""
+        """Skip the question that hangs, and restart those that still need another reading."""
         for name in set(worker.open) - {worker.asking}:
             self._refused(
-                worker, name, "NotReachable", "the connection was given up between two readings", "collect again"
+                worker, name, "NotReachable", "the connection was closed between two readings", "collect again"
             )
         if worker.asking:
             why = f"no answer within {self.budget.question_s:g} s"
@@ -320,21 +320,21 @@ class _Collection:
         else:
             self._timed_out(worker)
         if worker.timeouts < MAX_TIMEOUTS:
-            self._start(worker)  # also without a question left: does it still answer?
+            self._start(worker)  # even without remaining questions: does it still answer?
 
     def _timed_out(self, worker: _Worker) -> None:
         worker.timeouts += 1
         if worker.timeouts >= MAX_TIMEOUTS:
-            why = f"not asked: {MAX_TIMEOUTS} questions in a row had no answer"
+            why = f"not asked: {MAX_TIMEOUTS} questions in a row timed out"
             self._give_up(worker, "NotReachable", why, "collect again")
 
     def _gone(self, worker: _Worker) -> None:
-        """The process died without a report: our bug, or it was killed."""
+        """The process died without a message: a bug, or it was killed."""
         worker.stop()
         self._give_up(worker, "Bug", "the worker process died", "report this, with the case")
 
     def _give_up(self, worker: _Worker, kind: str, why: str, remedy: str) -> None:
-        """Ask nothing more. Where it is not even known whether the system answers, that question is refused, too."""
+        """Refuse all remaining questions; also whether the system answers, if that is not known yet."""
         worker.stop()
         unseen = worker.answered is None and worker.system not in SELF_REPORTING
         for name in [REACHED] * unseen + worker.questions:
@@ -353,7 +353,7 @@ class _Collection:
 
     def _record_reached(self, worker: _Worker, answered: bool, why: str, identity: dict, offset: float | None) -> None:
         if worker.answered == answered or worker.system in SELF_REPORTING:
-            return  # a second connection after a question that hung; or none to a system at all
+            return  # a reconnect after a question that hung, or a system without connections
         worker.answered = answered
         recording = self.round_.record(REACHED, worker.place(REACHED))
         at = datetime.now(UTC) + timedelta(seconds=offset or 0)

@@ -1,4 +1,4 @@
-"""What every worker needs, read once: by the process that all of them are forked from."""
+"""Imports of every worker, loaded once in the process that workers are forked from."""
 
 from nl_forensics import sources
 from nl_forensics.collection import worker  # noqa: F401

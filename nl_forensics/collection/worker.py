@@ -1,6 +1,6 @@
-"""Asks one instance of one system, in a process of its own that can be killed at any moment.
+"""Queries one instance of one system, in its own process, which can be killed at any time.
 
-It says, in this order: `connecting` (first to the cluster, if the way leads through one); `reached`, `unreached` or `no_way`; then for
+Its messages, in this order: `connecting` (first to the cluster, with a port-forward); `reached`, `unreached` or `no_way`; then for
 each reading of each source `asking`, `records` …, and after the last reading `answered` or `refused`; `resting` before it waits for
 the next reading; `finished`.
 """
@@ -20,7 +20,7 @@ from nl_forensics.connect import load_client, open_forward, open_link
 from nl_forensics.errors import NotReachable, SourceError
 from nl_forensics.sources import Partial, Proof, Source
 
-BATCH, BATCH_S = 200, 1.0  # a slow answer is sent on in parts: what came is kept, and it is seen to be alive
+BATCH, BATCH_S = 200, 1.0  # a slow answer is sent in parts: they are kept, and extend the timeout
 REPORT = "report this, with the case"
 
 
@@ -43,7 +43,7 @@ def work(pipe: Connection, system: str, address: str, endpoint, cluster, names: 
 
 
 def _die_with_the_collector(pipe: Connection) -> None:
-    """The collector never sends anything: its end of the pipe closes when it is gone, however it went."""
+    """The collector never sends a message: its end of the pipe closes when it exits, even if it is killed."""
     try:
         pipe.recv()
     except (EOFError, OSError):
@@ -51,7 +51,7 @@ def _die_with_the_collector(pipe: Connection) -> None:
 
 
 class _Asking:
-    """Every reading of every source over one link, each at its time."""
+    """All readings of all sources over one link, on schedule."""
 
     def __init__(self, pipe: Connection, open_one: Callable, asked: list[Source], incident, platform):
         self.pipe, self.open_one = pipe, open_one
@@ -76,7 +76,7 @@ class _Asking:
         self.pipe.send(("finished",))
 
     def _connect(self) -> bool:
-        """The first time, and whenever a question had no answer: does the system still answer?"""
+        """Connect, at the start and after each timeout: does the system still answer?"""
         try:
             if self.link:
                 self.link.close()
@@ -85,14 +85,14 @@ class _Asking:
             trouble = "no_way" if error.on_the_way else "unreached"
             self.pipe.send((trouble, type(error).__name__, str(error), error.remedy))
             return False
-        except Exception as error:  # noqa: BLE001 (one of the two places: a bug of ours is recorded as such)
+        except Exception as error:  # noqa: BLE001 (one of the two places: a bug is recorded as such)
             self.pipe.send(("unreached", "Bug", f"{type(error).__name__}: {error}", REPORT))
             return False
         self.pipe.send(("reached", self.link.identity, self.link.clock))
         return True
 
     def _read(self, source: Source, reading: int) -> str:
-        """Put one question once. Returns the kind of trouble: its later readings are pointless then; "" when it was answered."""
+        """One reading of one source. Returns the kind of failure, after which its later readings are skipped; "" for none."""
         self.pipe.send(("asking", source.name))
         began = time.monotonic()
         try:
@@ -102,7 +102,7 @@ class _Asking:
             return self._refused(source, type(error).__name__, str(error), error.remedy)
         except BrokenPipeError:
             raise
-        except Exception as error:  # noqa: BLE001 (one of the two places: a bug of ours is recorded as such)
+        except Exception as error:  # noqa: BLE001 (one of the two places: a bug is recorded as such)
             return self._refused(source, "Bug", f"{type(error).__name__}: {error}", REPORT)
         if reading == source.readings - 1:
             took_ms = (time.monotonic() - began) * 1000
@@ -114,7 +114,7 @@ class _Asking:
         return kind
 
     def _bounded(self, source: Source, items: Iterator) -> Iterator:
-        """Stop where the answer grows beyond its budget, and say so."""
+        """Truncate an answer at its budget, and record that as a gap."""
         most = self.platform.budget.answer_bytes
         for item in items:
             if not isinstance(item, Partial | Proof):
@@ -145,7 +145,7 @@ def schedule(asked: list[Source], span_s: float) -> list[tuple[float, Source, in
 
 
 def readings(source: Source, link, incident, platform) -> Iterator:
-    """Every reading of one source, each at its time."""
+    """All readings of one source, on schedule."""
     began = time.monotonic()
     for due, _, reading in schedule([source], platform.budget.readings_s):
         time.sleep(max(0.0, began + due - time.monotonic()))
@@ -153,7 +153,7 @@ def readings(source: Source, link, incident, platform) -> Iterator:
 
 
 def one_reading(source: Source, reading: int, link, incident, platform) -> Iterator:
-    """What the source yields; where it is read more than once, every record says in which reading, and when."""
+    """The records of the source; with several readings, each record has the number and the time of its reading."""
     stamp = {"reading": reading, "read_at": _server_now(link).isoformat()} if source.readings > 1 else {}
     for item in _answers(source, link, incident, platform):
         yield {**item, **stamp} if isinstance(item, dict) else item

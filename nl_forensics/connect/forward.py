@@ -28,7 +28,7 @@ from nl_forensics.sources.kubernetes.kinds import ENDPOINT_SLICES, SERVICES
 PROTOCOL = "v4.channel.k8s.io"
 DATA, ERRORS = 0, 1  # channels
 CHUNK = 1 << 16
-MOST_WAITING = 1 << 20  # bytes that the pod sent and that were not read yet
+MAX_WAITING = 1 << 20  # bytes that the pod sent and that were not read yet
 PERMISSION = "allow us to get and create pods/portforward in namespace {namespace}"
 
 
@@ -215,7 +215,7 @@ def _ready(near: socket.socket, far: Any, unread: bytes) -> tuple[list, bool]:
         return [far], False
     with selectors.DefaultSelector() as waiting:
         waiting.register(near, selectors.EVENT_READ | (selectors.EVENT_WRITE if unread else 0))
-        if len(unread) < MOST_WAITING:
+        if len(unread) < MAX_WAITING:
             waiting.register(far, selectors.EVENT_READ)
         ready = waiting.select()
     readable = [key.fileobj for key, events in ready if events & selectors.EVENT_READ]

@@ -28,7 +28,7 @@ from nl_forensics.sources.kubernetes.kinds import Kind, is_inside
 
 PAGE = 250
 CHUNK = 1 << 16
-MOST_TEXT = 300
+MAX_TEXT = 300
 CREATED = 201
 LIST_SHARE = 0.9  # of the time for one question: what came of a long list by then is kept
 STALE = "as the API server remembers them, since etcd gave no answer: they may be old"
@@ -379,4 +379,4 @@ def _unreached(error: BaseException) -> NotReachable:
 
 
 def short(text: str) -> str:
-    return " ".join(text.split())[:MOST_TEXT]
+    return " ".join(text.split())[:MAX_TEXT]

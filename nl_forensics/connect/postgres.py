@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 APPLICATION = "nl_forensics"
 READS = ("SELECT", "WITH", "SHOW")
-MOST_DATABASES = 20
+MAX_DATABASES = 20
 CREDENTIALS = "check the user and the password in the environment variable of this endpoint"
 SERVER_SAYS = (  # (words of the server or of libpq, what it is, what to do)
     ("too many clients", NotReachable, "free connections: see the findings about connections"),
@@ -197,7 +197,7 @@ class PostgresLink:
             if self._may_size_databases()
             else "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname"
         )
-        return [row["datname"] for row in rows][:MOST_DATABASES]
+        return [row["datname"] for row in rows][:MAX_DATABASES]
 
     def _may_size_databases(self) -> bool:
         return next(self.rows("SELECT pg_has_role('pg_read_all_stats', 'USAGE') AS may"))["may"]

@@ -25,8 +25,8 @@ from nl_forensics.inputs.platform import SERVICE_ACCOUNT, Budget, ProbeEndpoint
 FORM = "https://api.neurallog.example/health"
 PORTS = {"http": 80, "https": 443}
 ATTEMPTS = 3  # one is no proof: names and addresses can fail now and then
-MOST_ATTEMPTS = 6  # so that each address of a name is tried
-MOST_BYTES = 65_536  # of the answer; it is read and forgotten
+MAX_ATTEMPTS = 6  # so that each address of a name is tried
+MAX_BYTES = 65_536  # of the answer; it is read and forgotten
 NOBODY = "no-such-name.invalid"  # RFC 2606: it never exists
 NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME of OpenSSL: dates are judged by themselves, ssl has no name for it
 TOO_LATE = "no whole answer in time"
@@ -98,7 +98,7 @@ class ProbeLink:
                 self._walked.append(hop | {"attempt": number + 1} | self._where)
                 yield self._walked[-1]
             self.clock = walk.clock or self.clock
-            number, most = number + 1, min(MOST_ATTEMPTS, max(ATTEMPTS, len(walk.addresses)))
+            number, most = number + 1, min(MAX_ATTEMPTS, max(ATTEMPTS, len(walk.addresses)))
 
     def certificate(self) -> dict:
         """What is served, and whether a client that verifies would accept it. Raises NotReachable where no TLS is spoken."""
@@ -200,7 +200,7 @@ class _Walk:
             asking.request("GET", self.target.path, headers={"User-Agent": "nl_forensics", "Connection": "close"})
             answer = asking.getresponse()
             self.clock = clock_of(answer.getheader("Date"), before, time.monotonic() - began)
-            answer.read(MOST_BYTES)
+            answer.read(MAX_BYTES)
         return {"status": answer.status, "leads_to": urlsplit(answer.getheader("Location", "")).hostname or ""}
 
 

@@ -1,4 +1,4 @@
-"""The question: what broke, where, and between which two moments."""
+"""The incident: its window, its scope and its baseline."""
 
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -43,7 +43,7 @@ class Window(BaseModel):
             raise ValueError(f"the window is empty or reversed: start {self.start:%Y-%m-%dT%H:%MZ} is not before end")
         if self.end > datetime.now(UTC) + FUTURE_TOLERANCE:
             raise ValueError(
-                f"the window ends in the future, at {self.end:%Y-%m-%dT%H:%MZ}: nothing is known of it yet"
+                f"the window ends in the future, at {self.end:%Y-%m-%dT%H:%MZ}: choose an end that has passed, or now"
             )
         return self
 
@@ -57,7 +57,7 @@ class Window(BaseModel):
 
 
 class Incident(Window):
-    """What is being investigated: the incident window itself, its scope, and a window of health to compare with.
+    """The incident under investigation: its window, its scope, and a healthy window to compare with.
 
     baseline     a healthy period of the same length or longer; empty: nothing is compared
     namespaces   the Kubernetes namespaces in scope; empty: those of the platform file
@@ -77,17 +77,19 @@ class Incident(Window):
     def unlike(self, recorded: "Incident", open_ended: bool = False) -> str:
         """The first difference from the recorded question, in words; "" when there is none.
 
-        `open_ended`: the end was `now`, which was resolved long ago.
+        `open_ended`: the end is `now`, which was resolved at collection.
         """
         left_out = {"title", "end"} if open_ended else {"title"}
         ours, theirs = (one.model_dump(mode="json", exclude=left_out) for one in (self, recorded))
         unlike = (
-            f"{name} is {theirs[name]} there, and {ours[name]} here" for name in ours if ours[name] != theirs[name]
+            f"{name} is {theirs[name]} in the case, and {ours[name]} in the parameters"
+            for name in ours
+            if ours[name] != theirs[name]
         )
         return next(unlike, "")
 
     @model_validator(mode="after")
     def _baseline_comes_first(self):
         if self.baseline and self.baseline.end > self.start:
-            raise ValueError("the baseline must end before the incident starts, or it shows the incident itself")
+            raise ValueError("the baseline must end before the incident starts, otherwise it includes the incident")
         return self

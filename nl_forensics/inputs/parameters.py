@@ -1,4 +1,4 @@
-"""One parameter file, read and validated before anything is asked or run."""
+"""One parameter file, read and validated before any system is queried."""
 
 import os
 from pathlib import Path
@@ -26,7 +26,7 @@ CHECKOUT = Path(__file__).parents[2] / "parameters"
 
 
 def home() -> Path:
-    """Where this machine keeps the pseudonym key and the vault: $NL_FORENSICS_HOME, or ~/.config/nl-forensics."""
+    """The folder of the pseudonym key and the vault: $NL_FORENSICS_HOME, or ~/.config/nl-forensics."""
     return Path(os.environ.get("NL_FORENSICS_HOME") or Path.home() / ".config" / "nl-forensics")
 
 
@@ -36,7 +36,7 @@ def shipped(name: str) -> Path:
 
 
 class Narrative(BaseModel):
-    """What only people know; printed in the report as they wrote it."""
+    """Context that only people have; the report prints it unchanged."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -46,7 +46,7 @@ class Narrative(BaseModel):
 
 
 def _platform(value: object) -> object:
-    """A platform by name (one that ships), by path, or as it was stored in a case."""
+    """A platform by name (one that ships), by path, or as stored in a case."""
     if not isinstance(value, str):
         return value
     path = Path(value).expanduser() if value.endswith((".yaml", ".yml")) else shipped(f"platforms/{value}.yaml")
@@ -59,7 +59,7 @@ class Parameters(BaseModel):
     """Every variable of a notebook's parameters cell.
 
     case     `demo`: the recorded case that ships; else a folder; empty: `cases/<incident id>`
-    limits   {check: {limit: value}}: limits of your own in place of a check's defaults
+    limits   {check: {limit: value}}: your own limits, in place of a check's defaults
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -71,13 +71,13 @@ class Parameters(BaseModel):
     narrative: Narrative = Narrative()
 
     def with_budget(self, **changed) -> "Parameters":
-        """The same question at another cost."""
+        """The same parameters with another budget."""
         budget = self.platform.budget.model_copy(update=changed)
         return self.model_copy(update={"platform": self.platform.model_copy(update={"budget": budget})})
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without surprises: times stay text, and a key stands once."""
+    """YAML in which timestamps stay text and duplicate keys are errors."""
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -90,7 +90,7 @@ def _mapping_without_duplicates(loader: _Loader, node: yaml.MappingNode) -> dict
     keys = [loader.construct_object(key) for key, _ in node.value]
     for key in keys:
         if keys.count(key) > 1:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
+            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} occurs twice", node.start_mark)
     return loader.construct_mapping(node, deep=True)
 
 
@@ -98,7 +98,7 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 
 
 def read_yaml(path: Path) -> dict:
-    """A YAML file that holds a mapping. Raises ParameterError with one line that says what to do."""
+    """A YAML file that holds a mapping. Raises ParameterError: one line with the fix."""
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except IsADirectoryError:
@@ -114,7 +114,7 @@ def read_yaml(path: Path) -> dict:
 
 
 def _where_and_what(error: Exception) -> str:
-    """The place and the fault, never the line itself, which may hold a secret."""
+    """The position and the error, never the line itself: it may contain a secret."""
     mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
     where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
     return where + (problem or getattr(error, "reason", "") or "it is nested too deeply")
@@ -125,13 +125,11 @@ def _refuse_secrets(values: dict, where: str) -> None:
     redactor = Redactor(b"parameters")
     redactor.record(values)
     if kinds := sorted(kind.partition(":")[2] for kind in redactor.counts if kind.startswith("secret")):
-        raise ParameterError(
-            f"{where} seems to hold a secret ({', '.join(kinds)}): put it into an environment variable"
-        )
+        raise ParameterError(f"{where} seems to hold a secret ({', '.join(kinds)}): move it to an environment variable")
 
 
 def read(path: Path) -> Parameters:
-    """A parameter file. Raises ParameterError: one line that names the key and what it may be."""
+    """A parameter file. Raises ParameterError: one line with the key and its valid values."""
     return resolve(read_yaml(path), str(path))
 
 

@@ -21,9 +21,9 @@ class _Model(BaseModel):
 
 
 class PortForward(_Model):
-    """The way to a system that can be reached from inside its cluster only.
+    """The port-forward to a system that is reachable only from inside its cluster.
 
-    port_forward   namespace/service/name:port, where one of its ready pods is taken, or namespace/pod/name:port
+    port_forward   namespace/service/name:port (one of its ready pods is chosen), or namespace/pod/name:port
     cluster        the instance of kubernetes with the kubeconfig to use; empty: the only one
     """
 
@@ -55,7 +55,7 @@ class Endpoint(_Model):
 
     @property
     def address(self) -> str:
-        """What the variable holds; "" when it is not set."""
+        """The value of the variable; "" if it is not set."""
         return os.environ.get(self.endpoint, "")
 
 
@@ -78,20 +78,20 @@ class KubernetesEndpoint(Endpoint):
 
     @property
     def address(self) -> str:
-        """Where the variable is not set: what kubectl would take, or, in a pod, the cluster that it runs in."""
+        """If the variable is not set: the default of kubectl, or, in a pod, the cluster that it runs in."""
         usual = Path.home() / ".kube" / "config"
         within = IN_CLUSTER if SERVICE_ACCOUNT.is_file() else ""
         return super().address or (str(usual) if usual.is_file() else within)
 
 
 class ProbeEndpoint(Endpoint):
-    """The variable holds an address over HTTP. Nothing goes around the way to it: the way from where we stand is what is asked about."""
+    """The variable holds an HTTP address. No port-forward: the probe tests the path from this machine."""
 
     via: None = None
 
 
 class DnsEndpoint(Endpoint):
-    """The variable holds the address of a cluster's DNS server, which can be asked from inside only.
+    """The variable holds the address of a cluster's DNS server, which answers only inside the cluster.
 
     domain   of the cluster
     """
@@ -109,7 +109,7 @@ class Cluster(NamedTuple):
 
 
 class Systems(_Model):
-    """Every system of the stack, by instance name; `absent`: this platform has none, so nothing is asked or unknown."""
+    """Every system of the stack, by instance name; `absent`: this platform has none, so it is neither queried nor undetermined."""
 
     postgres: dict[InstanceName, PostgresEndpoint] | Absent
     pgbouncer: dict[InstanceName, Endpoint] | Absent
@@ -148,14 +148,14 @@ class Systems(_Model):
 
 
 class Queue(_Model):
-    """A list or stream in Redis that a healthy platform empties. `instance`: the Redis that holds it."""
+    """A list or stream in Redis that a healthy platform drains. `instance`: the Redis that holds it."""
 
     key: str
     instance: InstanceName
 
 
 class Flow(_Model):
-    """A connection that the platform needs in order to work; `*` in a name stands for any letters.
+    """A connection that the platform requires; `*` in a name matches any characters.
 
     client   namespace/workload (a deployment, a stateful set, …) that opens it
     service  namespace/service that it goes to, and `port` of that service
@@ -175,14 +175,14 @@ class RedisNames(_Model):
 
 
 class Metrics(_Model):
-    """How Prometheus knows what the programs of the platform count; empty: they don't, and nothing is asked about it.
+    """Metric names of the programs of the platform; empty: there is no such metric, and nothing is queried.
 
     service_label     label of a target that names its service
     requests          counter of answered requests, with the labels `service` and `status` (the HTTP status)
     request_seconds   histogram of how long requests took, in seconds, with the labels `service` and `route`; its name without `_bucket`
-    lines_accepted    counter of log lines that were taken in, with the label `tenant`
+    lines_accepted    counter of log lines that were accepted, with the label `tenant`
     lines_stored      counter of log lines that were stored, with the label `tenant`
-    gc_seconds        counter of the seconds in which garbage was collected; several names as a regular expression
+    gc_seconds        counter of the seconds spent in garbage collection; several names as a regular expression
     pool_in_use       connections of a pod's database pool that are in use; pool_size: its maximum; pool_waiting: requests that wait for
                       one: gauges, all three or none
     database_seconds  counter of the seconds waited for the database's answers; needs request_seconds
@@ -209,7 +209,7 @@ class Metrics(_Model):
 
 
 class Budget(_Model):
-    """What a collection may cost: seconds, bytes, keys and lines."""
+    """Limits of a collection: seconds, bytes, keys and lines."""
 
     deadline_s: float = Field(60, ge=5, le=3600)
     connect_s: float = Field(3, ge=0.5, le=60)
@@ -230,13 +230,13 @@ class Budget(_Model):
 class Platform(_Model):
     """Systems and their addresses, and the names of keys, metrics and namespaces.
 
-    namespaces  the Kubernetes namespaces of the platform, `*` stands for any letters; empty: all of the cluster
-    flows       connections that the platform needs: whether network policies let them pass is judged
+    namespaces  the Kubernetes namespaces of the platform, `*` matches any characters; empty: all of the cluster
+    flows       required connections: checks test whether network policies allow them
     selectors   PromQL label matchers of each exporter, put into the queries of the sources (`job="postgres"`)
-    metrics     names of what the programs count, put into the queries of the sources
+    metrics     metric names of the programs, put into the queries of the sources
     promql      PromQL that replaces the default of a Prometheus source, by source name
-    left_out    {system: environment variables}: what `nl-forensics now` did not ask, since the variables of its addresses are not
-                set. It counts as absent, and yet it is a gap
+    left_out    {system: environment variables}: what `nl-forensics now` did not query, because the variables of its addresses are
+                not set. It counts as absent, and is still reported as a data gap
     """
 
     name: str

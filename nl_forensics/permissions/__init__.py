@@ -1,4 +1,4 @@
-"""What the asking role needs, generated from what the sources declare, so that it can't drift from what is asked."""
+"""The permissions of the read-only role, generated from the declarations of the sources, so that both stay the same."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ ROLE = "nl_forensics"
 
 
 class Section(NamedTuple):
-    """The grants of one system, as they are pasted there. `title` says where that is."""
+    """The grants of one system, to be applied there. `title`: where."""
 
     name: str
     title: str
@@ -18,7 +18,7 @@ class Section(NamedTuple):
 
 
 def postgres() -> str:
-    """The role, with the grants that every source needs, then as comments those that add something."""
+    """The role with the required grants, then the optional ones as comments."""
     asked = _asked("postgres", "database")
     adding = {s.needs.postgres: s.needs.adds for s in asked if s.needs.adds}
     lines = [
@@ -30,7 +30,7 @@ def postgres() -> str:
 
 
 def postgres_grants() -> list[str]:
-    """What the role must be granted; nothing that is optional."""
+    """The required grants of the role, without the optional ones."""
     needed = {s.needs.postgres for s in _asked("postgres", "database") if not s.needs.adds} - {""}
     return [f"GRANT {grant} TO {ROLE}" for grant in sorted(needed)]
 
@@ -41,7 +41,7 @@ def redis(version: str = "7.0") -> str:
 
 
 def redis_rules(version: str = "7.0") -> str:
-    """Every command that a source sends; keys can be looked at, never read or written. 6.2 knows no read-only key patterns."""
+    """Every command that a source sends; key metadata is readable, values are not. 6.2 has no read-only key patterns."""
     commands = {rule for source in sources.load().values() for rule in source.needs.redis.split()}
     return f"resetkeys {'%R~*' if version >= '7' else '~*'} resetchannels -@all {' '.join(sorted(commands))}"
 
@@ -52,12 +52,12 @@ def pgbouncer() -> str:
 
 
 def prometheus() -> str:
-    """The parts of the HTTP API that are read."""
+    """The paths of the HTTP API that are read."""
     return _paths("prometheus", "/api/v1/status/buildinfo")
 
 
 def alertmanager() -> str:
-    """The parts of the HTTP API that are read."""
+    """The paths of the HTTP API that are read."""
     return _paths("alertmanager", "/api/v2/status")
 
 
@@ -67,22 +67,22 @@ def _paths(system: str, of_the_link: str) -> str:
 
 
 def grafana() -> str:
-    """What the service account must be allowed."""
+    """The permissions of the service account."""
     allowed = {permission for source in _asked("grafana") for permission in source.needs.grafana.split()}
     return "\n".join(sorted(allowed))
 
 
 def kubernetes_rules() -> list[dict]:
-    """The rules of the ClusterRole: everything that a source asks of Kubernetes, in all of the cluster."""
+    """The rules of the ClusterRole: every request of a source, in the whole cluster."""
     return cluster.rules(set(sources.asked_of_kubernetes()))
 
 
 def sections(
     platform: Platform | None = None, namespaces: tuple[str, ...] = (), home: str = cluster.NAME
 ) -> list[Section]:
-    """Of every system; with a platform, of those that it has.
+    """The sections of all systems; with a platform, of its systems.
 
-    namespaces   those in scope: where all of them are exact names, grants in these alone are offered, too
+    namespaces   those in scope; if all are exact names, grants in these namespaces alone are offered as well
     home         the namespace of the service account
     """
     found = [

@@ -1,4 +1,4 @@
-"""The objects that grant what is asked of Kubernetes: a service account, its roles and their bindings, as YAML."""
+"""The Kubernetes permissions as YAML: a service account, its roles and their bindings."""
 
 from collections.abc import Iterable, Iterator
 
@@ -10,11 +10,13 @@ from nl_forensics.sources.systems import PORT_FORWARD
 
 NAME = "nl-forensics"
 GROUP = "rbac.authorization.k8s.io"
-BESIDE = f"{NAME}-cluster"  # the ClusterRole beside roles in namespaces: it must not take the name of the whole one
+BESIDE = (
+    f"{NAME}-cluster"  # the ClusterRole that complements roles in namespaces; its name differs from the complete one's
+)
 
 HOW = """\
 # For the service account {home}/{name}; a token that goes into a kubeconfig: kubectl -n {home} create token {name} --duration=8h
-# For people in its place: name them under `subjects` of the bindings ({{kind: Group, name: analysts, apiGroup: {group}}})."""
+# For people in place of it: name them under `subjects` of the bindings ({{kind: Group, name: analysts, apiGroup: {group}}})."""
 WHAT_IS_MISSED = """\
 # Lists in these namespaces alone. What it costs: how full a node is (that takes the pods of all namespaces)."""
 
@@ -55,7 +57,7 @@ def _port_forward(home: str) -> str:
 
 
 def in_namespaces(names: Iterable[str], home: str) -> str:
-    """A Role in each namespace, beside a ClusterRole for what is in no namespace."""
+    """A Role in each namespace, and a ClusterRole for cluster-scoped resources."""
     asked = sources.asked_of_kubernetes()
     inside = {pair for pair in asked if is_namespaced(pair[1])}
     objects = [*_account(home), *_granted(BESIDE, set(asked) - inside, home)]

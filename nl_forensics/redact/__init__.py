@@ -1,7 +1,7 @@
-"""What is never written down.
+"""Redaction of everything that is recorded.
 
-Credentials are masked for ever: `<SECRET:kind>`. Identifiers that an investigation must join on (e-mail, public IP, customer and
-user ids) become stable pseudonyms: `email~k3f9q2mzx4abc`. What one acts on stays clear: names of namespaces, tenants, services, pods
+Credentials are masked irreversibly: `<SECRET:kind>`. Identifiers that an investigation must join on (e-mail, public IP, customer and
+user ids) become stable pseudonyms: `email~k3f9q2mzx4abc`. What responders need stays readable: names of namespaces, tenants, services, pods
 and tables, private addresses, query ids, LSNs, digests, trace ids, times, versions.
 
 Rules say which bytes of a text are meant, each on its own: by shape (`shapes.py`) or by the name beside it (`pairs.py`). Where they
@@ -36,7 +36,7 @@ RULES: tuple[Shape | Pairs, ...] = (*SECRETS, *IDENTIFIERS, *PAIRS)
 NAME_KEYS = ("name", "key", "parameter")
 VALUE_KEYS = ("value", "values", "setting")
 
-# What hostile input can do: RE2 gives up, a lone surrogate, no end of nesting, more than 2 GB, an object that won't say what it is.
+# Failures that hostile input can cause: RE2's limits, a lone surrogate, deep nesting, more than 2 GB, an object without a text form.
 FAILURES = (re2.error, ValueError, RecursionError, OverflowError, TypeError)
 
 
@@ -57,7 +57,7 @@ class Redactor:
     def record(self, value: Any) -> Any:
         """A JSON value with every credential masked and every identifier pseudonymised, at any depth.
 
-        A key of a mapping says what its value is. What JSON doesn't know (times, decimals, addresses) becomes text.
+        The key of a mapping labels its value. Types that JSON lacks (times, decimals, addresses) becomes text.
         """
         try:
             return self._value(value, "")
@@ -80,7 +80,7 @@ class Redactor:
         return self._text(str(value), label)
 
     def _mapping(self, mapping: Mapping[Any, Any], label: str) -> dict[str, Any]:
-        """{"name": "DB_PASSWORD", "value": …} says it in a value, {"password": {"value": …}} one level up."""
+        """{"name": "DB_PASSWORD", "value": …} has the label in a value, {"password": {"value": …}} one level up."""
         names = [mapping[key] for key in NAME_KEYS if isinstance(mapping.get(key), str)]
         of_value = next(filter(None, map(label_of_key, names)), label)
         clean = {}
@@ -90,7 +90,7 @@ class Redactor:
         return clean
 
     def _text(self, text: str, label: str) -> str:
-        """Fails closed: what can't be searched isn't kept."""
+        """Fails closed: text that can't be searched is not kept."""
         try:
             encoded = text.encode()
             found = _found(encoded, label)
@@ -127,7 +127,7 @@ class Redactor:
 
 
 def _implied(items: Iterable[Any]) -> Iterator[tuple[Any, str]]:
-    """Each item, and what the items before it say that it is: ["--password", "x"], ["AUTH", "user", "x"]."""
+    """Each item, and its label from the items before it: ["--password", "x"], ["AUTH", "user", "x"]."""
     before, is_login = "", False
     for item in items:
         is_login = is_login or before in ("AUTH", "AUTH2", "SETUSER")
@@ -149,7 +149,7 @@ def _suspects() -> re2.Set:
     return suspects
 
 
-LONG = 32_768  # bytes; beyond, hostile text could make the automaton grow, so each rule searches on its own
+LONG = 32_768  # bytes; beyond, hostile text could make the automaton grow, so each rule searches separately
 _COUNTED = re2.compile(rb"\{[1-9]\d+(?:,\d*)?\}")
 SUSPECTS = _suspects()
 
@@ -177,7 +177,7 @@ def _is_whole(text: bytes, label: str, spans: list[Found]) -> bool:
 
 
 def _merged(spans: Iterable[Found]) -> list[Found]:
-    """Spans that overlap become one; a secret is stronger than an identifier, and the earlier rule than the later."""
+    """Merges overlapping spans; a secret takes precedence over an identifier, and an earlier rule over a later one."""
     merged: list[Found] = []
     for span in sorted(spans, key=lambda span: span.start):
         if merged and span.start < merged[-1].end:

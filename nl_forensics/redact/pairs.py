@@ -1,4 +1,4 @@
-"""What the name beside it gives away: `password=…`, `"api_key": "…"`, `--token …`, `Authorization: …`, `user_id: …`.
+"""Secrets and identifiers that an adjacent name reveals: `password=…`, `"api_key": "…"`, `--token …`, `Authorization: …`, `user_id: …`.
 
 A pair can stand in JSON, in JSON inside a string (escaped once or more), YAML, an environment, a URL, libpq's conninfo, a header,
 SQL, or prose. In prose the word after the name is often no value: `token: expired`, `password: authentication failed`.
@@ -40,7 +40,7 @@ _NO_SECRET = re2.compile(
     rb"(?i:.*(?:existing|image|pull|tls|ref|kind)[_.-]?secrets?|.*(?:max|next|page|continue|continuation|unexpected)[_.-]?token)"
     rb"|(?:OLD)?PWD|userid"
 )
-# What stands in for a value: nothing, a mask, a variable, a template, a parameter or column of SQL, what was redacted already.
+# Placeholders of a value: nothing, a mask, a variable, a template, a parameter or column of SQL, what was redacted already.
 _NO_VALUE = re2.compile(
     r"(?i:\s*|[^\w\s]|null|none|nil|undefined|true|false|yes|no|\*+|x{3,}|\.{3,}|…|-+|\{+|<\w*|<[\w -]*>)"
     r"|(?i:\[?(?:redacted|filtered|masked|hidden)\]?|\w+\.(?:password|token|secret|email))"
@@ -95,7 +95,7 @@ _FLAG = re2.compile(rf"--?[\w-]*?{_any_of(SECRET_NAMES)}|(?i:requirepass|mastera
 
 @lru_cache(maxsize=10_000)
 def label_of_key(key: str) -> str:
-    """What a value under this key is: a kind of secret, a class of identifier, `connection`, `version`, or nothing known."""
+    """The label of a value under this key: a kind of secret, a class of identifier, `connection`, `version`, or nothing known."""
     name = key.encode()
     if _VERSION_KEY.fullmatch(name):
         return "version"

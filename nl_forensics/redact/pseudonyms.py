@@ -1,4 +1,4 @@
-"""Stable names in place of identifiers, the key that makes them, and the vault that leads back.
+"""Stable names in place of identifiers, their key, and the vault that maps them back.
 
 The same identifier gets the same pseudonym in every field and every case of an organisation, so that joins survive; without the key
 none can be computed, so an identifier can't be guessed and tried.
@@ -36,7 +36,7 @@ def pseudonym(key: bytes, label: str, normal: str) -> str:
 
 
 def organisation_key(home: Path) -> bytes:
-    """The key of this machine's pseudonyms, made on first use. Copy the file to compare cases that were collected elsewhere."""
+    """The key of this machine's pseudonyms, created on first use. Copy the file to compare cases that were collected elsewhere."""
     path = home / "pseudonym.key"
     if not path.exists():
         _create(path, secrets.token_bytes(KEY_BYTES))
@@ -70,21 +70,21 @@ def _refuse_if_others_can_read(path: Path) -> None:
 
 
 class Vault:
-    """The way back from pseudonyms: an append-only file of our own, outside every case, one JSON object a line."""
+    """Maps pseudonyms back: an append-only file outside every case, one JSON object per line."""
 
     def __init__(self, path: Path):
         self._path = path
         self._known: dict[str, str] | None = None
 
     def remember(self, pseudonym: str, original: str) -> None:
-        """Note once what a pseudonym stands for."""
+        """Record the original of a pseudonym once."""
         known = self._read()
         if pseudonym not in known:
             known[pseudonym] = original
             self._append({"pseudonym": pseudonym, "original": original})
 
     def reveal(self, pseudonym: str) -> str | None:
-        """What a pseudonym stands for, if this vault knows it."""
+        """The original of a pseudonym, if this vault has it."""
         return self._read().get(pseudonym)
 
     def _read(self) -> dict[str, str]:
@@ -93,7 +93,7 @@ class Vault:
         return self._known
 
     def _lines(self) -> Iterator[tuple[str, str]]:
-        """A line that a killed writer left torn holds nothing that was promised."""
+        """Skips incomplete lines of a killed writer: their pseudonyms were never recorded."""
         _refuse_if_others_can_read(self._path)
         for line in self._path.read_bytes().splitlines():
             with contextlib.suppress(ValueError):
@@ -101,7 +101,7 @@ class Vault:
                 yield entry["pseudonym"], entry["original"]
 
     def _append(self, entry: dict[str, str]) -> None:
-        """One write per line, begun on a line of its own, so that processes can share the file."""
+        """One write per line, preceded by a line break, so that processes can share the file."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:

@@ -1,4 +1,4 @@
-"""What gives itself away by its shape: vendors' tokens, keys, hashes, card numbers, passwords in URLs; e-mail and IP addresses.
+"""Recognisable by shape: vendors' tokens, keys, hashes, card numbers, passwords in URLs; e-mail and IP addresses.
 
 Everything is matched by RE2, in time linear in the text, whatever it holds. RE2 has no look-around, so a rule that
 depends on its neighbours checks them in `accepts`.
@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import re2
 
-MAX_MATCHES = 25_000  # for one rule in one text; no evidence is so dense
-UNREAD = "unread"  # what comes after them: it isn't looked at, so it isn't kept
+MAX_MATCHES = 25_000  # of one rule in one text; real evidence is far below it
+UNREAD = "unread"  # the text after the last match: it is not searched, so it is not kept
 Accepts = Callable[[bytes, int, int], bool]
 
 
@@ -31,7 +31,7 @@ class Found(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """A pattern; what its one group holds is removed, if `accepts` has no objection."""
+    """A pattern; its one group is removed if `accepts` returns true."""
 
     label: str
     pattern: Any
@@ -148,12 +148,12 @@ _Q = r"\\*[\"'`]"  # a quote, escaped or not
 
 
 def _token(label: str, pattern: str, accepts: Accepts | None = None) -> Shape:
-    """All that matches goes, wherever it stands."""
+    """The whole match is removed."""
     return Shape(label, re2.compile(rf"{_BEGIN}({pattern})".encode()), accepts)
 
 
 def _place(label: str, pattern: str, accepts: Accepts | None = None) -> Shape:
-    """What the one group of the pattern holds goes."""
+    """The one group of the pattern is removed."""
     return Shape(label, re2.compile(pattern.encode()), accepts)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import re2
 
-# Whatever can hold a value, or hide one; the words and operators between are kept. A digit or a prefix inside a word is no token.
+# Tokens that can contain or hide a value; words and operators in between are kept. A digit or a prefix inside a word is no token.
 _TOKEN = re2.compile(
     rb"(\$\d+\b|(?:\b[uU]&)?\"(?:[^\"]|\"\")*\")"  # kept: $1, "name"
     rb"|--|/\*"
@@ -46,7 +46,7 @@ def normalise_sql(query: str) -> str:
 
 
 def _token(text: bytes, match: Any) -> tuple[bytes, int]:
-    """What is shown in place of a token, and where it ends."""
+    """The replacement of a token, and where the token ends."""
     token, end = match[0], match.end()
     if match[1]:
         return token, end

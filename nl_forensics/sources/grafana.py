@@ -7,7 +7,7 @@ from nl_forensics.errors import BadAnswer, SourceError
 from nl_forensics.sources import Partial, Permission, Proof, source
 from nl_forensics.sources.column import Column
 
-MOST_DASHBOARDS = 500
+MAX_DASHBOARDS = 500
 UNHEALTHY = (400, 500, 502, 503)
 PROMETHEUS = "prometheus"  # the type of its data sources
 STRINGS = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'")
@@ -86,10 +86,10 @@ def grafana_datasources(grafana):
 )
 def grafana_queries(grafana):
     """Metrics that dashboards query from Prometheus; one row per panel and metric."""
-    found = grafana.get(f"/api/search?type=dash-db&limit={MOST_DASHBOARDS}")
+    found = grafana.get(f"/api/search?type=dash-db&limit={MAX_DASHBOARDS}")
     yield Proof(f"Grafana lists {len(found)} dashboards")
-    if len(found) == MOST_DASHBOARDS:
-        yield Partial(f"dashboards beyond the first {MOST_DASHBOARDS}")
+    if len(found) == MAX_DASHBOARDS:
+        yield Partial(f"dashboards beyond the first {MAX_DASHBOARDS}")
     for one in found:
         dashboard = grafana.get(f"/api/dashboards/uid/{one['uid']}")["dashboard"]
         for panel, target in _targets(dashboard.get("panels") or []):

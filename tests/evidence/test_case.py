@@ -428,7 +428,7 @@ def killed_and_resumed(folder, server, seed):
         before = custody_lines(asked.case_folder)
         with asked.start("collect", asked.file, environment={"NL_MARK": mark}) as collecting:
             for _ in range(moments.randrange(0, 16)):
-                collecting.stderr.readline()  # one for each answer that landed
+                collecting.stderr.readline()  # one for each recorded answer
             time.sleep(moments.random() * 0.05)
             collecting.kill()
             said = collecting.stderr.read()

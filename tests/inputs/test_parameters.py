@@ -88,7 +88,7 @@ NO_YAML = {
     "a list": ("- incident", "must hold `key: value` lines"),
     "empty": ("", "must hold `key: value` lines"),
     "a word": ("incident", "must hold `key: value` lines"),
-    "a duplicate key": ("incident: {id: a, start: b, id: c}", "line 1, column 11: the key 'id' stands twice"),
+    "a duplicate key": ("incident: {id: a, start: b, id: c}", "line 1, column 11: the key 'id' occurs twice"),
     "a key that is a list": ("[a]: b", "is not YAML: "),
 }
 
@@ -182,7 +182,7 @@ def test_a_secret_is_refused_and_not_repeated(written, tmp_path, kind, place):
         path = written(WHOLE.replace("2026", "2025").replace("neurallog", str(tmp_path / "own.yaml")))
     said = refusal(path)
     assert "seems to hold a secret" in said
-    assert "put it into an environment variable" in said
+    assert "move it to an environment variable" in said
     assert secret not in said
 
 

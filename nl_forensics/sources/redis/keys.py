@@ -13,7 +13,7 @@ from nl_forensics.sources.column import Column
 from nl_forensics.sources.redis.names import kind, pattern
 
 BATCH = 500
-BIGGEST, HOTTEST, MOST_PATTERNS = 50, 20, 200
+BIGGEST, HOTTEST, MAX_PATTERNS = 50, 20, 200
 LENGTH = {"string": "STRLEN", "list": "LLEN", "hash": "HLEN", "set": "SCARD", "zset": "ZCARD", "stream": "XLEN"}
 SCANS = "+scan +dbsize +type +pttl +memory|usage +strlen +llen +hlen +scard +zcard +xlen +object|freq +info"
 
@@ -49,7 +49,7 @@ class Sample:
 
     def _group(self, record: dict) -> tuple[str, str, str]:
         group = record["key"], record["type"], record["kind"]
-        return group if group in self.prefixes or len(self.prefixes) < MOST_PATTERNS else ("(others)", *group[1:])
+        return group if group in self.prefixes or len(self.prefixes) < MAX_PATTERNS else ("(others)", *group[1:])
 
     def unseen(self, database: int) -> Iterator[Partial]:
         """The part of the keys that the budget left out."""

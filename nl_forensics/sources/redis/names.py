@@ -7,7 +7,7 @@ from nl_forensics.inputs.platform import RedisNames
 
 SEPARATORS = re.compile(r"([:/|])")
 WORD = re.compile(r"[A-Za-z]{2,20}(?:[_-][A-Za-z]{1,20}){0,3}")
-MOST_WORDS = 2
+MAX_WORDS = 2
 
 WITHOUT_KEY = """
     ACL AUTH BGREWRITEAOF BGSAVE CLIENT CLUSTER COMMAND CONFIG DBSIZE DEBUG DISCARD ECHO EXEC FAILOVER FLUSHALL FLUSHDB FUNCTION
@@ -42,7 +42,7 @@ def pattern(key: str, names: RedisNames) -> str:
     if len(parts) == 1:
         return key if WORD.fullmatch(key) else "*"
     kept = ""
-    for word, separator in list(zip(parts[:-1:2], parts[1::2], strict=True))[:MOST_WORDS]:
+    for word, separator in list(zip(parts[:-1:2], parts[1::2], strict=True))[:MAX_WORDS]:
         if not WORD.fullmatch(word):
             break
         kept += word + separator

@@ -13,7 +13,7 @@ from nl_forensics.sources.redis.names import command_and_pattern, readable
 from nl_forensics.sources.redis.settings import settings
 
 DEFAULT_THRESHOLD_US = 10_000
-MOST_ENTRIES = 5_000
+MAX_ENTRIES = 5_000
 LATENCY_SAMPLES = 160  # LATENCY_TS_LEN in the server's latency.h
 
 
@@ -62,7 +62,7 @@ def redis_slowlog(redis, incident, platform):
             yield Partial("slow commands: the slow log is off", "CONFIG SET slowlog-log-slower-than 10000")
             return
         yield Proof(f"the slow log is on: commands slower than {threshold_us / 1000:g} ms, up to {ring} of them")
-    most = min(ring or MOST_ENTRIES, MOST_ENTRIES)
+    most = min(ring or MAX_ENTRIES, MAX_ENTRIES)
     entries = redis.call("SLOWLOG", "GET", most)
     for entry in entries:
         yield _entry(entry, platform.redis)

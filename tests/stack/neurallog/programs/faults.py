@@ -27,7 +27,7 @@ from tests.stack.neurallog.programs.logs import log
 
 NAMES = frozenset(line.split()[0] for line in __doc__.split("\n\n")[1].splitlines())
 TICK_S = 0.1
-MOST_SERIES = 8_000
+MAX_SERIES = 8_000
 SEEN = prometheus_client.Gauge("request_seen", "When a request was seen, by its number", ["request_id"])
 
 
@@ -87,6 +87,6 @@ class Faults:
                 time.sleep(TICK_S)
 
     def _add_series(self, more):
-        for number in range(self._series, min(self._series + more, MOST_SERIES)):
+        for number in range(self._series, min(self._series + more, MAX_SERIES)):
             SEEN.labels(f"{number:08x}").set(time.time())
             self._series = number + 1
