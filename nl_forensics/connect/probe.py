@@ -120,7 +120,10 @@ class ProbeLink:
         return facts | {"clock_offset_s": self.clock.offset_s if self.clock else None}
 
     def _objection(self, address: str, context: ssl.SSLContext) -> str:
-        """What OpenSSL has against the certificate; "" when nothing."""
+        """What OpenSSL has against the certificate; "" when nothing.
+
+        Not `cryptography.x509.verification`: it also refuses chains that clients accept (an authority without keyUsage).
+        """
         try:
             self._handshake(address, context, self.target.host, lambda secured: None)
         except (OSError, _Failed) as error:

@@ -259,7 +259,10 @@ class OpenRound(Round):
 
 
 def _locked(folder: Path) -> int:
-    """An exclusive lock on a case, which the kernel releases when this process ends, however it ends."""
+    """An exclusive lock on a case, which the kernel releases when this process ends, however it ends.
+
+    Not `filelock`: it leaves its file in the case, and the race between removal and the next collector would stay ours.
+    """
     path = folder / LOCK
     while True:
         lock = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
