@@ -4,6 +4,7 @@ import subprocess
 import sys
 import warnings
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 import matplotlib
 import pandas as pd
@@ -15,7 +16,7 @@ from nl_forensics import charts, sources
 from nl_forensics.charts import CHARTS, style, time_axis, units
 from nl_forensics.evidence.case import Case
 from nl_forensics.evidence.rounds import open_round
-from nl_forensics.inputs.parameters import resolve
+from nl_forensics.inputs.parameters import Parameters, resolve
 from nl_forensics.sources import Partial, Proof
 from tests import recorded
 
@@ -24,13 +25,18 @@ SHOWN = {table for chart in CHARTS.values() for table in chart.tables}
 SMALLEST_FONT = 9
 
 
-def case_of(folder, answers, refused=(), asked_at="2026-11-03T14:30:00+00:00") -> Case:
-    """A case that holds these answers (as in a specimen), and was refused the others. Windows: half an hour, and one two hours before."""
+@cache
+def asked(asked_at: str) -> Parameters:
+    """The windows: half an hour that ends then, and one two hours before. Resolved once per moment: it reads the platform's file."""
     end = datetime.fromisoformat(asked_at)
     window = {"start": (end - timedelta(minutes=30)).isoformat(), "end": end.isoformat()}
     earlier = {name: (datetime.fromisoformat(at) - timedelta(hours=2)).isoformat() for name, at in window.items()}
-    asked = resolve({"incident": {"id": "test", **window, "baseline": earlier}, "platform": "neurallog"})
-    step = open_round(folder, asked)
+    return resolve({"incident": {"id": "test", **window, "baseline": earlier}, "platform": "neurallog"})
+
+
+def case_of(folder, answers, refused=(), asked_at="2026-11-03T14:30:00+00:00") -> Case:
+    """A case that holds these answers (as in a specimen), and was refused the others."""
+    step = open_round(folder, asked(asked_at))
     for name, answer in answers.items():
         recording = step.record(name, "main")
         recording.write(answer["records"])
