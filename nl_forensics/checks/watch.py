@@ -36,7 +36,7 @@ class Watch:
         """That a column was used, with these values."""
         names = {column, *self._renamed.get(column, ())}
         self.columns |= names
-        if not names <= self.nulls and np.any(pd.isna(values)):
+        if not names <= self.nulls and np.any(pd.isna(values.array if isinstance(values, pd.Series) else values)):
             self.nulls |= names
 
     def rename(self, names: dict[str, str]) -> None:
@@ -63,6 +63,10 @@ class Watched(pd.DataFrame):
     @property
     def _constructor(self):
         return Watched
+
+    def _constructor_from_mgr(self, mgr, axes):
+        """As pandas does for its own tables; of those of others it makes one copy more, with every step that a rule takes."""
+        return Watched._from_mgr(mgr, axes)
 
     def __finalize__(self, other, method=None, **facts):
         super().__finalize__(other, method=method, **facts)
