@@ -256,7 +256,7 @@ def _given_up_after(seconds: float, connected: socket.socket) -> Iterator[None]:
 
 
 def _unverified() -> ssl.SSLContext:
-    """We came to look at the certificate, and send nothing but a GET."""
+    """Skips verification: the certificate is only read, and nothing but a GET is sent."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context

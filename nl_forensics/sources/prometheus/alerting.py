@@ -168,7 +168,7 @@ DUE = {
     ),
     guide=("C122",),
     hole="Prometheus read its rules or started only later, had no data then, or the alert was due for one or two evaluations:"
-    " look at prom_alert_history",
+    " see prom_alert_history",
 )
 def prom_rule_series(prometheus, incident, platform):
     """When alerts should have been firing: the expression of each alerting rule, queried at each of its evaluations.
