@@ -45,9 +45,9 @@ def test_five_look_ups_of_each_service():
 def test_a_name_leads_to_its_service():
     assert found("10.96.0.7") == []
     [said] = found("10.96.0.8")
-    assert said == "NOERROR, leads to 10.96.0.8, while Kubernetes says 10.96.0.7 (5 of 5 look-ups)"
+    assert said == "5 of 5 lookups failed; NOERROR, resolves to 10.96.0.8, Kubernetes has 10.96.0.7"
     [said] = found("")
-    assert said == "NXDOMAIN, leads to nothing, while Kubernetes says 10.96.0.7 (5 of 5 look-ups)"
+    assert said == "5 of 5 lookups failed; NXDOMAIN, resolves to nothing, Kubernetes has 10.96.0.7"
 
 
 def test_a_headless_service_leads_to_its_ready_pods():

@@ -392,8 +392,8 @@ def test_a_chart_of_use_leaves_out_who_has_no_limit(tmp_path):
 @pytest.mark.parametrize(
     ("waiting", "told"),
     [
-        ([0, 0, 0], "Nobody was seen waiting for a connection in the incident."),
-        ([0, 7, 2], "Most that were seen waiting in the incident: shop · api · 10.0.0.1:8080: 7 at 14:00:15 UTC."),
+        ([0, 0, 0], "No request waited for a connection in the incident window."),
+        ([0, 7, 2], "Most requests waiting for a connection in the incident window: shop · api · 10.0.0.1:8080: 7 at 14:00:15 UTC."),
     ],
 )
 def test_a_chart_of_pools_tells_who_waited(tmp_path, waiting, told):

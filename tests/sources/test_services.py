@@ -311,7 +311,7 @@ def test_the_worst_service_is_on_top(tmp_path):
     answers |= specimen("service_fails")["answers"]
     asked_at = min(answer["asked_at"] for answer in answers.values())
     words = CHARTS["service_overview"](case_of(tmp_path, answers, asked_at=asked_at)).words
-    assert "1 of 1 services are not well: neurallog-system · api-gateway (errors 20 %" in words
+    assert "1 of 1 services have a fault: neurallog-system · api-gateway (errors 20 %" in words
     assert "Prometheus 0 % up" in words
 
 
