@@ -159,6 +159,7 @@ def _refused(case: Case) -> Iterator[Missing]:
         for instance in _holed(case, source) if system != "kubernetes" else ():
             lacking.setdefault((f"{system}-{instance}", getattr(source.needs, system)), set()).add(name)
     for (of, permission), names in lacking.items():
+        names |= {name for name in load_sources() if _withheld(case, load_sources()[name], of, permission)}
         yield _missing(case, of, permission, names)
 
 
@@ -168,6 +169,16 @@ def _holed(case: Case, source: Source) -> set[str]:
         return set()
     rows = case.read(source.name).rows
     return {*rows[source.holes(rows)].instance}
+
+
+def _withheld(case: Case, source: Source, of: str, permission: str) -> bool:
+    """Whether a permission that is known to be missing explains unknown values in a table of this instance."""
+    system, _, instance = of.partition("-")
+    if ASKED_THROUGH.get(source.system, source.system) != system or getattr(source.needs, system, "") != permission:
+        return False
+    rows = case.read(source.name).rows
+    unknown = [name for name, column in source.columns.items() if column.unknown]
+    return bool(rows.loc[rows.instance == instance, unknown].isna().any(axis=None))
 
 
 def _permission(needs: Permission, system: str, remedy: str) -> str:

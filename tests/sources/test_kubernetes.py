@@ -657,7 +657,7 @@ def test_flows_of_tenants_that_there_are_not_and_of_others_are_no_gap(asked):
     for flow in ({"client": "shop/web", "service": "tenant-*/log-server"}, {"client": "far/a", "service": "away/b"}):
         heard = flows_of(asked, **flow, port=80)
         assert (heard.unseen, len(heard.table)) == ([], 0)
-        assert "flows of the platform file were looked up" in heard.proof
+        assert "flows of the platform file were resolved" in heard.proof
 
 
 def test_rules_of_policies_are_kept_as_the_api_has_them(asked):

@@ -393,7 +393,10 @@ def test_a_chart_of_use_leaves_out_who_has_no_limit(tmp_path):
     ("waiting", "told"),
     [
         ([0, 0, 0], "No request waited for a connection in the incident window."),
-        ([0, 7, 2], "Most requests waiting for a connection in the incident window: shop · api · 10.0.0.1:8080: 7 at 14:00:15 UTC."),
+        (
+            [0, 7, 2],
+            "Most requests waiting for a connection in the incident window: shop · api · 10.0.0.1:8080: 7 at 14:00:15 UTC.",
+        ),
     ],
 )
 def test_a_chart_of_pools_tells_who_waited(tmp_path, waiting, told):

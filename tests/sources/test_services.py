@@ -303,7 +303,7 @@ def test_fewer_lines(now, before, found):
 def test_a_column_that_was_not_seen_does_not_look_well(healthy_case):
     """Prometheus tells of errors; nobody was asked about pods."""
     words = CHARTS["service_overview"](healthy_case).words
-    assert "none of which shows a fault in what was seen. Not seen of any: pods, endpoints, restarts." in words
+    assert "no fault in the data available. No data for: pods, endpoints, restarts." in words
 
 
 def test_the_worst_service_is_on_top(tmp_path):
