@@ -6,39 +6,36 @@ import re
 import pytest
 
 from nl_forensics import checks
+from nl_forensics.checks.judge import Judge
 from nl_forensics.finding import Severity
 from nl_forensics.units import Wording
-from tests.asking import empty_table, specimen_tables
-from tests.record import specimens
+from tests.checks.test_nulls import healthy, with_fault  # noqa: F401 (a fixture)
+from tests.recorded import specimen, specimens
 
-SPECIMENS = sorted(specimens.load())
 MAX_SENTENCE = 160  # characters of a finding's first sentence
 
 
-def broken(specimen):
-    """The check of a specimen, and the rows that break it."""
-    name, tables = specimen_tables(specimen)
-    check = checks.load()[name]
-    return check, check.offenders(**{table: empty_table(table) for table in check.needs} | tables, **check.limits)
+def broken(case, recorded):
+    """The check of a specimen, and the rows that break it, the worst first."""
+    check, case = checks.load()[recorded["check"]], with_fault(case, recorded)
+    rows = Judge(check, case).held_against([case.read(name).whole_rows for name in check.needs])
+    assert len(rows)
+    return check, rows
 
 
-@pytest.mark.parametrize("specimen", SPECIMENS)
-def test_a_grade_names_only_columns_and_limits(specimen):
-    check, rows = broken(specimen)
-    if rows.empty:
-        pytest.skip("its rule needs a table that the specimen does not have")
+@pytest.mark.parametrize("name", specimens())
+def test_a_grade_names_only_columns_and_limits(healthy, name):  # noqa: F811
+    check, rows = broken(healthy, specimen(name))
     for holds in check.grades.values():
         names = {node.id for node in ast.walk(ast.parse(holds, mode="eval")) if isinstance(node, ast.Name)}
         assert names <= {*rows.columns, *check.limits}
     assert set(check.graded(rows, check.limits).severity) <= {str(severity) for severity in Severity}
 
 
-@pytest.mark.parametrize("specimen", SPECIMENS)
-def test_the_first_sentence_of_a_finding_is_short(specimen):
-    check, rows = broken(specimen)
-    if check.offenders.__module__.startswith("nl_forensics.checks.monitoring."):
-        pytest.skip("not reworded yet")
+@pytest.mark.parametrize("name", specimens())
+def test_the_first_sentence_of_a_finding_is_short(healthy, name):  # noqa: F811
+    check, rows = broken(healthy, specimen(name))
     for row in rows.head(3).to_dict("records"):
         values = row | check.limits
         first = re.split(r"; |\. ", Wording(check.because).of(values))[0]
-        assert len(f"{Wording(check.subject).of(values)}: {first}") <= MAX_SENTENCE
+        assert len(f"{Wording(check.subject).of(values)}: {first}") <= MAX_SENTENCE, first

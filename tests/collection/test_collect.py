@@ -341,7 +341,7 @@ def test_few_sessions_of_ours_are_open_at_a_time(tmp_path):
 SCRIPT = """
 import sys
 from pathlib import Path
-from nl_forensics import parameters
+from nl_forensics.inputs import parameters
 from nl_forensics.collection.collect import collect
 print(collect(Path(sys.argv[2]), parameters.read(Path(sys.argv[1]))).read("systems_reached").rows.answered.tolist())
 """

@@ -112,7 +112,7 @@ def test_a_notebook_runs_in_jupyterlab_up_to_its_verdict(lab):
     outputs = [executed(channel, source) for source in code[: upto + 1]]
     [verdict] = outputs[-1]
     assert "critical" in verdict["text/html"]
-    assert "problems" in verdict["text/plain"]
+    assert " findings on " in verdict["text/plain"]
     channel.close()
 
 

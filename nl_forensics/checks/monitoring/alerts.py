@@ -11,7 +11,7 @@ from nl_forensics.units import in_seconds
     severity="high",
     critical="severity_label == 'critical'",
     subject="prometheus/{instance}, {rule}: {labels}",
-    because="should have fired from {missed_at:%H:%M:%S} to {missed_until:%H:%M:%S} UTC by its own expression, and {instead}{pending}",
+    because="missed {missed_at:%H:%M:%S} to {missed_until:%H:%M:%S} UTC; its expression was true, and it {instead}{pending}",
     at="missed_at",
     guide=("C122",),
 )
@@ -30,4 +30,4 @@ def every_alert_that_should_fire_fires(prom_rule_series):
 def _instead(row) -> str:
     late = pd.notna(row.fired_at) and row.fired_at > row.missed_until
     failed = f"; its evaluation fails: {row.last_error}" if row.last_error else ""
-    return (f"fired only from {row.fired_at:%H:%M:%S} UTC" if late else "did not") + failed
+    return (f"fired only from {row.fired_at:%H:%M:%S} UTC" if late else "did not fire") + failed

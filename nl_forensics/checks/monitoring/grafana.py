@@ -22,7 +22,7 @@ def grafana_has_its_database(grafana_health):
     section="10",
     severity="high",
     subject="grafana/{instance}, {name}",
-    because="health check of the data source fails ({type}, uid {uid}): {message}",
+    because="health check of the data source fails; {type}, uid {uid}: {message}",
     guide=("C124",),
 )
 def every_data_source_works(grafana_datasources):

@@ -42,7 +42,7 @@ def prometheus_knows_an_alertmanager(prom_server):
     section="10",
     severity="high",
     subject="prometheus/{instance}, {group}: {rule}",
-    because="last evaluation of the rule failed: {last_error}",
+    because="last evaluation of the rule failed; {last_error}",
     guide=("C122",),
 )
 def every_rule_can_be_evaluated(prom_rules):
