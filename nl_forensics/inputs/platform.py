@@ -7,6 +7,8 @@ from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from nl_forensics.inputs.tenants import Tenants
+
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$")]
 InstanceName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")]
 NamespacedName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9*-]+/[a-z0-9.*-]+$")]
@@ -232,6 +234,7 @@ class Platform(_Model):
 
     namespaces  the Kubernetes namespaces of the platform, `*` matches any characters; empty: all of the cluster
     flows       required connections: checks test whether network policies allow them
+    tenants     how tenants are named; none: the platform has no tenants
     selectors   PromQL label matchers of each exporter, put into the queries of the sources (`job="postgres"`)
     metrics     metric names of the programs, put into the queries of the sources
     promql      PromQL that replaces the default of a Prometheus source, by source name
@@ -244,6 +247,7 @@ class Platform(_Model):
     namespaces: tuple[str, ...] = ()
     flows: tuple[Flow, ...] = ()
     redis: RedisNames = RedisNames()
+    tenants: Tenants | None = None
     selectors: dict[str, str] = {}
     metrics: Metrics = Metrics()
     promql: dict[str, str] = {}

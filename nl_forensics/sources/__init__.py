@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
+from operator import attrgetter
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -90,8 +91,8 @@ class Source:
     covers    `window`: events or series over the incident; `ring`: as far back as a ring reaches;
               `since`: counters, as deltas between two readings; `now`: this moment only
     hole      what a null in such a column means, and what to do, where it is no matter of permission
-    about     another system that the answer is about, or a metric that the platform file names (`metrics.requests`), "" for none: where
-              the platform has none of it, the source is not asked
+    about     another system that the answer is about, or a part of the platform file (`tenants`, `metrics.requests`), "" for none:
+              where the platform has none of it, the source is not asked
     readings  how often it is asked, spread over the platform's `budget.readings_s`; every record then carries
               `reading` (0, 1, …) and `read_at`
     """
@@ -116,10 +117,12 @@ class Source:
 
     def applies(self, platform) -> bool:
         """Whether there is anything that the answer could be about."""
-        kind, _, name = self.about.partition(".")
-        if kind == "metrics":
-            return bool(getattr(platform.metrics, name))
-        return not self.about or bool(platform.systems.instances(self.about))
+        if not self.about:
+            return True
+        first = self.about.partition(".")[0]
+        if first in type(platform.systems).model_fields:
+            return bool(platform.systems.instances(first))
+        return bool(attrgetter(self.about)(platform))
 
     def ask(self, link, incident, platform) -> Iterator:
         """Put the question through an open link."""
@@ -217,6 +220,7 @@ def source(
     readings: int = 1,
     guide: tuple[str, ...] = (),
     hole: str = "",
+    about: str = "",
 ):
     """Register the decorated fetch. Its name names the recorded file, the table, and the argument of every check."""
 
@@ -234,6 +238,7 @@ def source(
             guide=guide,
             doc=inspect.getdoc(fetch) or "",
             hole=hole,
+            about=about,
         )
         return SOURCES[name]
 
