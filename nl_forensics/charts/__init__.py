@@ -1,67 +1,56 @@
 """Every chart: one question, one picture, and the same in words. `nl.charts.slow_commands(case)` draws one."""
 
 from nl_forensics.charts.chart import CHARTS, Chart
-from nl_forensics.charts.connectivity import certificates_served, hop_times, needed_flows
-from nl_forensics.charts.containers import container_ends
-from nl_forensics.charts.events import probe_failures, warnings_over_time
-from nl_forensics.charts.latency import routes_by_time, slowest_answers, usual_answers
-from nl_forensics.charts.logs import log_errors, log_errors_over_time
-from nl_forensics.charts.monitoring import alerts_over_time, cardinality
-from nl_forensics.charts.nodes import node_conditions, node_room
-from nl_forensics.charts.over_time import (
-    cache_hit,
-    connections_over_time,
+from nl_forensics.charts.kubernetes.api import api_health
+from nl_forensics.charts.kubernetes.containers import container_ends
+from nl_forensics.charts.kubernetes.events import probe_failures, warnings_over_time
+from nl_forensics.charts.kubernetes.logs import log_errors, log_errors_over_time
+from nl_forensics.charts.kubernetes.nodes import node_conditions, node_room
+from nl_forensics.charts.kubernetes.pods import pods_not_ready, quota_use
+from nl_forensics.charts.kubernetes.rollouts import changes, rollouts
+from nl_forensics.charts.kubernetes.usage import (
     container_memory,
-    disk_filling,
-    dns_answers,
-    dns_slowest,
-    evictions,
-    lines_not_stored,
-    lines_taken_and_stored,
-    notification_failures,
-    queue_depth_over_time,
-    reachability,
-    redis_busy,
-    redis_memory,
-    replication_lag,
-    rule_failures,
-    scrape_age,
-    series_in_memory,
-    service_errors,
-    service_requests,
-    services_answered,
-    targets_up,
-)
-from nl_forensics.charts.pods import pods_not_ready, quota_use
-from nl_forensics.charts.redis import (
-    big_keys,
-    command_time,
-    key_prefixes,
-    queue_depth,
-    redis_memory_now,
-    slow_commands,
-)
-from nl_forensics.charts.rollouts import changes, rollouts
-from nl_forensics.charts.saturation import (
+    container_usage,
     cpu_of_limit,
     cpu_throttling,
-    database_share,
-    garbage_collection,
-    pools_over_time,
+    node_usage,
 )
-from nl_forensics.charts.services import service_overview
-from nl_forensics.charts.sessions import (
+from nl_forensics.charts.kubernetes.volumes import disk_filling, volumes_missing
+from nl_forensics.charts.monitoring.alerts import alerts_over_time, notification_failures, rule_failures
+from nl_forensics.charts.monitoring.prometheus import cardinality, series_in_memory
+from nl_forensics.charts.monitoring.scrapes import reachability, scrape_age, targets_up
+from nl_forensics.charts.network.certificates import certificates_served
+from nl_forensics.charts.network.connectivity import hop_times
+from nl_forensics.charts.network.dns import dns_answers, dns_slowest
+from nl_forensics.charts.network.policies import needed_flows
+from nl_forensics.charts.postgres.replication import replication_lag
+from nl_forensics.charts.postgres.sessions import (
     connections_by_application,
     connections_by_state,
+    connections_over_time,
     lock_tree,
     open_transactions,
     pool_clients,
     wait_profile,
 )
-from nl_forensics.charts.statements import top_statements
-from nl_forensics.charts.storage import cache_misses, dead_rows, table_sizes, unused_indexes, wraparound
-from nl_forensics.charts.usage import api_health, container_usage, node_usage
-from nl_forensics.charts.volumes import volumes_missing
+from nl_forensics.charts.postgres.statements import top_statements
+from nl_forensics.charts.postgres.storage import (
+    cache_hit,
+    cache_misses,
+    dead_rows,
+    table_sizes,
+    unused_indexes,
+    wraparound,
+)
+from nl_forensics.charts.redis.commands import command_time, redis_busy, slow_commands
+from nl_forensics.charts.redis.keys import big_keys, key_prefixes
+from nl_forensics.charts.redis.memory import evictions, redis_memory, redis_memory_now
+from nl_forensics.charts.redis.queues import queue_depth, queue_depth_over_time
+from nl_forensics.charts.services.ingestion import lines_not_stored, lines_taken_and_stored
+from nl_forensics.charts.services.latency import routes_by_time, slowest_answers, usual_answers
+from nl_forensics.charts.services.overview import service_overview
+from nl_forensics.charts.services.requests import service_errors, service_requests, services_answered
+from nl_forensics.charts.services.saturation import database_share, garbage_collection, pools_over_time
 
 __all__ = [
     "CHARTS",

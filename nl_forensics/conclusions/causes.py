@@ -4,7 +4,7 @@ import re
 
 import pandas as pd
 
-from nl_forensics.charts.tables import Table
+from nl_forensics.charts.table import Table
 from nl_forensics.checks import judge, load
 from nl_forensics.evidence.case import Case
 from nl_forensics.finding import Finding, Status

@@ -5,7 +5,7 @@ import pandas as pd
 from nl_forensics.charts.canvas import Canvas
 from nl_forensics.charts.chart import Chart, drawn, not_shown, shortened
 from nl_forensics.charts.labels import cut, listed, moment
-from nl_forensics.charts.tables import LONGEST_LINE, Table
+from nl_forensics.charts.table import LONGEST_LINE, Table
 from nl_forensics.checks import load
 from nl_forensics.conclusions.timeline import SOURCES, Kind, timeline
 from nl_forensics.evidence.case import Case

@@ -5,7 +5,7 @@ import pandas as pd
 from nl_forensics.charts.canvas import Bar, Canvas
 from nl_forensics.charts.chart import chart
 from nl_forensics.charts.labels import listed, named
-from nl_forensics.charts.over_time import drawn_lines
+from nl_forensics.charts.series import drawn_lines
 from nl_forensics.charts.units import NUMBER, PERCENT, RATE, SECONDS
 
 SLOW_S, ENOUGH_FOR_99, RANGE_S = 3, 100, 300  # as in the rule about slow services

@@ -7,7 +7,7 @@ import pandas as pd
 from nl_forensics.charts.canvas import Canvas, Cell
 from nl_forensics.charts.chart import chart
 from nl_forensics.charts.labels import listed, named
-from nl_forensics.charts.over_time import MAX_ERRORS
+from nl_forensics.charts.services.requests import MAX_ERRORS
 from nl_forensics.charts.style import HEALTHY, UNHEALTHY, UNKNOWN
 from nl_forensics.charts.units import PERCENT
 from nl_forensics.sources.prometheus.services import errors_by_service

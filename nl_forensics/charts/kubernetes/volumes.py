@@ -1,11 +1,11 @@
-"""Volumes: which are missing where they are wanted."""
+"""Volumes: which are missing where they are wanted, and how full the others are."""
 
 import pandas as pd
 
 from nl_forensics.charts.canvas import Bar, Canvas
 from nl_forensics.charts.chart import chart
-from nl_forensics.charts.labels import age_s, asked, listed, named
-from nl_forensics.charts.units import BYTES, SECONDS
+from nl_forensics.charts.labels import age_s, asked, listed, moment, named
+from nl_forensics.charts.units import BYTES, PERCENT, SECONDS
 
 PENDING, LOST, ELSEWHERE, FAILS, LEFT = (
     "pending",
@@ -73,3 +73,36 @@ def _describe(rows: pd.DataFrame, name, kind, text, since) -> pd.DataFrame:
         {"name": name, "kind": kind, "text": text, "age_s": since.clip(lower=0), "asked_at": rows["asked_at"]},
         index=rows.index,
     )
+
+
+@chart("Volume usage and projected time until full")
+def disk_filling(canvas: Canvas, prom_volume_available, prom_volume_size, *, prom_volume_growth):
+    """Used share of each volume at the end of the incident, the one that is full soonest first, by the trend of the last hours."""
+    volume = ["instance", "target", "namespace", "volume"]
+    last = [_last(rows, volume) for rows in (prom_volume_available, prom_volume_size, prom_volume_growth)]
+    rows = last[0].join(last[1]["size_bytes"]).assign(growth_bytes_per_s=last[2].get("growth_bytes_per_s"))
+    rows = rows[rows["size_bytes"] > 0].reset_index()
+    if rows.empty:
+        return canvas.say("No volume is known to Prometheus in the incident.")
+    rows = rows.assign(
+        used=1 - rows["available_bytes"] / rows["size_bytes"],
+        left_s=(rows["available_bytes"] / rows["growth_bytes_per_s"]).where(rows["growth_bytes_per_s"] > 0),
+        name=named(rows, "target", "namespace", "volume"),
+    ).sort_values(["left_s", "used"], ascending=[True, False], kind="stable")
+    bars = [Bar(row.name, {"": row.used}, _forecast(row), 1.0) for row in rows.itertuples(index=False)]
+    canvas.bars(bars, PERCENT, f"used, at {moment(rows['at'].max())}", "full")
+    return f"{listed(f'{bar.name}: {bar.text}' for bar in bars)}; at {moment(rows['at'].max())}."
+
+
+def _last(rows: pd.DataFrame | None, key: list[str]) -> pd.DataFrame:
+    """The newest row of the incident for each key."""
+    if rows is None:
+        return pd.DataFrame()
+    return rows[rows["window"] == "incident"].sort_values("at").groupby(key).last()
+
+
+def _forecast(row) -> str:
+    used = f"{PERCENT.words(row.used)} of {BYTES.words(row.size_bytes)}"
+    if pd.isna(row.growth_bytes_per_s):
+        return f"{used}, trend not known"
+    return f"{used}, " + (f"full in {SECONDS.words(row.left_s)}" if row.growth_bytes_per_s > 0 else "not filling")

@@ -1,10 +1,11 @@
-"""What watches the platform: which alerts there were, and what its memory is full of."""
+"""What watches the platform: which alerts there were, and which rules and notifications failed."""
 
 import pandas as pd
 
-from nl_forensics.charts.canvas import Bar, Canvas
+from nl_forensics.charts.canvas import Canvas
 from nl_forensics.charts.chart import chart
-from nl_forensics.charts.labels import listed, named
+from nl_forensics.charts.labels import listed
+from nl_forensics.charts.series import drawn_lines
 from nl_forensics.charts.units import NUMBER
 
 FIRING, PENDING, MISSED = "firing", "pending", "should have been firing, and was not"
@@ -12,7 +13,6 @@ STATES = {FIRING: ("#d9822b", ""), PENDING: ("#f2cf9b", ""), MISSED: ("#a3140f",
 COLUMNS = ["window", "alert", "state", "begin", "end", "rank"]
 MAX_TRACKS = 12
 STEP = pd.Timedelta(seconds=15)  # a sample is valid until the next
-KINDS = {"metric": "series by metric", "label": "values by label"}
 
 
 @chart("Alerts that fired, and alerts that should have fired")
@@ -54,19 +54,14 @@ def _describe(rows: pd.DataFrame) -> str:
     return ", ".join(parts) or "only in the baseline"
 
 
-@chart("Prometheus series by metric and label")
-def cardinality(canvas: Canvas, prom_cardinality):
-    """The metrics with the most series, and the labels with the most values, at the moment of asking: of a label with an id in it there
-    are as many as there are ids.
-    """
-    rows = prom_cardinality[prom_cardinality["kind"].isin(KINDS) & (prom_cardinality["name"] != "__name__")]
-    if rows.empty:
-        return canvas.say("No series were counted.")
-    rows = rows.assign(shown=named(rows, "name")).sort_values("series", ascending=False)
-    bars = [
-        Bar(row.shown, {KINDS[row.kind]: float(row.series)}, NUMBER.words(row.series))
-        for row in rows.itertuples(index=False)
-    ]
-    canvas.bars(bars, NUMBER, "series or values", kinds=tuple(KINDS.values()))
-    counts = (listed(f"{bar.name} {bar.text}" for bar in bars if kind in bar.parts) for kind in KINDS.values())
-    return "; ".join(f"{kind}: {words}" for kind, words in zip(KINDS.values(), counts, strict=True)) + "."
+@chart("Failed alert notifications")
+def notification_failures(canvas: Canvas, prom_notification_failures):
+    """Messages of Alertmanager that failed in the minutes before each point, by kind of receiver."""
+    labels = ("target", "integration")
+    return drawn_lines(canvas, prom_notification_failures, labels, "failures", NUMBER, "messages that failed")
+
+
+@chart("Failed rule evaluations")
+def rule_failures(canvas: Canvas, prom_rule_failures):
+    """Evaluations of rules that failed in the minutes before each point, by group of rules."""
+    return drawn_lines(canvas, prom_rule_failures, ("target", "group"), "failures", NUMBER, "evaluations that failed")

@@ -1,14 +1,17 @@
-"""What containers wrote: which errors, how often, and when."""
+"""What containers wrote: which errors, how often, and when; and their last lines."""
 
 import pandas as pd
 
 from nl_forensics.charts.canvas import Bar, Canvas
 from nl_forensics.charts.chart import chart
-from nl_forensics.charts.labels import listed, moment, named
+from nl_forensics.charts.labels import container_named, cut, listed, moment, named
+from nl_forensics.charts.table import LONGEST_LINE, table
 from nl_forensics.charts.units import NUMBER
+from nl_forensics.facts.kubernetes.terminations import kept, with_last_end
 
 ERRORS = ("error", "fatal")
 MAX_TEMPLATES, MAX_LOGS = 12, 5
+MAX_CONTAINERS, LINES_OF_EACH = 8, 5
 
 
 def _lines(k8s_unhealthy_logs: pd.DataFrame, k8s_logs: pd.DataFrame) -> pd.DataFrame:
@@ -66,3 +69,32 @@ def log_errors_over_time(canvas: Canvas, k8s_unhealthy_logs, k8s_logs):
     elsewhere = f" {outside} minutes with errors lie outside both windows." if outside else ""
     words = listed(f"{name} {NUMBER.words(part['errors'].sum())}" for name, part in groups.items())
     return f"Errors: {words}. Most in one minute: {worst['kept']}, {worst['errors']} at {moment(worst['at'])}.{elsewhere} {_reach(rows)}."
+
+
+@table("Last log lines before a container ended", "No terminated container has log lines.")
+def last_lines(k8s_unhealthy_logs, k8s_containers) -> pd.DataFrame:
+    """The last lines of the run that ended last, of each container that ended since the incident began; most restarts first."""
+    key = ["instance", "namespace", "pod", "container"]
+    logs = k8s_unhealthy_logs[k8s_unhealthy_logs["message"].str.strip() != ""].merge(_died(k8s_containers), on=key)
+    logs = logs[logs["previous"] | (logs["state"] == "terminated")]
+    newest = (
+        logs.sort_values(["previous", "line"], ascending=[False, True]).groupby(key, sort=False).tail(LINES_OF_EACH)
+    )
+    newest = newest.sort_values(["restarts", "ended_at", *key, "line"], ascending=[False, False, *[True] * 5])
+    newest = newest[newest.groupby(key, sort=False).ngroup() < MAX_CONTAINERS]
+    again = newest.duplicated(key)
+    return pd.DataFrame(
+        {
+            "container": container_named(newest).mask(again, ""),
+            "ended": (newest["ended"] + newest["ended_at"].dt.strftime(", at %H:%M:%S UTC")).mask(again, ""),
+            "at": newest["at"].dt.strftime("%H:%M:%S.%f").str[:-3].fillna(""),
+            "level": newest["level"],
+            "line": [cut(line, LONGEST_LINE) for line in newest["message"]],
+        }
+    )
+
+
+def _died(k8s_containers: pd.DataFrame) -> pd.DataFrame:
+    rows = with_last_end(kept(k8s_containers))
+    rows = rows[rows["ended_at"].notna() & ((rows["end_reason"] != "Completed") | (rows["restarts"] > 0))]
+    return rows[["instance", "namespace", "pod", "container", "state", "restarts", "ended", "ended_at"]]

@@ -5,6 +5,7 @@ import pandas as pd
 from nl_forensics.charts.canvas import Bar, Canvas
 from nl_forensics.charts.chart import chart
 from nl_forensics.charts.labels import age_s, asked, listed, named
+from nl_forensics.charts.series import drawn_lines
 from nl_forensics.charts.units import BYTES, NUMBER, PERCENT, SECONDS
 
 MAX_ROWS = 12
@@ -110,3 +111,9 @@ def unused_indexes(canvas: Canvas, pg_indexes):
         f"{len(rows)} of {len(optional)} indexes that enforce no rule, {BYTES.words(rows['size_bytes'].sum())} together"
     )
     return f"Never scanned {when}: {total}; largest: {listed(f'{bar.name} {bar.text}' for bar in bars)}."
+
+
+@chart("PostgreSQL cache hit ratio")
+def cache_hit(canvas: Canvas, prom_postgres_cache_hit):
+    """Share of the blocks found in shared_buffers, over time: a fall means that something new reads much."""
+    return drawn_lines(canvas, prom_postgres_cache_hit, ("target",), "hit_ratio", PERCENT, "blocks found", lowest=True)

@@ -5,6 +5,7 @@ import pandas as pd
 from nl_forensics.charts.canvas import Bar, Canvas
 from nl_forensics.charts.chart import chart
 from nl_forensics.charts.labels import age_s, asked, listed, named
+from nl_forensics.charts.series import drawn_lines, limit_level
 from nl_forensics.charts.units import NUMBER, PERCENT, SECONDS
 from nl_forensics.checks.postgres.labels import clients, usable_connections
 
@@ -157,3 +158,18 @@ def wait_profile(canvas: Canvas, pg_wait_samples):
     bars = [Bar(str(wait), {"share": float(share)}, PERCENT.words(share)) for wait, share in shares.items()]
     canvas.bars(bars[:MAX_ROWS], PERCENT, f"share of active sessions, {asked(rows)}")
     return f"{listed(f'{bar.name} {bar.text}' for bar in bars)} of active sessions over ten samples, {asked(rows)}."
+
+
+@chart("PostgreSQL connections vs. usable max_connections")
+def connections_over_time(canvas: Canvas, prom_postgres_connections, *, prom_postgres_slots):
+    """Connections by state over time; the level line is what anyone may open."""
+    labels = ("target", "state")
+    return drawn_lines(
+        canvas,
+        prom_postgres_connections,
+        labels,
+        "connections",
+        NUMBER,
+        "connections",
+        limit_level("usable slots", prom_postgres_slots, "slots"),
+    )

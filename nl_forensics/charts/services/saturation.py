@@ -1,40 +1,16 @@
-"""What was used up over the incident and its baseline: CPU, pools of connections, the time of services."""
+"""What services used up over the incident and its baseline: pools of connections, the time of requests."""
 
 import pandas as pd
 
 from nl_forensics.charts.canvas import Canvas
 from nl_forensics.charts.chart import chart
 from nl_forensics.charts.labels import listed, named
-from nl_forensics.charts.over_time import drawn_lines
+from nl_forensics.charts.series import drawn_lines
 from nl_forensics.charts.units import NUMBER, PERCENT
-from nl_forensics.sources.prometheus import cpu, runtime
+from nl_forensics.sources.prometheus import runtime
 
-CONTAINER = ("pod", "namespace", "container")
 SERVICE = ("namespace", "service")
-# As in the rules about them.
-HELD_BACK, MAX_CPU, MAX_GARBAGE, MAX_DATABASE = 0.25, 0.9, 0.1, 0.5
-
-
-@chart("CPU throttling")
-def cpu_throttling(canvas: Canvas, prom_cpu_throttled):
-    """Share of the periods of 100 ms in which a container was throttled until the next one. Without a CPU limit there is no throttling."""
-    limits = {"limit": HELD_BACK}
-    return drawn_lines(
-        canvas, prom_cpu_throttled, CONTAINER, "throttled_ratio", PERCENT, "throttled periods (%)", limits
-    )
-
-
-@chart("Container CPU usage vs. limit")
-def cpu_of_limit(canvas: Canvas, prom_cpu_used, prom_cpu_limit):
-    """The mean of 5 minutes: in bursts, a container is throttled at its limit long before this reaches 100 %."""
-    if prom_cpu_used.empty:
-        return canvas.say("No container was measured.")
-    rows = cpu.of_limit(prom_cpu_used, prom_cpu_limit)
-    if rows.empty:
-        return canvas.say(
-            "None of the containers that were measured has a CPU limit: what they use is only bounded by their node."
-        )
-    return drawn_lines(canvas, rows, CONTAINER, "used_ratio", PERCENT, "share of the limit (%)", {"limit": MAX_CPU})
+MAX_GARBAGE, MAX_DATABASE = 0.1, 0.5  # as in the rules about them
 
 
 @chart("Time spent in garbage collection")

@@ -4,7 +4,8 @@ import pandas as pd
 
 from nl_forensics.charts.canvas import Canvas
 from nl_forensics.charts.chart import chart
-from nl_forensics.charts.labels import asked, listed, moment, named
+from nl_forensics.charts.labels import asked, cut, listed, moment, named
+from nl_forensics.charts.table import LONGEST_LINE, table
 from nl_forensics.charts.time_axis import LEAD
 from nl_forensics.facts.kubernetes.field_managers import CONTROLLERS
 from nl_forensics.facts.kubernetes.revisions import WORKLOAD, revisions, symptoms, what_changed
@@ -17,6 +18,7 @@ ROLLED_OUT, CONFIGURED, SYMPTOM = (
 )
 KINDS = (ROLLED_OUT, CONFIGURED, SYMPTOM)
 MADE, CHANGED = "made", "changed"
+MAX_REVISIONS = 20
 
 
 @chart("Rollouts and the first symptoms after them")
@@ -105,3 +107,31 @@ def _written(rows: pd.DataFrame) -> str:
     last = rows.loc[rows["at"].idxmax()]
     what = f"{last['kind']} {last['kind_of']} {last['namespace']} {last['name']} ({last['fields']})".replace("  ", " ")
     return f"writes: {len(rows)}, the last at {moment(last['at'])}: {what}"
+
+
+@table("Changes of each rollout", "No workload has more than one revision.")
+def changed(k8s_replica_sets, k8s_controller_revisions, k8s_containers, k8s_pods) -> pd.DataFrame:
+    """What differs between a revision and the one before it, newest first, and the first symptom of a pod of that revision."""
+    rows = revisions(k8s_replica_sets, k8s_controller_revisions)
+    rows = (
+        rows[rows["before_revision"].notna()]
+        .sort_values("created_at", ascending=False, kind="stable")
+        .head(MAX_REVISIONS)
+    )
+    wrong = (
+        symptoms(k8s_containers, k8s_pods)
+        .sort_values("symptom_at", kind="stable")
+        .drop_duplicates([*WORKLOAD, "revision"])
+    )
+    wrong = wrong.rename(columns={"revision": "template_hash"})[[*WORKLOAD, "template_hash", "symptom", "symptom_at"]]
+    rows = rows.merge(wrong, on=[*WORKLOAD, "template_hash"], how="left")
+    first = rows["symptom"] + rows["symptom_at"].dt.strftime(", since %H:%M:%S UTC at the earliest")
+    return pd.DataFrame(
+        {
+            "workload": named(rows, "namespace", "workload"),
+            "revision": rows["revision"],
+            "rolled out, UTC": rows["created_at"].dt.strftime("%Y-%m-%d %H:%M:%S"),
+            "changed": [cut(what_changed(row), LONGEST_LINE) for row in rows.itertuples()],
+            "first symptom of its pods": first.fillna("none"),
+        }
+    )

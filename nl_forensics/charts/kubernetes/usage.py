@@ -1,45 +1,18 @@
-"""The cluster itself: API health, and the current usage of nodes and containers."""
+"""CPU and memory of nodes and containers: in use now, and over the windows against the limits."""
 
 import pandas as pd
 
-from nl_forensics.charts.canvas import Bar, Canvas, Cell
+from nl_forensics.charts.canvas import Bar, Canvas
 from nl_forensics.charts.chart import chart
-from nl_forensics.charts.labels import age_s, asked, listed, named
-from nl_forensics.charts.style import HEALTHY, UNHEALTHY, UNKNOWN
+from nl_forensics.charts.labels import asked, listed, named
+from nl_forensics.charts.series import drawn_lines
 from nl_forensics.charts.units import BYTES, NUMBER, PERCENT
+from nl_forensics.sources.prometheus import cpu
 
 MAX_ROWS = 15
-STATE = "when we asked"
+CONTAINER = ("pod", "namespace", "container")
+HELD_BACK, MAX_CPU = 0.25, 0.9  # as in the rules about them
 CPU, MEMORY = "CPU", "memory"
-
-
-@chart("Kubernetes API health")
-def api_health(canvas: Canvas, k8s_api_checks, *, k8s_api_services, k8s_leases):
-    """What the API server says of itself, which API groups have an available server, and which leases are renewed in time."""
-    if k8s_api_checks.empty:
-        return canvas.say("The API server reported no health check.")
-    passed = k8s_api_checks["passed"].fillna(False)
-    rows = {"its own checks": _count(passed, "pass")}
-    rows |= {f"check {check}": Cell("fails", UNHEALTHY) for check in k8s_api_checks["check"][~passed]}
-    if k8s_api_services is None:
-        rows["parts of the API"] = Cell(UNKNOWN, UNKNOWN)
-    else:
-        served = k8s_api_services["available"].fillna(True)
-        rows["parts of the API"] = _count(served, "served")
-        rows |= {name: Cell("not served", UNHEALTHY) for name in k8s_api_services["name"][~served]}
-    if k8s_leases is None:
-        rows["leases"] = Cell(UNKNOWN, UNKNOWN)
-    else:
-        held = k8s_leases[(k8s_leases["holder"] != "") & k8s_leases["renewed_at"].notna()]
-        late = age_s(held, "renewed_at") > 2 * held["duration_s"].astype("float64")
-        rows["leases of nodes and control plane"] = _count(~late, "renewed in time")
-        rows |= {name: Cell("not renewed", UNHEALTHY) for name in named(held, "namespace", "name")[late]}
-    canvas.grid({name: {STATE: cell} for name, cell in rows.items()}, [STATE])
-    return f"{listed((f'{name}: {cell.text}' for name, cell in rows.items()), 8)}; {asked(k8s_api_checks)}."
-
-
-def _count(healthy: pd.Series, what: str) -> Cell:
-    return Cell(f"{int(healthy.sum())} of {len(healthy)} {what}", HEALTHY if healthy.all() else UNHEALTHY)
 
 
 @chart("Node CPU and memory usage")
@@ -93,3 +66,43 @@ def _used(row) -> str:
         else (f"{row.used:.2f}", f"{row.whole:.2g} cores")
     )
     return f"{PERCENT.words(row.share)}: {used} of {whole}"
+
+
+@chart("Container memory vs. limit")
+def container_memory(canvas: Canvas, prom_container_memory, prom_container_memory_limit):
+    """Memory of the containers that came nearest to their limit, as a share of it. The kernel may kill between two points."""
+    steps = ["instance", "window", "at", "target", "namespace", "pod", "container"]
+    rows = prom_container_memory.merge(prom_container_memory_limit[[*steps, "limit_bytes"]], on=steps)
+    if rows.empty:
+        return canvas.say("No container was measured.")
+    rows = rows[rows["limit_bytes"] > 0]
+    if rows.empty:
+        return canvas.say(
+            "None of the containers that were measured has a memory limit: what they use is only bounded by their node."
+        )
+    rows = rows.assign(used=rows["used_bytes"] / rows["limit_bytes"])
+    return drawn_lines(
+        canvas, rows, ("pod", "namespace", "container"), "used", PERCENT, "share of the limit (%)", {"killed at": 1.0}
+    )
+
+
+@chart("Container CPU usage vs. limit")
+def cpu_of_limit(canvas: Canvas, prom_cpu_used, prom_cpu_limit):
+    """The mean of 5 minutes: in bursts, a container is throttled at its limit long before this reaches 100 %."""
+    if prom_cpu_used.empty:
+        return canvas.say("No container was measured.")
+    rows = cpu.of_limit(prom_cpu_used, prom_cpu_limit)
+    if rows.empty:
+        return canvas.say(
+            "None of the containers that were measured has a CPU limit: what they use is only bounded by their node."
+        )
+    return drawn_lines(canvas, rows, CONTAINER, "used_ratio", PERCENT, "share of the limit (%)", {"limit": MAX_CPU})
+
+
+@chart("CPU throttling")
+def cpu_throttling(canvas: Canvas, prom_cpu_throttled):
+    """Share of the periods of 100 ms in which a container was throttled until the next one. Without a CPU limit there is no throttling."""
+    limits = {"limit": HELD_BACK}
+    return drawn_lines(
+        canvas, prom_cpu_throttled, CONTAINER, "throttled_ratio", PERCENT, "throttled periods (%)", limits
+    )
