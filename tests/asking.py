@@ -9,6 +9,7 @@ import pandas as pd
 from nl_forensics import checks, sources
 from nl_forensics.collection.worker import readings
 from nl_forensics.connect import open_link
+from nl_forensics.evidence.table import Table
 from nl_forensics.inputs.incident import Incident
 from nl_forensics.inputs.parameters import read_yaml, shipped
 from nl_forensics.inputs.platform import Platform
@@ -59,6 +60,11 @@ def ask(link, name, incident_=None, platform_=None) -> Heard:
     return Heard(sources.load()[name].table(kept), unseen, proof, json.dumps(kept))
 
 
+def as_table(name, rows) -> Table:
+    """What a case reads as the table of a source, of rows that a test has or made."""
+    return Table(sources.load()[name], rows, gaps=(), is_blind=False)
+
+
 def offenders(check, *tables, **limits) -> pd.DataFrame:
     """The rows that break a rule, in tables made for a test, with their severity."""
     one = checks.load()[check]
@@ -81,7 +87,7 @@ def specimen_tables(name):
     tables = {}
     for name, answer in recorded["answers"].items():
         table = sources.load()[name].table(answer["records"])
-        whole = table[~sources.load()[name].holes(table)]
+        whole = as_table(name, table).whole_rows
         tables[name] = whole.assign(instance="main", asked_at=pd.Timestamp(answer["asked_at"]))
     return recorded["check"], tables
 

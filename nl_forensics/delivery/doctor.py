@@ -167,8 +167,7 @@ def _holed(case: Case, source: Source) -> set[str]:
     """Instances that withheld values of a table, where a null means that."""
     if source.hole or not source.needs.remedy(source.system):
         return set()
-    rows = case.read(source.name).rows
-    return {*rows[source.holes(rows)].instance}
+    return {*case.read(source.name).rows_with_holes.instance}
 
 
 def _withheld(case: Case, source: Source, of: str, permission: str) -> bool:

@@ -45,6 +45,11 @@ class Table:
         """The rows without a hole."""
         return self._whole_rows.copy(deep=False)
 
+    @property
+    def rows_with_holes(self) -> pd.DataFrame:
+        """The rows that lack a value which a check may compare."""
+        return self._rows[self._holes.any(axis=1)]
+
     @cached_property
     def _whole_rows(self) -> pd.DataFrame:
         return self.rows_with(self.source.needed)

@@ -7,7 +7,6 @@ from functools import cache, cached_property
 from operator import attrgetter
 from typing import Literal, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from nl_forensics.errors import BadAnswer, NotAllowed
@@ -161,11 +160,6 @@ class Source:
     def needed(self) -> tuple[str, ...]:
         """The columns that must not hold a null."""
         return tuple(name for name, column in self.columns.items() if not column.nullable)
-
-    def holes(self, table: pd.DataFrame) -> pd.Series:
-        """True for each row that lacks a value which a check may compare."""
-        lacking = [table[name].array.isna() for name in self.needed]
-        return pd.Series(np.logical_or.reduce(lacking), table.index)
 
 
 # Read once: pandas reads the name of a type anew with each comparison.

@@ -25,7 +25,7 @@ class Column:
     absent    what a null says, where it says something: "not deleted", "no limit is set". It is a value as any other
     unknown   why a null may stand there though there is a value. No rule that reads such a null is granted `ok`
 
-    A column that declares neither should never hold a null. One that does is a gap as well (see `Source.holes`).
+    A column that declares neither should never hold a null. One that does is a gap as well (see `Table.holes`).
     """
 
     dtype: str

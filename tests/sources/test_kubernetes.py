@@ -19,7 +19,7 @@ from nl_forensics.inputs import parameters
 from nl_forensics.inputs.platform import IN_CLUSTER, KubernetesEndpoint
 from nl_forensics.sources.kubernetes.kinds import PODS, is_inside
 from nl_forensics.sources.kubernetes.reading import matches, needed, quantity
-from tests.asking import ask, incident, link, platform
+from tests.asking import as_table, ask, incident, link, platform
 from tests.stack import faults as wire
 from tests.stack import in_thread
 from tests.stack.kubernetes import crowd, fake_nodes, images, real_node
@@ -239,7 +239,7 @@ def test_the_declared_permissions_suffice(shop, asked):
     """Every source is answered without a hole; the API server saw nothing but get, list and a review of our rights, and each list once."""
     for name in OURS:
         heard = everywhere(asked, name)
-        assert not sources.load()[name].holes(heard.table).any(), name
+        assert as_table(name, heard.table).rows_with_holes.empty, name
         assert not any("forbidden" in unseen for unseen in heard.unseen), (name, heard.unseen)
         assert SECRET not in heard.text, name
     log = shop.audit_log(READER)

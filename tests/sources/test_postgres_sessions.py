@@ -46,9 +46,9 @@ class Answer:
         self.records = [json.loads(json.dumps(item, default=str)) for item in items if isinstance(item, dict)]
         self.partial = [item for item in items if isinstance(item, Partial)]
         self.proof = [item for item in items if isinstance(item, Proof)]
-        source = sources.load()[name]
-        self.table = source.table(self.records).assign(instance="main", asked_at=pd.Timestamp.now("UTC").as_unit("us"))
-        self.holes = source.holes(self.table).sum()
+        table = sources.load()[name].table(self.records)
+        self.table = table.assign(instance="main", asked_at=pd.Timestamp.now("UTC").as_unit("us"))
+        self.holes = asking.as_table(name, self.table).rows_with_holes
 
 
 def linked(server, database=postgres.DATABASE):
@@ -82,7 +82,7 @@ def test_source_answers_whole(server, name):
     with linked(server) as link:
         answer = Answer(name, link)
     assert answer.partial == []
-    assert answer.holes == 0
+    assert answer.holes.empty
     assert not answer.table.empty or (name in MAY_BE_EMPTY and answer.proof) or name == "pg_blocking"
 
 
@@ -374,7 +374,7 @@ def test_pgbouncer_answers_whole(debian):
         closing(asking.link("pgbouncer", pooler.dsn())) as link,
     ):
         answers = {name: Answer(name, link) for name in ("pgbouncer_pools", "pgbouncer_lists", "pgbouncer_settings")}
-    assert not any(answer.partial or answer.holes or answer.table.empty for answer in answers.values())
+    assert not any(answer.partial or len(answer.holes) or answer.table.empty for answer in answers.values())
     assert set(answers["pgbouncer_pools"].table.database) == {postgres.DATABASE}
     assert "max_client_conn" in set(answers["pgbouncer_settings"].table.name)
     assert found("no_client_waits_for_a_pool", pgbouncer_pools=answers["pgbouncer_pools"].table).empty

@@ -14,6 +14,7 @@ from nl_forensics.sources import Partial, Proof
 from nl_forensics.sources.postgres import bloat, indexes, replication, sequences, tables, vacuum, wal
 from nl_forensics.units import Wording
 from tests import recorded
+from tests.asking import as_table
 from tests.record import postgres_tables, specimens
 from tests.stack import postgres
 
@@ -37,7 +38,7 @@ class Answered:
         self.proof = next((item for item in items if isinstance(item, Proof)), None)
         recorded = [item for item in items if not isinstance(item, Partial | Proof)]
         self.table = SOURCES[name].table(json.loads(json.dumps(recorded, default=str)))
-        self.holes = SOURCES[name].holes(self.table)
+        self.holes = as_table(name, self.table).rows_with_holes
 
     def of(self, **values):
         """The one row with these values."""
@@ -78,7 +79,7 @@ ANALYZE;
 @pytest.mark.parametrize("name", SOURCES)
 def test_every_source_answers_a_monitoring_role_whole(server, name):
     answered = Answered(name, server.dsn())
-    assert not answered.holes.any()
+    assert answered.holes.empty
     assert len(answered.table) or answered.proof
     if name != "pg_sequences":  # their last values are hidden from pg_monitor
         assert not answered.gaps
@@ -107,7 +108,7 @@ def test_a_plain_role_never_sees_a_healthy_empty_answer(server, name):
         name, server.dsn("app")
     )  # owns the tables and sequences of the platform, but not those of postgres
     assert bool(answered.gaps) != (name in OPEN_TO_ALL)
-    assert not answered.holes.any()
+    assert answered.holes.empty
     for gap in answered.gaps:
         assert gap.remedy.startswith("GRANT")
 
@@ -120,7 +121,7 @@ def test_an_exclusive_lock_holds_nothing_up(server, name):
         began = datetime.now(UTC)
         answered = Answered(name, server.dsn())
         assert (datetime.now(UTC) - began).total_seconds() < BUDGET.readings_s + 3
-    assert not answered.holes.any()
+    assert answered.holes.empty
     if name == "pg_relation_sizes":
         assert {gap.unseen.split(":")[0] for gap in answered.gaps} >= {"size of public.payments"}
         assert answered.of(table="invoices").table_bytes > 0
@@ -265,7 +266,7 @@ def standby():
 @pytest.mark.parametrize("name", SOURCES)
 def test_every_source_answers_on_a_standby(standby, name):
     answered = Answered(name, standby.dsn())
-    assert not answered.holes.any()
+    assert answered.holes.empty
     assert len(answered.table) or answered.proof
     of_the_primary = {"pg_vacuum_queue", "pg_xmin_holders", "pg_prepared_transactions"}
     assert bool(answered.gaps) == (name in of_the_primary | {"pg_sequences"})
@@ -311,7 +312,7 @@ def test_a_recorded_fault_is_seen(one):
     for name in CHECKS[one.check].needs:
         table = SOURCES[name].table(answers[name]["records"])
         asked_at = pd.Timestamp(answers[name]["asked_at"]).as_unit("us")
-        tables.append(table[~SOURCES[name].holes(table)].assign(instance="main", asked_at=asked_at))
+        tables.append(as_table(name, table).whole_rows.assign(instance="main", asked_at=asked_at))
     assert len(judged(one.check, *tables)) == 1
 
 

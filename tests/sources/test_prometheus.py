@@ -14,7 +14,7 @@ import requests
 import tests.record.prometheus as faults
 from nl_forensics import checks, sources
 from nl_forensics.errors import BadAnswer, NotAllowed, NotConfigured, NotReachable
-from tests.asking import ask, empty_table, incident, link, offenders, platform, specimens, told_rows
+from tests.asking import as_table, ask, empty_table, incident, link, offenders, platform, specimens, told_rows
 from tests.record.prometheus import past, since
 from tests.stack import exporters, in_thread, postgres, prometheus, redis
 from tests.stack import faults as wire
@@ -217,7 +217,7 @@ def test_the_exporters_have_every_series(opened, name):
     heard = ask(opened, name, incident(minutes=0.5))
     assert len(heard.table)
     assert not any("no series" in unseen for unseen in heard.unseen)
-    assert not sources.load()[name].holes(heard.table).any()
+    assert as_table(name, heard.table).rows_with_holes.empty
     assert set(heard.table.target) <= {"postgres-0:9187", "redis-0:9121"}
 
 

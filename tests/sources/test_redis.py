@@ -12,7 +12,7 @@ from nl_forensics import checks, sources
 from nl_forensics.errors import BadAnswer, NotAllowed, NotConfigured, NotReachable
 from nl_forensics.inputs.platform import RedisNames
 from nl_forensics.sources.redis.names import command_and_pattern, kind, pattern
-from tests.asking import ask, empty_table, incident, link, offenders, platform, specimens, told_rows
+from tests.asking import as_table, ask, empty_table, incident, link, offenders, platform, specimens, told_rows
 from tests.stack import faults as wire
 from tests.stack import redis as stack
 
@@ -71,7 +71,7 @@ def test_the_declared_permissions_suffice(server, asked):
         connection.hset("usage:7", "logs_ingested", 1)
     for name in OURS:
         heard = ask(asked, name)
-        assert not sources.load()[name].holes(heard.table).any(), name
+        assert as_table(name, heard.table).rows_with_holes.empty, name
     with server.connect() as connection:
         assert connection.info("errorstats") == {}
 
@@ -525,7 +525,7 @@ def test_the_time_budget_ends_the_walk(server):
 def test_a_missing_queue_is_not_known_to_be_empty(server, asked):
     """An empty list is no key in Redis, and neither is a misspelt one: that row is a hole, so health can't be granted."""
     table = ask(asked, "redis_queues").table
-    assert sources.load()["redis_queues"].holes(table).all()
+    assert as_table("redis_queues", table).whole_rows.empty
 
 
 def test_a_queue_that_was_emptied_meanwhile_is_empty(server, asked):
@@ -539,7 +539,7 @@ def test_a_queue_that_was_emptied_meanwhile_is_empty(server, asked):
             table = ask(asked, "redis_queues").table
     assert list(table.type.unique()) == ["list"]
     assert table.depth.iloc[-1] == 0
-    assert not sources.load()["redis_queues"].holes(table).any()
+    assert as_table("redis_queues", table).rows_with_holes.empty
 
 
 def test_a_stream_with_pending_items(server, asked):
