@@ -50,7 +50,7 @@ fast: $(STAMPS)-test
 # The same with the lowest versions that pyproject.toml allows.
 check-lowest: $(STAMPS)-test
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv
-	@$(BIN)/uv venv -q --clear --python $(BIN)/python .venv-lowest
+	@$(BIN)/uv venv -q --clear --seed --python $(BIN)/python .venv-lowest
 	@$(BIN)/uv pip install -q --python .venv-lowest/bin/python --resolution lowest-direct -e '.[lab,test]'
 	@.venv-lowest/bin/python -m pytest -n 2 --no-loadscope-reorder -m fast tests
 
