@@ -38,7 +38,7 @@ def _in_words(codes: pd.Series) -> str:
 
 
 def _asked_at(rows: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    return rows.assign(asked_at=rows.instance.map(table.groupby("instance").asked_at.max()))
+    return rows.join(table.groupby("instance").asked_at.max(), on="instance")
 
 
 @check(
