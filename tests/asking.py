@@ -15,7 +15,6 @@ from nl_forensics.inputs.parameters import read_yaml, shipped
 from nl_forensics.inputs.platform import Platform
 from nl_forensics.redact import Redactor
 from nl_forensics.sources import Partial, Proof
-from nl_forensics.units import Wording
 from tests.recorded import specimen
 
 
@@ -81,6 +80,13 @@ def empty_table(name) -> pd.DataFrame:
     return pd.DataFrame(columns).assign(instance=pd.Series(dtype="str"), asked_at=pd.Series(dtype=sources.UTC))
 
 
+def steps(values, step_s=15, **columns):
+    """A table of one series over the incident."""
+    start = pd.Timestamp.now("UTC") - pd.Timedelta(seconds=step_s * len(next(iter(values.values()))))
+    rows = pd.DataFrame({"window": "incident", **values, **columns})
+    return rows.assign(at=[start + pd.Timedelta(seconds=step_s * n) for n in range(len(rows))])
+
+
 def specimen_tables(name):
     """The check that a recorded specimen is of, and its tables without the rows that have holes."""
     recorded = specimen(name)
@@ -90,23 +96,3 @@ def specimen_tables(name):
         whole = as_table(name, table).whole_rows
         tables[name] = whole.assign(instance="main", asked_at=pd.Timestamp(answer["asked_at"]))
     return recorded["check"], tables
-
-
-def told_rows(name) -> pd.DataFrame:
-    """The rows of a recorded specimen that break its rule; the first of them can be told in words."""
-    of_check, tables = specimen_tables(name)
-    check = checks.load()[of_check]
-    rows = check.graded(
-        check.offenders(**{table: empty_table(table) for table in check.needs} | tables, **check.limits), check.limits
-    )
-    for row in rows.head(1).to_dict("records"):
-        for template in (check.subject, check.because):
-            assert "unknown" not in Wording(template).of(row | check.limits)
-    return rows
-
-
-def specimens(module):
-    """The names of the specimens that a module of tests.record defines."""
-    from tests.record.specimens import SPECIMENS
-
-    return [one.name for one in SPECIMENS.values() if module in (one.fault.__module__, one.edit.__module__)]

@@ -16,15 +16,8 @@ LONG_FILES = {
     "tests/cli/test_cli.py": 420,
     "tests/connect/test_port_forward.py": 590,
     "tests/evidence/test_case.py": 540,
-    "tests/record/redis.py": 450,
     "tests/redact/test_redact.py": 900,
     "tests/sources/test_kubernetes.py": 970,
-    "tests/sources/test_monitoring.py": 430,
-    "tests/sources/test_postgres_tables.py": 560,
-    "tests/sources/test_probe.py": 440,
-    "tests/sources/test_prometheus.py": 560,
-    "tests/sources/test_redis.py": 620,
-    "tests/sources/test_saturation.py": 440,
     "tests/stack/test_kubernetes_stack.py": 440,
 }
 LONG_FUNCTIONS = {

@@ -3,9 +3,8 @@
 import pandas as pd
 import pytest
 
-import tests.record.latency as faults
 from nl_forensics.checks.rule import Unseen
-from tests.asking import ask, empty_table, incident, link, offenders, specimens, told_rows
+from tests.asking import ask, empty_table, incident, link, offenders
 from tests.record.latency import SLOW, took
 from tests.record.prometheus import past
 from tests.record.services import GATEWAY, restarted
@@ -20,11 +19,6 @@ MOMENTS = pd.date_range("2026-11-25T02:00:00Z", periods=6, freq="15s")
 def fresh():
     with prometheus.start() as server:
         yield server
-
-
-@pytest.mark.parametrize("name", specimens(faults.__name__))
-def test_words_of_a_specimen(name):
-    assert len(told_rows(name)) == 1
 
 
 # --- Asking -----------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Redis 6.2 and 7.0: the link, the sources, and the rules' known false alarms."""
+"""Redis 6.2 and 7.0: the link and the sources."""
 
 import socket
 import time
@@ -7,22 +7,13 @@ import pandas as pd
 import pytest
 import redis
 
-import tests.record.redis as faults
-from nl_forensics import checks, sources
-from nl_forensics.errors import BadAnswer, NotAllowed, NotConfigured, NotReachable
-from nl_forensics.inputs.platform import RedisNames
-from nl_forensics.sources.redis.names import command_and_pattern, kind, pattern
-from tests.asking import as_table, ask, empty_table, incident, link, offenders, platform, specimens, told_rows
-from tests.stack import faults as wire
+from nl_forensics import sources
+from nl_forensics.errors import BadAnswer, NotAllowed, NotReachable
+from tests.asking import as_table, ask, incident, link, offenders, platform
+from tests.record.redis.server import with_replica
+from tests.record.redis.working import meanwhile
 from tests.stack import redis as stack
 
-NAMES = RedisNames.model_validate(
-    {
-        "queues": [{"key": "log_queue", "instance": "main"}],
-        "precious": ["log_queue", "usage:*"],
-        "cache": ["cache:*"],
-    }
-)
 OURS = [name for name, one in sources.load().items() if one.system == "redis"]
 
 
@@ -103,15 +94,6 @@ def test_wrong_password(server):
     assert "password" in refused.value.remedy
 
 
-def test_missing_permission():
-    with stack.start("7.0", acl="resetkeys %R~* -@all +info +config|get") as server:
-        opened = link("redis", server.url())
-        for name in ("redis_slowlog", "redis_clients", "redis_prefixes"):
-            with pytest.raises(NotAllowed):
-                ask(opened, name)
-        opened.close()
-
-
 def test_no_free_connection_is_an_outage(server):
     with server.connect() as connection:
         connection.config_set("maxclients", 1)
@@ -119,88 +101,6 @@ def test_no_free_connection_is_an_outage(server):
         with pytest.raises(NotReachable, match="max number of clients"):
             link("redis", server.url())
         connection.config_set("maxclients", 10_000)
-
-
-@pytest.mark.parametrize("address", ["http://127.0.0.1:6379", "127.0.0.1:6379", "redis://127.0.0.1:port/0"])
-def test_an_address_that_is_none(address):
-    with pytest.raises(NotConfigured):
-        link("redis", address)
-
-
-def test_nobody_listens():
-    with pytest.raises(NotReachable, match="refused"):
-        link("redis", f"redis://127.0.0.1:{wire.closed_port()}/0")
-
-
-def test_silent_server():
-    with wire.silent() as port, pytest.raises(NotReachable):
-        link("redis", f"redis://127.0.0.1:{port}/0", budget={"question_s": 1, "connect_s": 1})
-
-
-def test_another_protocol():
-    with wire.html() as port, pytest.raises((BadAnswer, NotReachable)):
-        link("redis", f"redis://127.0.0.1:{port}/0", budget={"question_s": 1})
-
-
-# --- Names ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("key", "expected"),
-    [
-        ("usage:4711:2026112310", "usage:*"),
-        ("log_queue", "log_queue"),
-        ("cache:dashboard:12:3", "cache:*"),
-        ("session:alice", "session:*"),
-        ("app:session:8f3e77:data", "app:session:*"),
-        ("customer:jane.doe@example.com", "customer:*"),
-        ("8f3e77aa-0c2e-4a7b-9d53", "*"),
-        ("leaderboard", "leaderboard"),
-        ("sk_live_4eC39HqLyjWDarjtT1zdp7dc", "*"),
-        ("aXlkjsdfLKJSDFlkjsdflkjsdfLKJSDF", "*"),
-        ("", "*"),
-        ("\udcff\udcfe:1", "*"),
-        ("*", "*"),
-    ],
-)
-def test_pattern(key, expected):
-    assert pattern(key, NAMES) == expected
-
-
-def test_kind():
-    assert [kind(key, NAMES) for key in ("log_queue", "usage:1", "cache:1", "session:1")] == [
-        "queue",
-        "precious",
-        "cache",
-        "",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        (["HGETALL", "usage:4711:2026112310"], "HGETALL usage:*"),
-        (["set", "session:1", "a secret value"], "SET session:*"),
-        (["KEYS", "usage:*"], "KEYS usage:*"),
-        (["KEYS", "*"], "KEYS *"),
-        (["AUTH", "nl_forensics", "password"], "AUTH"),
-        (["CONFIG", "SET", "requirepass", "password"], "CONFIG SET"),
-        (["CLIENT", "LIST"], "CLIENT LIST"),
-        (["EVAL", "return redis.call('get', KEYS[1])", "1", "usage:1", "value"], "EVAL usage:*"),
-        (["EVAL", "return ARGV[1]", "0", "leaderboard"], "EVAL"),
-        (
-            ["XREADGROUP", "GROUP", "billing", "worker", "COUNT", "10", "STREAMS", "events:7", ">"],
-            "XREADGROUP events:*",
-        ),
-        (["MEMORY", "USAGE", "usage:1"], "MEMORY USAGE usage:*"),
-        (["LMPOP", "2", "log_queue", "other", "LEFT"], "LMPOP log_queue"),
-        (["MIGRATE", "10.0.0.7", "6379", "cache:1", "0", "100"], "MIGRATE cache:*"),
-        (["PING"], "PING"),
-        (["GET / HTTP/1.1"], "*"),
-    ],
-)
-def test_command_and_pattern(arguments, expected):
-    assert command_and_pattern(arguments, NAMES) == expected
 
 
 # --- What is slow -----------------------------------------------------------------------------------------------------
@@ -298,7 +198,7 @@ def test_percentiles_need_redis_7(server, asked):
 
 
 def test_deltas(server, asked):
-    with faults.meanwhile(server, lambda connection: connection.get("cache:1"), every_s=0.05):
+    with meanwhile(server, lambda connection: connection.get("cache:1"), every_s=0.05):
         table = ask(asked, "redis_counters").table
         commands = ask(asked, "redis_commands").table.set_index("command")
     assert table.misses_delta[0] >= 3
@@ -313,7 +213,7 @@ def test_an_error_that_appears_between_the_readings(server, asked):
         connection.set("cache:1", "x")
         connection.lpush("cache:1", "y")
 
-    with faults.meanwhile(server, push_to_a_string, every_s=0.1):
+    with meanwhile(server, push_to_a_string, every_s=0.1):
         table = ask(asked, "redis_errors").table.set_index("error")
     assert table.answers_delta["WRONGTYPE"] >= 1
 
@@ -324,17 +224,6 @@ def test_no_errors_are_proven(asked):
     assert heard.proof
 
 
-def test_errors_of_client_libraries_are_no_alarm():
-    """redis-py introduces itself with CLIENT SETINFO, which servers before 7.2 answer with ERR, with each connection."""
-    rows = pd.DataFrame({"error": ["ERR", "NOSCRIPT"], "answers": [900, 5], "answers_delta": [40, 5], "seconds": 5.0})
-    assert offenders("redis_answers_without_errors", rows).empty
-
-
-def test_few_lookups_say_nothing():
-    rows = pd.DataFrame({"hits_delta": [2], "misses_delta": [30], "seconds": [5.0]})
-    assert offenders("lookups_find_their_key", rows).empty
-
-
 # --- Memory -----------------------------------------------------------------------------------------------------------
 
 
@@ -343,29 +232,6 @@ def test_a_small_instance_is_not_fragmented(server, asked):
     memory = ask(asked, "redis_memory").table
     assert memory.fragmentation_ratio[0] > 1.4
     assert offenders("redis_memory_is_not_fragmented", memory).empty
-
-
-def test_without_maxmemory_there_is_no_limit_to_be_near():
-    rows = pd.DataFrame({"used_bytes": [10], "not_counted_bytes": [0], "limit_bytes": [0]})
-    assert offenders("redis_memory_is_below_its_limit", rows).empty
-
-
-@pytest.mark.parametrize(
-    ("policy", "with_ttl", "evicted", "expected"),
-    [
-        ("noeviction", 0, 0, []),
-        ("volatile-lru", 0, 0, []),  # keys without time to live are out of its reach
-        ("volatile-lru", 3, 0, ["medium"]),
-        ("allkeys-lru", 0, 0, ["medium"]),
-        ("allkeys-lru", 0, 9, ["high"]),
-    ],
-)
-def test_what_a_policy_can_evict(policy, with_ttl, evicted, expected):
-    precious = pd.DataFrame(
-        {"key": ["usage:*"], "policy": [policy], "limit_bytes": [1000], "keys": [3], "keys_with_ttl": [with_ttl]}
-    )
-    counters = pd.DataFrame({"evicted_keys": [evicted], "evicted_keys_delta": [0], "seconds": [5.0]})
-    assert list(offenders("no_critical_key_can_be_evicted", precious, counters).severity) == expected
 
 
 # --- Clients and the server -------------------------------------------------------------------------------------------
@@ -397,22 +263,8 @@ def test_consumers_may_wait(server, asked):
     assert offenders("no_client_is_blocked_by_redis", clients).empty
 
 
-def test_an_idle_server_needs_no_new_snapshot():
-    """Nothing changed since the last save, or the append-only file holds it."""
-    old = pd.Timestamp.now("UTC") - pd.Timedelta(days=9)
-    rows = pd.DataFrame(
-        {
-            "last_save_at": [old, old, old],
-            "save_rules": ["3600 1", "3600 1", ""],
-            "aof_enabled": [False, True, False],
-            "changes_since_save": [0, 50, 50],
-        }
-    )
-    assert offenders("redis_saved_its_data_lately", rows).empty
-
-
 def test_replication(server):
-    with stack.start(server.version) as primary, faults.with_replica(primary) as replica:
+    with stack.start(server.version) as primary, with_replica(primary) as replica:
         deadline = time.monotonic() + 10
         while True:
             links = [link("redis", one.url()) for one in (primary, replica)]
@@ -450,14 +302,6 @@ def test_key_sample(server, asked):
     assert len(ask(asked, "redis_big_keys").table) == 13
 
 
-def test_a_long_queue_is_no_big_key():
-    """A backlog has a rule of its own; its length says nothing of how it is read."""
-    rows = pd.DataFrame(
-        {"key": ["log_queue", "recent"], "type": "list", "kind": ["queue", ""], "bytes": 50_000, "length": 5_000}
-    )
-    assert list(offenders("no_key_is_too_big", rows)["key"]) == ["recent"]
-
-
 def test_hot_keys_need_an_lfu_policy(server, asked):
     heard = ask(asked, "redis_hot_keys")
     assert heard.table.empty
@@ -486,29 +330,6 @@ def test_precious_keys_outside_the_sample_matter_only_where_keys_are_evicted(ser
             assert bool(heard.unseen) == gap
 
 
-def test_a_million_keys():
-    """Bounded in what is looked at: the rest is said. Time is given: on a busy machine the budget of seconds would end the walk."""
-    # One KEYS over so many takes more than 100 ms; one SCAN of ours a few, also on a machine that is busy.
-    slow = {"slowlog-log-slower-than": 100_000}
-    settings = {"enable-debug-command": "yes", "maxmemory": "1gb", "appendonly": "no", "save": ""} | slow
-    with stack.start("7.0", settings=settings) as server:
-        with server.connect() as connection:
-            connection.execute_command("DEBUG", "POPULATE", 1_000_000, "cache")
-            connection.config_resetstat()
-            connection.slowlog_reset()
-        opened = link("redis", server.url())
-        patient = platform(budget={"redis_scan_s": 60})
-        heard = ask(opened, "redis_prefixes", platform_=patient)
-        ask(opened, "redis_big_keys", platform_=patient)
-        opened.close()
-        with server.connect() as connection:
-            assert connection.slowlog_len() == 0
-            scans = connection.info("commandstats")["cmdstat_scan"]["calls"]
-    assert heard.unseen == ["98% of the 1,000,000 keys of database 0"]
-    assert heard.table["keys"].sum() >= 20_000
-    assert scans <= 60  # both sources share one walk
-
-
 def test_the_time_budget_ends_the_walk(server):
     hurried = platform(budget={"redis_scan_s": 0.1, "redis_scan_keys": 1_000_000})
     with server.connect() as connection:
@@ -535,7 +356,7 @@ def test_a_queue_that_was_emptied_meanwhile_is_empty(server, asked):
         def empty(connection):
             connection.delete("log_queue")
 
-        with faults.meanwhile(server, empty, every_s=0.25):
+        with meanwhile(server, empty, every_s=0.25):
             table = ask(asked, "redis_queues").table
     assert list(table.type.unique()) == ["list"]
     assert table.depth.iloc[-1] == 0
@@ -555,50 +376,6 @@ def test_a_stream_with_pending_items(server, asked):
     assert "planted" not in heard.text
 
 
-@pytest.mark.parametrize(
-    ("depths", "alarm"),
-    [
-        ([500, 600, 700, 800], True),
-        ([50_000, 50_000, 50_000, 50_000], True),  # nobody takes from it
-        ([1, 2, 3, 4], False),  # short: it rises and falls with every request
-        ([600, 150, 300, 450], False),  # a consumer that takes many at once
-        ([900_000, 899_990, 899_980, 899_970], True),  # hours to go
-        ([9_000, 6_000, 3_000, 500], False),
-    ],
-)
-def test_queue_trend(depths, alarm):
-    start = pd.Timestamp.now("UTC")
-    rows = pd.DataFrame(
-        {
-            "at": [start + pd.Timedelta(seconds=5 * n / 3) for n in range(4)],
-            "key": "log_queue",
-            "type": "list",
-            "depth": depths,
-        }
-    )
-    assert len(offenders("every_queue_drains", rows)) == alarm
-
-
-# --- Specimens --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", specimens(faults.__name__))
-def test_words_of_a_specimen(name):
-    assert len(told_rows(name))
-
-
-def test_a_server_that_hides_its_configuration():
-    """As managed ones do: the slow log is read all the same, but what it leaves out is not known."""
-    settings = {"rename-command": 'CONFIG ""'}
-    with stack.start("7.0", settings=settings, acl="resetkeys %R~* -@all +@all") as server:
-        opened = link("redis", server.url())
-        heard = ask(opened, "redis_slowlog")
-        with pytest.raises(NotAllowed, match="hides its configuration"):
-            ask(opened, "redis_settings")
-        opened.close()
-    assert any("hides its configuration" in unseen for unseen in heard.unseen)
-
-
 def test_raw_socket_is_closed(server):
     """A link leaves no connection behind."""
     opened = link("redis", server.url())
@@ -606,11 +383,3 @@ def test_raw_socket_is_closed(server):
     with server.connect() as connection, socket.create_connection(("127.0.0.1", server.port)):
         users = [client["user"] for client in connection.client_list()]
     assert "nl_forensics" not in users
-
-
-@pytest.mark.parametrize(
-    "name", [name for name in checks.load() if "nl_forensics.checks.redis" in checks.CHECKS[name].offenders.__module__]
-)
-def test_nothing_is_found_in_nothing(name):
-    check = checks.CHECKS[name]
-    assert offenders(name, *(empty_table(table) for table in check.needs)).empty

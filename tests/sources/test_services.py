@@ -12,14 +12,13 @@ from nl_forensics.charts import CHARTS
 from nl_forensics.evidence.case import Case
 from nl_forensics.evidence.rounds import open_round
 from nl_forensics.finding import Status
-from tests.asking import ask, incident, link, offenders, platform, specimen_tables, specimens, told_rows
+from tests.asking import ask, incident, link, offenders, platform, specimen_tables, steps
 from tests.charts.test_charts import case_of
 from tests.checks.test_specimens import WAYS
 from tests.record.latency import took
 from tests.record.prometheus import past, since
 from tests.record.services import ACCEPTED, GATEWAY, LOG_SERVER, REQUESTS, STORED, growing
 from tests.recorded import specimen
-from tests.sources.test_prometheus import steps
 from tests.stack import history, prometheus
 from tests.stack.history import QUICK
 
@@ -185,11 +184,6 @@ def test_a_name_that_nobody_counts_proves_nothing(fresh):
 
 
 # --- Rules ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", specimens(faults.__name__))
-def test_words_of_a_specimen(name):
-    assert len(told_rows(name)) == 1
 
 
 def test_the_restart_in_a_specimen_is_not_counted_as_loss():
