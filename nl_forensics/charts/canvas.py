@@ -21,11 +21,13 @@ from nl_forensics.charts.style import (
     GROUND,
     HATCHES,
     INK,
+    LONGEST_NAME,
     MARKERS,
     PLAIN,
     QUIET,
     WARNING,
     drawable,
+    told_apart,
 )
 from nl_forensics.charts.time_axis import Panel, around, panels, places, with_breaks
 from nl_forensics.charts.units import Unit
@@ -37,7 +39,8 @@ WIDTH, LINE_HEIGHT, BAR_HEIGHT, TRACK_HEIGHT, TITLE_HEIGHT, NOTE_HEIGHT = 9.2, 2
 MARK_HEIGHT = 0.48  # inches
 BESIDE = 0.13  # of a track, between two kinds of marks
 MAX_SERIES, MAX_BARS, MAX_TRACKS = 6, 20, 12
-LONGEST_LINE = 132  # characters that fit into the width
+LONGEST_LINE, LONGEST_LABEL, LONGEST_TRACK, LONGEST_ABOVE = 132, 54, 40, 105  # characters of a line, and of names in it
+BELOW_ZERO = 0.03  # of the height
 
 
 class Bar(NamedTuple):
@@ -107,7 +110,10 @@ class Canvas:
         axes = self.figure.subplots()
         for row, bar in enumerate(shown):
             self._bar(axes, row, bar, order, above)
-        self._names(axes, [] if above else [drawable(bar.name) for bar in shown])
+        names = told_apart([bar.name for bar in shown], LONGEST_ABOVE if above else LONGEST_NAME)
+        for row, name in enumerate(names if above else []):
+            axes.annotate(name, (0, row - 0.2), (2, 1), textcoords="offset points", va="bottom")
+        self._names(axes, [] if above else names)
         axes.set_ylim(len(shown) - 0.6, -0.8 if above else -0.6)
         longest = max([sum(bar.parts.values()) for bar in shown] + [bar.mark or 0 for bar in shown])
         end = max(longest, unit.least)
@@ -128,8 +134,6 @@ class Canvas:
         if bar.mark is not None:
             reach = thickness * (0.5 if above else 0.7)
             axes.plot([bar.mark] * 2, [row - reach, row + reach], color=INK, lw=2, solid_capstyle="butt")
-        if above:
-            axes.annotate(drawable(bar.name, 105), (0, row - 0.2), (2, 1), textcoords="offset points", va="bottom")
         end = (max(left, bar.mark or 0), row)
         text = drawable(bar.text, 60)
         axes.annotate(text, end, (5, 0), textcoords="offset points", va="center", annotation_clip=False)
@@ -151,34 +155,39 @@ class Canvas:
     ) -> None:
         """One line per named series over the baseline and the incident. `limits`: level lines by name."""
         found, samples = panels(self.figure, self.incident), []
-        for place, (name, rows) in enumerate(list(series.items())[:MAX_SERIES]):
+        shown = dict(list(series.items())[:MAX_SERIES])
+        labels = told_apart(list(shown), LONGEST_LABEL)
+        for place, (name, rows) in enumerate(shown.items()):
             colour, dashes, marker = COLOURS[place], DASHES[place], MARKERS[place]
             for panel in found:
-                points = with_breaks(rows[panel.within(rows["at"])], value)
+                points = with_breaks(panel.of_window(rows), value)
                 every = max(1, len(points) // 8)
                 x, y = places(points["at"]), points[value]
                 panel.axes.plot(x, y, color=colour, ls=dashes, marker=marker, ms=4, lw=1.6, markevery=every)
-            samples.append(Line2D([], [], color=colour, ls=dashes, marker=marker, ms=4, label=drawable(name, 42)))
+            samples.append(Line2D([], [], color=colour, ls=dashes, marker=marker, ms=4, label=labels[place]))
             self._remember(name, rows, value)
-        self._scale(found, unit, label, max([rows[value].max() for rows in series.values()] + list(limits.values())))
-        self._tell_empty(found, [rows["at"] for rows in series.values()])
+        self._scale(found, unit, label, max([rows[value].max() for rows in shown.values()] + list(limits.values())))
+        self._tell_empty(found, [any(len(panel.of_window(rows)) for rows in shown.values()) for panel in found])
         for name, level in limits.items():
             self._limit(found, f"{name} {unit.words(level)}", level)
+        if len(series) > len(shown):
+            samples.append(Line2D([], [], ls="", label=f"not drawn: {len(series) - len(shown)} more"))
         self._legend(samples if len(samples) > 1 else [])
 
     def dots(self, groups: dict[str, pd.DataFrame], value: str, unit: Unit, label: str) -> int:
         """Events at their time, one marker per named group. Returns how many lie outside the axes."""
         found, samples, inside = panels(self.figure, self.incident), [], 0
+        labels = told_apart(list(groups), LONGEST_LABEL)
         for place, (name, rows) in enumerate(list(groups.items())[:MAX_SERIES]):
             colour, marker = COLOURS[place], MARKERS[place]
             for panel in found:
                 x, y = places(rows["at"]), rows[value]
                 panel.axes.plot(x, y, marker, color=colour, ms=6, mec="white", mew=0.5)
-                inside += int(panel.within(rows["at"]).sum())
-            samples.append(Line2D([], [], color=colour, marker=marker, ls="", label=drawable(name, 42)))
+            inside += int(pd.concat([panel.within(rows["at"]) for panel in found], axis=1).any(axis=1).sum())
+            samples.append(Line2D([], [], color=colour, marker=marker, ls="", label=labels[place]))
             self._remember(name, rows, value)
         self._scale(found, unit, label, max(rows[value].max() for rows in groups.values()))
-        self._tell_empty(found, [rows["at"] for rows in groups.values()])
+        self._tell_empty(found, [any(panel.within(rows["at"]).any() for rows in groups.values()) for panel in found])
         self._legend(samples)
         return sum(len(rows) for rows in groups.values()) - inside
 
@@ -193,9 +202,11 @@ class Canvas:
                     left, right = panel.place(begin), panel.place(end)
                     panel.axes.barh(row, right - left, 0.6, left, color=colour, hatch=hatch, edgecolor="white", lw=0)
                 self.plotted.append([name, begin.isoformat(), end.isoformat(), state])
-        self._names(found[0].axes, [drawable(name, 30) for name in tracks])
+        self._names(found[0].axes, told_apart(list(tracks), LONGEST_TRACK))
         found[0].axes.set_ylim(len(tracks) - 0.4, -0.6)
-        self._legend([Patch(facecolor=c, hatch=h * 2, edgecolor="white", label=s) for s, (c, h) in states.items()])
+        seen = {state for periods in tracks.values() for state in periods["state"]}
+        used = {state: style for state, style in states.items() if state in seen}
+        self._legend([Patch(facecolor=c, hatch=h * 2, edgecolor="white", label=s) for s, (c, h) in used.items()])
 
     def grid(self, rows: dict[str, dict[str, Cell]], columns: Sequence[str]) -> None:
         """One line per name, a field per column. Healthy is light, unhealthy is dark, unknown is dashed."""
@@ -206,7 +217,7 @@ class Canvas:
             for column, heading in enumerate(columns):
                 self._field(axes, column, row, cells[heading])
             self.plotted.append([name, {heading: list(cells[heading]) for heading in columns}])
-        self._names(axes, [drawable(name, 40) for name in shown])
+        self._names(axes, told_apart(list(shown), LONGEST_TRACK))
         axes.set(xlim=(0, len(columns)), ylim=(len(shown) - 0.45, -0.55))
         axes.set_xticks([number + 0.5 for number in range(len(columns))], columns, color=INK)
         axes.tick_params(axis="x", length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
@@ -260,19 +271,19 @@ class Canvas:
         self.plotted.append([name, points])
 
     def _scale(self, found: list[Panel], unit: Unit, label: str, highest: float) -> None:
-        """From zero to a little above the highest value."""
+        """From a little below zero, so that a line of zeros lies on the axis as a whole, to a little above the highest value."""
         end = max(highest, unit.least) * 1.12
-        found[0].axes.set_ylim(0, end)
+        found[0].axes.set_ylim(-BELOW_ZERO * end, end)
         found[0].axes.set_ylabel(label)
         unit.scale(found[0].axes.yaxis, end)
         for panel in found:
             panel.axes.grid(axis="y", color="white", lw=0.8)
             panel.axes.set_axisbelow(True)
 
-    def _tell_empty(self, found: list[Panel], moments: list[pd.Series]) -> None:
+    def _tell_empty(self, found: list[Panel], filled: list[bool]) -> None:
         """A window without a point in it is no quiet window."""
-        for panel in found:
-            if not any(panel.within(at).any() for at in moments):
+        for panel, has_points in zip(found, filled, strict=True):
+            if not has_points:
                 middle = {"ha": "center", "va": "center", "color": QUIET}
                 panel.axes.text(0.5, 0.5, "nothing recorded", transform=panel.axes.transAxes, fontdict=middle)
 

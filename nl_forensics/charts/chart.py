@@ -24,11 +24,11 @@ import numpy as np
 from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageColor
 
 from nl_forensics.charts.canvas import Canvas
 from nl_forensics.charts.labels import cut, titled
-from nl_forensics.charts.style import STYLE
+from nl_forensics.charts.style import STYLE, WINDOWS
 from nl_forensics.evidence.case import Case
 from nl_forensics.evidence.table import Table
 from nl_forensics.inputs.incident import Incident
@@ -59,7 +59,7 @@ class Chart:
         with style.context(STYLE):
             canvas.draw()
         image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-        image.quantize(COLOURS, Image.Quantize.MAXCOVERAGE).save(picture, "png")
+        _few_colours(image).save(picture, "png")
         return picture.getvalue()
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
@@ -71,6 +71,19 @@ class Chart:
 
     def __repr__(self) -> str:
         return f"[chart] {self.words}"
+
+
+def _few_colours(image: Image.Image) -> Image.Image:
+    """Quantised, but the windows keep their declared colours: else each chart would shade them by a similar colour of its own."""
+    few = image.quantize(COLOURS - len(WINDOWS), Image.Quantize.MAXCOVERAGE)
+    pixels, indexes = np.asarray(image), np.array(few)
+    palette = (few.getpalette() or [])[: 3 * (COLOURS - len(WINDOWS))]
+    for colour in map(ImageColor.getrgb, WINDOWS.values()):
+        indexes[(pixels == colour).all(axis=-1)] = len(palette) // 3
+        palette += colour
+    found = Image.fromarray(indexes, "P")
+    found.putpalette(palette)
+    return found
 
 
 class ChartFunction:

@@ -40,11 +40,15 @@ def named(rows: pd.DataFrame, *columns: str) -> pd.Series:
     )
 
 
+def without_repetition(rows: pd.DataFrame) -> pd.DataFrame:
+    """Without the name of a container that the name of its pod begins with."""
+    pairs = zip(rows["pod"], rows["container"], strict=True)
+    return rows.assign(container=["" if pod.startswith(container) else container for pod, container in pairs])
+
+
 def container_named(rows: pd.DataFrame) -> pd.Series:
     """Namespace and pod, and the container where the name of the pod doesn't begin with it."""
-    pairs = zip(rows["pod"], rows["container"], strict=True)
-    other = ["" if pod.startswith(container) else container for pod, container in pairs]
-    return named(rows.assign(container=other), "namespace", "pod", "container")
+    return named(without_repetition(rows), "namespace", "pod", "container")
 
 
 def asked(rows: pd.DataFrame) -> str:

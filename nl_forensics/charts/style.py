@@ -5,6 +5,7 @@ from functools import cache
 from matplotlib.font_manager import findfont, get_font
 
 from nl_forensics.charts.labels import cut
+from nl_forensics.sanitize import printable
 
 LONGEST_NAME = 56
 INK, QUIET, WARNING, GROUND, GRID = "#1b2430", "#5a6672", "#7a3b00", "#eef1f4", "#dfe4e9"
@@ -54,3 +55,26 @@ def _glyphs() -> frozenset[int]:
 def drawable(text: str, longest: int = LONGEST_NAME) -> str:
     """As `cut`, with a `?` for each sign that the font lacks: matplotlib would warn, in the middle of a notebook."""
     return "".join(sign if ord(sign) in _glyphs() else "?" for sign in cut(text, longest))
+
+
+def told_apart(names: list[str], longest: int) -> list[str]:
+    """Names of one chart, `drawable`: a long one is cut in its middle; where that leaves two alike, in the part that they share."""
+    lines = [printable(name).rstrip() for name in names]
+    short = [_without_middle(line, longest, len(line)) for line in lines]
+    for text in {text for text in short if short.count(text) > 1}:
+        alike = [place for place, other in enumerate(short) if other == text]
+        signs = enumerate(zip(*(lines[place] for place in alike), strict=False))
+        differ_at = next((at for at, here in signs if len(set(here)) > 1), len(lines[alike[0]]))
+        for place in alike:
+            short[place] = _without_middle(lines[place], longest, differ_at - longest // 4)
+    return [drawable(text, longest) for text in short]
+
+
+def _without_middle(line: str, longest: int, resume: int) -> str:
+    """The begin of a line, and what comes from `resume` on: as much as there is room for, and no less."""
+    if len(line) <= longest:
+        return line
+    head = longest // 2
+    tail = longest - head - 1
+    resume = max(head, min(resume, len(line) - tail))
+    return f"{line[:head].rstrip()}…{line[resume : resume + tail].lstrip()}"

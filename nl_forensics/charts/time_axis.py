@@ -18,14 +18,19 @@ LEAD = timedelta(hours=2)  # what happened so long before an incident can be its
 
 
 class Panel(NamedTuple):
-    """A time axis from `start` to `end`."""
+    """A time axis from `start` to `end`. `window`: whose it is, "incident" or "baseline"."""
 
     axes: Axes
     start: datetime
     end: datetime
+    window: str = "incident"
 
     def within(self, at: pd.Series) -> pd.Series:
         return at.between(self.start, self.end)
+
+    def of_window(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Its own steps: where the windows meet, the last of one and the first of the other are the same moment, with two values."""
+        return rows[rows["window"] == self.window]
 
     def place(self, at: datetime) -> float:
         """Where a moment lies on the axis, at its edge if it is beyond."""
@@ -34,10 +39,11 @@ class Panel(NamedTuple):
 
 def panels(figure: Figure, incident: Incident) -> list[Panel]:
     """An axis for the baseline and one for the incident, side by side: hours may lie between the two, and one axis would squeeze both."""
-    windows = [window for window in (incident.baseline, incident) if window]
+    windows = {name: window for name, window in (("baseline", incident.baseline), ("incident", incident)) if window}
     widths = [2, 3] if len(windows) > 1 else [1]
     row = figure.subplots(1, len(windows), sharey=True, squeeze=False, width_ratios=widths)[0]
-    found = [_panel(axes, window) for axes, window in zip(row, windows, strict=True)]
+    between = (incident.start - incident.baseline.end) / 2 if incident.baseline else None
+    found = [_panel(axes, windows[name], name, between) for axes, name in zip(row, windows, strict=True)]
     for panel in found:
         shade(panel, incident)
     for panel in found[1:]:
@@ -56,9 +62,12 @@ def around(figure: Figure, incident: Incident, times: pd.Series) -> Panel:
     return panel
 
 
-def _panel(axes: Axes, window: Window) -> Panel:
+def _panel(axes: Axes, window: Window, name: str = "incident", between: timedelta | None = None) -> Panel:
+    """`between`: the margin ends half-way to the other window, so that no moment is on both axes."""
     margin = (window.end - window.start) * MARGIN
-    panel = Panel(axes, window.start - margin, window.end + margin)
+    seam = margin if between is None else min(margin, between)
+    before, after = (margin, seam) if name == "baseline" else (seam, margin)
+    panel = Panel(axes, window.start - before, window.end + after, name)
     axes.set_xlim(date2num(panel.start), date2num(panel.end))
     pattern = "%H:%M:%S" if window.seconds < 600 else "%H:%M" if window.seconds < 2 * 86400 else "%m-%d"
     axes.xaxis.set_major_locator(AutoDateLocator(tz="UTC", minticks=2, maxticks=5))

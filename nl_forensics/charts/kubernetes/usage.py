@@ -4,7 +4,7 @@ import pandas as pd
 
 from nl_forensics.charts.canvas import Bar, Canvas
 from nl_forensics.charts.chart import chart
-from nl_forensics.charts.labels import asked, listed, named
+from nl_forensics.charts.labels import asked, listed, named, without_repetition
 from nl_forensics.charts.series import drawn_lines
 from nl_forensics.charts.units import BYTES, NUMBER, PERCENT
 from nl_forensics.sources.prometheus import cpu
@@ -36,8 +36,7 @@ def container_usage(canvas: Canvas, k8s_pod_metrics, k8s_containers):
     rows = k8s_pod_metrics.merge(limits, on=key)
     if rows.empty:
         return canvas.say(f"No container was measured, {asked(k8s_pod_metrics)}.")
-    named_alike = [pod.startswith(name) for pod, name in zip(rows["pod"], rows["container"], strict=True)]
-    rows = rows.assign(container=rows["container"].mask(named_alike, ""))
+    rows = without_repetition(rows)
     limited = pd.concat(
         (
             rows.assign(what=MEMORY, used=rows["memory_bytes"], whole=rows["memory_limit_bytes"]),
@@ -81,9 +80,8 @@ def container_memory(canvas: Canvas, prom_container_memory, prom_container_memor
             "None of the containers that were measured has a memory limit: what they use is only bounded by their node."
         )
     rows = rows.assign(used=rows["used_bytes"] / rows["limit_bytes"])
-    return drawn_lines(
-        canvas, rows, ("pod", "namespace", "container"), "used", PERCENT, "share of the limit (%)", {"killed at": 1.0}
-    )
+    label, limits = "share of the limit (%)", {"killed at": 1.0}
+    return drawn_lines(canvas, without_repetition(rows), CONTAINER, "used", PERCENT, label, limits)
 
 
 @chart("Container CPU usage vs. limit")
@@ -96,13 +94,12 @@ def cpu_of_limit(canvas: Canvas, prom_cpu_used, prom_cpu_limit):
         return canvas.say(
             "None of the containers that were measured has a CPU limit: what they use is only bounded by their node."
         )
-    return drawn_lines(canvas, rows, CONTAINER, "used_ratio", PERCENT, "share of the limit (%)", {"limit": MAX_CPU})
+    label, limits = "share of the limit (%)", {"limit": MAX_CPU}
+    return drawn_lines(canvas, without_repetition(rows), CONTAINER, "used_ratio", PERCENT, label, limits)
 
 
 @chart("CPU throttling")
 def cpu_throttling(canvas: Canvas, prom_cpu_throttled):
     """Share of the periods of 100 ms in which a container was throttled until the next one. Without a CPU limit there is no throttling."""
-    limits = {"limit": HELD_BACK}
-    return drawn_lines(
-        canvas, prom_cpu_throttled, CONTAINER, "throttled_ratio", PERCENT, "throttled periods (%)", limits
-    )
+    rows, label, limits = without_repetition(prom_cpu_throttled), "throttled periods (%)", {"limit": HELD_BACK}
+    return drawn_lines(canvas, rows, CONTAINER, "throttled_ratio", PERCENT, label, limits)
