@@ -1,12 +1,14 @@
-"""Who answered, and who did not, over the windows: the states of charts about availability."""
+"""Availability over the windows: the states, and how long something was down."""
 
 import pandas as pd
 
+from nl_forensics.charts.canvas import Canvas
+from nl_forensics.charts.labels import listed
 from nl_forensics.charts.units import SECONDS
 from nl_forensics.runs import runs
 
-UP, SOME, DOWN = "answered", "some pods gave no answer", "gave no answer"
-STATES = {UP: ("#7fbf9b", ""), DOWN: ("#a3140f", "xxx")}
+UP, SOME, DOWN = "up", "some pods down", "down"
+STATES = {UP: ("#7fbf9b", ""), SOME: ("#e8c35a", "///"), DOWN: ("#a3140f", "xxx")}
 
 
 def episodes(rows: pd.DataFrame, state: pd.Series) -> pd.DataFrame:
@@ -20,12 +22,17 @@ def episodes(rows: pd.DataFrame, state: pd.Series) -> pd.DataFrame:
     return found.assign(end=found["end"] + (step if pd.notna(step) else pd.Timedelta(0)))
 
 
-def downtime(periods: pd.DataFrame) -> str:
-    """How long there was no answer in the incident, in words. `periods`: of `episodes`."""
+def availability(canvas: Canvas, tracks: dict[str, pd.DataFrame]) -> str:
+    """Draw the episodes of each track, and say how long each one was down."""
+    shown = canvas.bands(tracks, STATES, UP)
+    return listed((f"{name}: {_downtime(part)}" for name, part in shown.items()), 8)
+
+
+def _downtime(periods: pd.DataFrame) -> str:
     down = periods[periods["state"].isin((DOWN, SOME)) & (periods["window"] == "incident")]
     if down.empty:
         seen = periods[periods["window"] == "incident"]
-        return "answered every scrape in the incident" if len(seen) else "no data in the incident"
+        return "no failed scrape in the incident" if len(seen) else "no data in the incident"
     gone = (down["end"] - down["begin"]).dt.total_seconds().sum()
-    pods = "some pods gave" if (down["state"] == SOME).all() else "gave"
-    return f"{pods} no answer for {SECONDS.words(gone)}, first at {down['begin'].min():%H:%M:%S} UTC"
+    state = SOME if (down["state"] == SOME).all() else DOWN
+    return f"{state} for {SECONDS.words(gone)}, first at {down['begin'].min():%H:%M:%S} UTC"

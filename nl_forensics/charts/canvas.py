@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 from matplotlib.artist import Artist
@@ -13,6 +13,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
+from nl_forensics.charts.shapes import Bar, Cell, alike_as_one, healthy_as_one, small_as_one
 from nl_forensics.charts.style import (
     COLOURS,
     DASHES,
@@ -20,6 +21,7 @@ from nl_forensics.charts.style import (
     GRID,
     GROUND,
     HATCHES,
+    HEALTHY,
     INK,
     LONGEST_NAME,
     MARKERS,
@@ -41,22 +43,6 @@ BESIDE = 0.13  # of a track, between two kinds of marks
 MAX_SERIES, MAX_BARS, MAX_TRACKS = 6, 20, 12
 LONGEST_LINE, LONGEST_LABEL, LONGEST_TRACK, LONGEST_ABOVE = 132, 54, 40, 105  # characters of a line, and of names in it
 BELOW_ZERO = 0.03  # of the height
-
-
-class Bar(NamedTuple):
-    """One horizontal bar. `parts`: lengths by kind, drawn end to end; `text` at its end; `mark`: a tick across it, such as a limit."""
-
-    name: str
-    parts: dict[str, float]
-    text: str = ""
-    mark: float | None = None
-
-
-class Cell(NamedTuple):
-    """One field of a grid. `state`: HEALTHY, UNHEALTHY, UNKNOWN, or PLAIN for text without a state."""
-
-    text: str
-    state: str = PLAIN
 
 
 class Canvas:
@@ -88,18 +74,26 @@ class Canvas:
         return words
 
     def bars(
-        self, bars: list[Bar], unit: Unit, label: str, mark: str = "", kinds: Sequence[str] = (), above: bool = False
+        self,
+        bars: list[Bar],
+        unit: Unit,
+        label: str,
+        mark: str = "",
+        kinds: Sequence[str] = (),
+        above: bool = False,
+        small: float = 0,
     ) -> None:
         """Horizontal bars, the first one on top.
 
         mark    what the mark of a bar is
         kinds   of parts, so that each has the same style in every chart; a part that is not named here comes after them
         above   the names are long: they stand over the bars
+        small   bars that are shorter are drawn as one
         """
         if not bars:
             self.say("Nothing was recorded.")
             return
-        shown = bars[:MAX_BARS]
+        shown = small_as_one(bars, small, unit.words)[:MAX_BARS]
         drawn = {kind for bar in shown for kind in bar.parts}
         order = {kind: n for n, kind in enumerate([*kinds, *sorted(drawn - set(kinds))])}
         samples: list[Artist] = [_patch(kind, n) for kind, n in order.items() if kind in drawn and len(order) > 1]
@@ -170,9 +164,7 @@ class Canvas:
         self._tell_empty(found, [any(len(panel.of_window(rows)) for rows in shown.values()) for panel in found])
         for name, level in limits.items():
             self._limit(found, f"{name} {unit.words(level)}", level)
-        if len(series) > len(shown):
-            samples.append(Line2D([], [], ls="", label=f"not drawn: {len(series) - len(shown)} more"))
-        self._legend(samples if len(samples) > 1 else [])
+        self._legend(samples if len(series) > 1 else [], len(series) - len(shown))
 
     def dots(self, groups: dict[str, pd.DataFrame], value: str, unit: Unit, label: str) -> int:
         """Events at their time, one marker per named group. Returns how many lie outside the axes."""
@@ -191,32 +183,45 @@ class Canvas:
         self._legend(samples)
         return sum(len(rows) for rows in groups.values()) - inside
 
-    def bands(self, tracks: dict[str, pd.DataFrame], states: dict[str, tuple[str, str]]) -> None:
-        """One track per name over the windows; each row (`begin`, `end`, `state`) fills its period. `states`: {state: (colour, hatch)}."""
-        self.figure.set_size_inches(WIDTH, 1.2 + TRACK_HEIGHT * len(tracks))
-        found = panels(self.figure, self.incident)
-        for row, (name, periods) in enumerate(tracks.items()):
-            for begin, end, state in zip(periods["begin"], periods["end"], periods["state"], strict=True):
-                colour, hatch = states[state]
-                for panel in found:
-                    left, right = panel.place(begin), panel.place(end)
-                    panel.axes.barh(row, right - left, 0.6, left, color=colour, hatch=hatch, edgecolor="white", lw=0)
-                self.plotted.append([name, begin.isoformat(), end.isoformat(), state])
-        self._names(found[0].axes, told_apart(list(tracks), LONGEST_TRACK))
-        found[0].axes.set_ylim(len(tracks) - 0.4, -0.6)
-        seen = {state for periods in tracks.values() for state in periods["state"]}
-        used = {state: style for state, style in states.items() if state in seen}
-        self._legend([Patch(facecolor=c, hatch=h * 2, edgecolor="white", label=s) for s, (c, h) in used.items()])
+    def bands(
+        self, tracks: dict[str, pd.DataFrame], states: dict[str, tuple[str, str]], healthy: str = ""
+    ) -> dict[str, pd.DataFrame]:
+        """One track per name over the windows; each row (`begin`, `end`, `state`) fills its period. Returns the tracks that were drawn.
 
-    def grid(self, rows: dict[str, dict[str, Cell]], columns: Sequence[str]) -> None:
-        """One line per name, a field per column. Healthy is light, unhealthy is dark, unknown is dashed."""
-        shown = dict(list(rows.items())[:MAX_BARS])
+        states    {state: (colour, hatch)}
+        healthy   tracks that look the same, in this state only, are drawn as one
+        """
+        found = panels(self.figure, self.incident)
+        as_one = alike_as_one(tracks, healthy, lambda periods: _filled(found, periods), len(found))
+        shown = dict(list(as_one.items())[:MAX_BARS])
+        self.figure.set_size_inches(WIDTH, 1.2 + TRACK_HEIGHT * len(shown))
+        for row, periods in enumerate(shown.values()):
+            for axis, left, width, state in _filled(found, periods):
+                colour, hatch = states[state]
+                found[axis].axes.barh(row, width, 0.6, left, color=colour, hatch=hatch, edgecolor="white", lw=0)
+        for name, periods in tracks.items():
+            times = zip(periods["begin"], periods["end"], periods["state"], strict=True)
+            self.plotted += [[name, begin.isoformat(), end.isoformat(), state] for begin, end, state in times]
+        self._names(found[0].axes, told_apart(list(shown), LONGEST_TRACK))
+        found[0].axes.set_ylim(len(shown) - 0.4, -0.6)
+        seen = {state for periods in shown.values() for state in periods["state"]}
+        used, left = {state: style for state, style in states.items() if state in seen}, len(as_one) - len(shown)
+        self._legend([Patch(facecolor=c, hatch=h * 2, edgecolor="white", label=s) for s, (c, h) in used.items()], left)
+        return shown
+
+    def grid(self, rows: dict[str, dict[str, Cell]], columns: Sequence[str], healthy: str = HEALTHY) -> None:
+        """One line per name, a field per column. Healthy is light, unhealthy is dark, unknown is dashed.
+
+        healthy   what the rows have in common that are healthy in every field: they are drawn as one
+        """
+        as_one = healthy_as_one(rows, healthy)
+        shown = dict(list(as_one.items())[:MAX_BARS])
         self.figure.set_size_inches(WIDTH, 0.75 + BAR_HEIGHT * len(shown))
         axes = self.figure.subplots()
-        for row, (name, cells) in enumerate(shown.items()):
+        for row, cells in enumerate(shown.values()):
             for column, heading in enumerate(columns):
                 self._field(axes, column, row, cells[heading])
-            self.plotted.append([name, {heading: list(cells[heading]) for heading in columns}])
+        self.plotted += [[name, {heading: list(cells[heading]) for heading in columns}] for name, cells in rows.items()]
         self._names(axes, told_apart(list(shown), LONGEST_TRACK))
         axes.set(xlim=(0, len(columns)), ylim=(len(shown) - 0.45, -0.55))
         axes.set_xticks([number + 0.5 for number in range(len(columns))], columns, color=INK)
@@ -226,7 +231,9 @@ class Canvas:
         used = [
             state for state in FIELDS if any(cell.state == state for cells in shown.values() for cell in cells.values())
         ]
-        self._legend([Patch(**FIELDS[state][0], label=state) for state in used if state != PLAIN])
+        self._legend(
+            [Patch(**FIELDS[state][0], label=state) for state in used if state != PLAIN], len(as_one) - len(shown)
+        )
 
     def _field(self, axes: Axes, column: int, row: int, cell: Cell) -> None:
         style, text = FIELDS[cell.state]
@@ -294,7 +301,9 @@ class Canvas:
         found[-1].axes.annotate(text, (1, level), (-4, 2), right, "offset points", ha="right", va="bottom", fontsize=9)
         self.plotted.append([text, rounded(level)])
 
-    def _legend(self, samples: Sequence[Artist]) -> None:
+    def _legend(self, samples: Sequence[Artist], not_drawn: int = 0) -> None:
+        if not_drawn:
+            samples = [*samples, Line2D([], [], ls="", label=f"not drawn: {not_drawn} more")]
         if samples:
             longest = max(len(str(sample.get_label())) for sample in samples)
             columns = max(1, LONGEST_LINE // (longest + 11))
@@ -310,6 +319,17 @@ class Canvas:
         self._layout.set(rect=(0, 0, 1, height / whole))
         self.figure.text(0.01, 1 - 0.06 / whole, title, va="top", fontsize=12, fontweight="bold")
         self.figure.text(0.01, 1 - TITLE_HEIGHT / whole, "\n".join(notes), va="top", fontsize=9, color=WARNING)
+
+
+def _filled(found: list[Panel], periods: pd.DataFrame) -> list[tuple[int, float, float, str]]:
+    """On which axis, from where, how far and in which state a track is filled."""
+    times = list(zip(periods["begin"], periods["end"], periods["state"], strict=True))
+    return [
+        (axis, left, right - left, state)
+        for begin, end, state in times
+        for axis, panel in enumerate(found)
+        if (right := panel.place(end)) > (left := panel.place(begin))
+    ]
 
 
 def _placed(marks: pd.DataFrame, row: int, kinds: Sequence[str]) -> pd.DataFrame:

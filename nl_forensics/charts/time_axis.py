@@ -18,7 +18,7 @@ LEAD = timedelta(hours=2)  # what happened so long before an incident can be its
 
 
 class Panel(NamedTuple):
-    """A time axis from `start` to `end`. `window`: whose it is, "incident" or "baseline"."""
+    """A time axis from `start` to `end`. `window`: that it shows, "incident" or "baseline"."""
 
     axes: Axes
     start: datetime

@@ -11,6 +11,7 @@ from PIL import Image, ImageColor
 
 from nl_forensics.charts import CHARTS, style, units
 from nl_forensics.charts.chart import drawn as drawn_chart
+from nl_forensics.charts.shapes import Bar, Cell
 from nl_forensics.inputs.incident import Incident
 from tests import recorded
 from tests.charts.test_charts import case_of, drawn, row, series, texts
@@ -114,3 +115,53 @@ def test_a_bar_of_zero_says_so(tmp_path):
 )
 def test_names_are_cut_so_that_what_differs_stays(names, expected):
     assert style.told_apart(names, 30) == expected
+
+
+def tracks_of(chart) -> list[str]:
+    return [label.get_text() for label in chart.figure.axes[0].get_yticklabels()]
+
+
+def test_healthy_targets_are_one_line_so_that_the_others_can_be_read(tmp_path):
+    """Of 20 targets one was down, one appeared late, and one vanished: what looks like health everywhere is one line."""
+    past = START - timedelta(hours=2)
+    up = [
+        series(window, at, [1] * 8, instance=f"api-{n}", job="api")
+        for n in range(17)
+        for window, at in (("baseline", past), ("incident", START))
+    ]
+    up += [
+        series("baseline", past, [1] * 8, instance="down", job="api"),
+        series("incident", START, [1, 0, 0, 1, 1, 1, 1, 1], instance="down", job="api"),
+        series("incident", START + timedelta(minutes=1), [1] * 4, instance="late", job="api"),
+        series("baseline", past, [1] * 8, instance="gone", job="api"),
+    ]  # fmt: skip
+    chart = drawn("targets_up", case_of(tmp_path, {"prom_up": {"records": up}}))
+    assert tracks_of(chart) == ["down", "late", "gone", "17 more (up)"]
+    assert "down: down for 30 s, first at 14:00:15 UTC; late: no failed scrape in the incident" in chart.words
+    assert "gone: no data in the incident; 17 more (up): no failed scrape in the incident." in chart.words
+
+
+def test_an_unknown_field_is_never_drawn_as_one_with_the_healthy():
+    """Of nine services four are healthy in every field; what is not known of the others stays on a line of its own."""
+    columns = ["pods", "errors"]
+    rows = {f"healthy-{n}": dict.fromkeys(columns, Cell(f"{n} of {n}", style.HEALTHY)) for n in range(4)}
+    rows |= {f"unknown-{n}": {"pods": Cell("ok", style.HEALTHY), "errors": Cell("?", style.UNKNOWN)} for n in range(5)}
+    chart = drawn_on(lambda canvas: canvas.grid(rows, columns, "no fault") or "")
+    assert tracks_of(chart) == [*(f"unknown-{n}" for n in range(5)), "4 more (no fault)"]
+
+
+def test_small_bars_are_one_and_the_largest_of_them_is_named():
+    bars = [Bar(f"quota-{n}", {"": size}, f"{size:.0%}", 1.0) for n, size in enumerate([0.9, *[0.4] * 3, *[0.1] * 6])]
+    chart = drawn_on(lambda canvas: canvas.bars(bars, units.PERCENT, "share used", "quota", small=0.5) or "")
+    assert tracks_of(chart) == ["quota-0", "quota-1", "quota-2", "quota-3", "quota-4", "5 more"]
+    assert "at most 10 %" in texts(chart)
+
+
+def test_what_is_not_drawn_is_counted_and_does_not_flatten_what_is():
+    """The seventh line is 1,000 times as high, but only in the baseline: the axis is that of the six that are drawn."""
+    at = pd.date_range(START, periods=4, freq="1min")
+    rows = {f"s{n}": pd.DataFrame({"at": at, "ms": float(n < 6), "window": "incident"}) for n in range(8)}
+    rows["s7"] = rows["s7"].assign(window="baseline", ms=1000.0)
+    chart = drawn_on(lambda canvas: canvas.lines(rows, "ms", units.NUMBER, "latency", {}) or "")
+    assert "not drawn: 2 more" in texts(chart)
+    assert chart.figure.axes[0].get_ylim()[1] < 2

@@ -1,5 +1,6 @@
 """Charts: on every recorded fault, and on tables that are refused, empty, holed or hostile."""
 
+import re
 import subprocess
 import sys
 import warnings
@@ -145,6 +146,7 @@ def test_every_recorded_fault_can_be_drawn(specimen, tmp_path):
         chart = drawn(name, case)
         assert min(text.get_fontsize() for text in chart.figure.findobj(Text) if text.get_text()) >= SMALLEST_FONT
         assert_told_apart_in_grey(chart)
+        assert_the_values_are_labelled(chart)
 
 
 def assert_told_apart_in_grey(chart):
@@ -154,6 +156,18 @@ def assert_told_apart_in_grey(chart):
         assert len(set(lines.values())) == len(lines)
         bars = {to_hex(bar.get_facecolor()): bar.get_hatch() for container in axes.containers for bar in container}
         assert len(set(bars.values())) == len(bars)
+
+
+HALF_PHRASE = re.compile("(of|are|that|since|is|its) ")
+
+
+def assert_the_values_are_labelled(chart):
+    """An axis of values names them, by a noun: not as the end of a sentence. The headings of a grid stand on top of it."""
+    axes = chart.figure.axes[0]
+    labels = [axes.get_xlabel(), axes.get_ylabel()]
+    assert not [label for label in labels if HALF_PHRASE.match(label)]
+    assert labels[0] or not axes.get_xticks().size or axes.xaxis.get_tick_params().get("labeltop")
+    assert labels[1] or not axes.get_yticks().size or not axes.get_lines() or axes.containers
 
 
 def series(window, start, values, **labels):

@@ -7,7 +7,7 @@ from nl_forensics.charts.chart import chart
 from nl_forensics.charts.labels import age_s, asked, listed, named
 from nl_forensics.charts.style import HEALTHY, UNHEALTHY, UNKNOWN
 
-STATE = "when we asked"
+STATE = "state"
 
 
 @chart("Kubernetes API health")
@@ -16,13 +16,13 @@ def api_health(canvas: Canvas, k8s_api_checks, *, k8s_api_services, k8s_leases):
     if k8s_api_checks.empty:
         return canvas.say("The API server reported no health check.")
     passed = k8s_api_checks["passed"].fillna(False)
-    rows = {"its own checks": _count(passed, "pass")}
+    rows = {"API server checks": _count(passed, "pass")}
     rows |= {f"check {check}": Cell("fails", UNHEALTHY) for check in k8s_api_checks["check"][~passed]}
     if k8s_api_services is None:
-        rows["parts of the API"] = Cell(UNKNOWN, UNKNOWN)
+        rows["API services"] = Cell(UNKNOWN, UNKNOWN)
     else:
         served = k8s_api_services["available"].fillna(True)
-        rows["parts of the API"] = _count(served, "served")
+        rows["API services"] = _count(served, "served")
         rows |= {name: Cell("not served", UNHEALTHY) for name in k8s_api_services["name"][~served]}
     if k8s_leases is None:
         rows["leases"] = Cell(UNKNOWN, UNKNOWN)

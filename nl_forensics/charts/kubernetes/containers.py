@@ -9,11 +9,11 @@ from nl_forensics.charts.units import SECONDS
 from nl_forensics.facts.kubernetes.terminations import kept, with_last_end
 
 MEMORY, SIGNAL, NO_START, ERROR, BY_ITSELF = (
-    "killed for memory",
-    "ended by a signal",
-    "could not start",
-    "ended with an error",
-    "ended by itself",
+    "OOM-killed",
+    "killed by a signal",
+    "failed to start",
+    "exited with an error",
+    "exited with 0",
 )
 KINDS = (MEMORY, ERROR, SIGNAL, NO_START, BY_ITSELF)
 NEVER_STARTED = (126, 127, 128)
@@ -27,7 +27,7 @@ def container_ends(canvas: Canvas, k8s_containers):
     rows = rows[(rows["end_reason"] != "Completed") | (rows["restarts"] > 0)]
     if rows.empty:
         return canvas.say(
-            f"None of the {len(k8s_containers)} containers has ended but for doing its work, {asked(k8s_containers)}."
+            f"None of the {len(k8s_containers)} containers was terminated, except for completed ones, {asked(k8s_containers)}."
         )
     during = rows["ended_at"] >= canvas.incident.start
     rows = rows.assign(during=during, kind=_kinds(rows), at=rows["ended_at"], text=rows.apply(_end, axis=1))

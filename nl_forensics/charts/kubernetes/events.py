@@ -9,7 +9,7 @@ from nl_forensics.charts.labels import asked, container_named, listed, moment
 WARNED = ("Pod", "Node", "workload", "other")
 WORKLOADS = ("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "CronJob")
 PROBES = ("Readiness", "Liveness", "Startup")
-KILLED = "killed for it"
+KILLED = "killed after failed probes"
 USUAL = 5  # as in probes_succeed
 
 
@@ -34,13 +34,10 @@ def _as_marks(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _warned(rows: pd.DataFrame) -> str:
-    newest, objects = rows.loc[rows["last_at"].idxmax()], rows["uid"].nunique()
+    newest, objects, events = rows.loc[rows["last_at"].idxmax()], rows["uid"].nunique(), rows["repeats"].sum()
     about = f"{objects} objects, the newest" if objects > 1 else "of"
-    return (
-        f"{rows['repeats'].sum()} times, {about} {newest['namespace']} {newest['name']}: {newest['message']}".replace(
-            "  ", " "
-        )
-    )
+    name = f"{newest['namespace']} {newest['name']}".strip()
+    return f"{events} event{'s' if events > 1 else ''}, {about} {name}: {newest['message']}"
 
 
 def _reach(k8s_events: pd.DataFrame) -> str:

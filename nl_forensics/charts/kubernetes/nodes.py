@@ -7,7 +7,6 @@ from nl_forensics.charts.chart import chart
 from nl_forensics.charts.labels import asked, listed, moment, named
 from nl_forensics.charts.units import BYTES, NUMBER, PERCENT
 
-MAX_ROWS, MAX_TRACKS = 12, 14
 ROOM = {  # requested, allocatable, label
     "CPU": ("requested_cpu_cores", "allocatable_cpu_cores", "{:.1f} cores"),
     "memory": ("requested_memory_bytes", "allocatable_memory_bytes", ""),
@@ -32,7 +31,7 @@ def node_room(canvas: Canvas, k8s_nodes):
     rows = rows.assign(node=named(rows, "name"))
     bars = [_room(row, of) for row in rows.to_dict("records") for of in ROOM]
     bars.sort(key=lambda bar: -bar.parts[""])
-    canvas.bars(bars[:MAX_ROWS], PERCENT, f"requested, {asked(rows)}", "all of it")
+    canvas.bars(bars, PERCENT, f"share requested, {asked(rows)}", "allocatable", small=0.5)
     return f"{listed(f'{bar.name} {bar.text}' for bar in bars)}. Most room: {_most_room(rows)}; {asked(rows)}."
 
 
@@ -75,7 +74,7 @@ def node_conditions(canvas: Canvas, k8s_nodes):
     rows = k8s_nodes.assign(state=_states(k8s_nodes), node=named(k8s_nodes, "name"))
     rows = rows.assign(rank=rows["state"].map(list(STATES).index), since_at=rows["ready_at"].fillna(rows["asked_at"]))
     rows = rows.sort_values(["rank", "node"], ascending=[False, True])
-    canvas.bands({row.node: _periods(row) for row in rows.head(MAX_TRACKS).itertuples(index=False)}, STATES)
+    canvas.bands({row.node: _periods(row) for row in rows.itertuples(index=False)}, STATES, READY)
     unhealthy = rows[rows["state"] != READY]
     cordoned = rows[rows["unschedulable"]]["node"]
     words = listed((_describe(row) for row in unhealthy.itertuples(index=False)), 6) or "no node is unhealthy"

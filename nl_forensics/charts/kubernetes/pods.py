@@ -49,7 +49,7 @@ def quota_use(canvas: Canvas, k8s_quotas):
         Bar(row.label, {"": row.ratio}, f"{PERCENT.words(row.ratio)}: {_used(row)}", 1.0)
         for row in rows.itertuples(index=False)
     ]
-    canvas.bars(bars[:MAX_ROWS], PERCENT, f"used, {asked(rows)}", "the quota")
+    canvas.bars(bars, PERCENT, f"share used, {asked(rows)}", "quota", small=0.5)
     return f"Used of {len(rows)} quotas: {listed(f'{bar.name} {bar.text}' for bar in bars)}; {asked(rows)}."
 
 

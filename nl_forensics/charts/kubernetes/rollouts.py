@@ -13,11 +13,11 @@ from nl_forensics.sources import UTC
 
 ROLLED_OUT, CONFIGURED, SYMPTOM = (
     "rolled out",
-    "a config map of it was changed",
-    "in trouble, since then at the earliest",
+    "config map changed",
+    "first symptom",
 )
 KINDS = (ROLLED_OUT, CONFIGURED, SYMPTOM)
-MADE, CHANGED = "made", "changed"
+MADE, CHANGED = "created", "changed"
 MAX_REVISIONS = 20
 
 
@@ -35,7 +35,7 @@ def rollouts(canvas: Canvas, k8s_replica_sets, k8s_controller_revisions, k8s_con
     parts = [part.reindex(columns=[*WORKLOAD, "at", "until", "kind", "text"]) for part in marks]
     rows = pd.concat([part.astype({"at": UTC, "until": UTC}) for part in parts])
     if rows.empty:
-        return canvas.say(f"Nothing was rolled out around the incident, and no pod is in trouble, {asked(k8s_pods)}.")
+        return canvas.say(f"Nothing was rolled out around the incident, and no pod has a symptom, {asked(k8s_pods)}.")
     rows = rows.assign(name=named(rows, "namespace", "workload"), troubled=rows["kind"] == SYMPTOM).sort_values(
         "at", kind="stable"
     )
@@ -45,12 +45,12 @@ def rollouts(canvas: Canvas, k8s_replica_sets, k8s_controller_revisions, k8s_con
         for name, part in order
     }
     canvas.marks(tracks, KINDS)
-    counts = f"{len(changed)} rollouts around the incident, {rows['troubled'].sum()} workloads in trouble"
+    counts = f"Rollouts around the incident: {len(changed)}, workloads with symptoms: {rows['troubled'].sum()}"
     return f"{counts}. {listed(tracks)}; {asked(k8s_pods)}."
 
 
 def _suspect(group: tuple[str, pd.DataFrame]) -> tuple:
-    """First those that were changed and are in trouble, then those in trouble, then the newest."""
+    """First those that were changed and have a symptom, then those with a symptom, then the newest."""
     name, rows = group
     troubled = rows["troubled"]
     return troubled.all() or not troubled.any(), not troubled.any(), -rows["at"].max().value, name
@@ -106,7 +106,7 @@ def changes(canvas: Canvas, k8s_changes):
 def _written(rows: pd.DataFrame) -> str:
     last = rows.loc[rows["at"].idxmax()]
     what = f"{last['kind']} {last['kind_of']} {last['namespace']} {last['name']} ({last['fields']})".replace("  ", " ")
-    return f"writes: {len(rows)}, the last at {moment(last['at'])}: {what}"
+    return f"{len(rows)} writes, the last at {moment(last['at'])}: {what}"
 
 
 @table("Changes of each rollout", "No workload has more than one revision.")

@@ -9,7 +9,6 @@ from nl_forensics.charts.series import drawn_lines
 from nl_forensics.charts.units import BYTES, NUMBER, PERCENT
 from nl_forensics.sources.prometheus import cpu
 
-MAX_ROWS = 15
 CONTAINER = ("pod", "namespace", "container")
 HELD_BACK, MAX_CPU = 0.25, 0.9  # as in the rules about them
 CPU, MEMORY = "CPU", "memory"
@@ -25,7 +24,7 @@ def node_usage(canvas: Canvas, k8s_node_metrics, k8s_nodes):
         rows.assign(what=CPU, used=rows["cpu_cores"], whole=rows["allocatable_cpu_cores"]),
         rows.assign(what=MEMORY, used=rows["memory_bytes"], whole=rows["allocatable_memory_bytes"]),
     )
-    return _shares(canvas, pd.concat(shares), ("what", "name"))
+    return _shares(canvas, pd.concat(shares), ("what", "name"), "allocatable")
 
 
 @chart("Container usage vs. limits")
@@ -46,15 +45,15 @@ def container_usage(canvas: Canvas, k8s_pod_metrics, k8s_containers):
     free = f"{NUMBER.words(rows['memory_limit_bytes'].isna().sum())} of {len(rows)} containers have no memory limit."
     if limited.empty:
         return canvas.say(free)
-    return f"{_shares(canvas, limited, ('what', 'namespace', 'pod', 'container'))} {free}"
+    return f"{_shares(canvas, limited, ('what', 'namespace', 'pod', 'container'), 'limit')} {free}"
 
 
-def _shares(canvas: Canvas, rows: pd.DataFrame, names: tuple[str, ...]) -> str:
-    """One bar per resource: used of available."""
+def _shares(canvas: Canvas, rows: pd.DataFrame, names: tuple[str, ...], mark: str) -> str:
+    """One bar per resource: used of available, which is the `mark`."""
     rows = rows.assign(share=(rows["used"] / rows["whole"]).astype("float64"), name=named(rows, *names))
     rows = rows.sort_values("share", ascending=False, kind="stable")
     bars = [Bar(row.name, {"": row.share}, _used(row), 1.0) for row in rows.itertuples(index=False)]
-    canvas.bars(bars[:MAX_ROWS], PERCENT, f"in use, {asked(rows)}", "all that it may have")
+    canvas.bars(bars, PERCENT, f"share in use, {asked(rows)}", mark, small=0.5)
     return f"{listed(f'{bar.name} {bar.text}' for bar in bars)}; {asked(rows)}."
 
 

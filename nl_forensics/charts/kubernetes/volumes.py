@@ -32,7 +32,7 @@ def volumes_missing(canvas: Canvas, k8s_claims, k8s_volumes, k8s_attachments):
         Bar(f"{row.name}: {row.text}", {row.kind: row.age_s}, SECONDS.words(row.age_s))
         for row in rows.itertuples(index=False)
     ]
-    canvas.bars(bars[:MAX_ROWS], SECONDS, f"since, {asked(rows)}", kinds=KINDS, above=True)
+    canvas.bars(bars[:MAX_ROWS], SECONDS, f"age, {asked(rows)}", kinds=KINDS, above=True)
     return (
         f"{listed((f'{bar.name}, {next(iter(bar.parts))} since {bar.text}' for bar in bars), 4)}; {asked(rows)}.{also}"
     )
@@ -90,7 +90,7 @@ def disk_filling(canvas: Canvas, prom_volume_available, prom_volume_size, *, pro
         name=named(rows, "target", "namespace", "volume"),
     ).sort_values(["left_s", "used"], ascending=[True, False], kind="stable")
     bars = [Bar(row.name, {"": row.used}, _forecast(row), 1.0) for row in rows.itertuples(index=False)]
-    canvas.bars(bars, PERCENT, f"used, at {moment(rows['at'].max())}", "full")
+    canvas.bars(bars, PERCENT, f"share used, at {moment(rows['at'].max())}", "full")
     return f"{listed(f'{bar.name}: {bar.text}' for bar in bars)}; at {moment(rows['at'].max())}."
 
 

@@ -8,7 +8,7 @@ from nl_forensics.charts.labels import listed
 from nl_forensics.charts.series import drawn_lines
 from nl_forensics.charts.units import NUMBER
 
-FIRING, PENDING, MISSED = "firing", "pending", "should have been firing, and was not"
+FIRING, PENDING, MISSED = "firing", "pending", "should have fired"
 STATES = {FIRING: ("#d9822b", ""), PENDING: ("#f2cf9b", ""), MISSED: ("#a3140f", "xxx")}
 COLUMNS = ["window", "alert", "state", "begin", "end", "rank"]
 MAX_TRACKS = 12
@@ -58,10 +58,10 @@ def _describe(rows: pd.DataFrame) -> str:
 def notification_failures(canvas: Canvas, prom_notification_failures):
     """Messages of Alertmanager that failed in the minutes before each point, by kind of receiver."""
     labels = ("target", "integration")
-    return drawn_lines(canvas, prom_notification_failures, labels, "failures", NUMBER, "messages that failed")
+    return drawn_lines(canvas, prom_notification_failures, labels, "failures", NUMBER, "failed notifications")
 
 
 @chart("Failed rule evaluations")
 def rule_failures(canvas: Canvas, prom_rule_failures):
     """Evaluations of rules that failed in the minutes before each point, by group of rules."""
-    return drawn_lines(canvas, prom_rule_failures, ("target", "group"), "failures", NUMBER, "evaluations that failed")
+    return drawn_lines(canvas, prom_rule_failures, ("target", "group"), "failures", NUMBER, "failed evaluations")

@@ -6,7 +6,7 @@ from nl_forensics.charts.labels import listed, named
 from nl_forensics.charts.series import drawn_lines
 from nl_forensics.charts.units import NUMBER
 
-KINDS = {"metric": "series by metric", "label": "values by label"}
+KINDS = {"metric": "series of the metric", "label": "values of the label"}
 
 
 @chart("Prometheus series by metric and label")
@@ -22,7 +22,7 @@ def cardinality(canvas: Canvas, prom_cardinality):
         Bar(row.shown, {KINDS[row.kind]: float(row.series)}, NUMBER.words(row.series))
         for row in rows.itertuples(index=False)
     ]
-    canvas.bars(bars, NUMBER, "series or values", kinds=tuple(KINDS.values()))
+    canvas.bars(bars, NUMBER, "series of a metric, values of a label", kinds=tuple(KINDS.values()))
     counts = (listed(f"{bar.name} {bar.text}" for bar in bars if kind in bar.parts) for kind in KINDS.values())
     return "; ".join(f"{kind}: {words}" for kind, words in zip(KINDS.values(), counts, strict=True)) + "."
 

@@ -2,14 +2,12 @@
 
 import pandas as pd
 
-from nl_forensics.charts.availability import DOWN, STATES, UP, downtime, episodes
+from nl_forensics.charts.availability import DOWN, UP, availability, episodes
 from nl_forensics.charts.canvas import Canvas
 from nl_forensics.charts.chart import chart
 from nl_forensics.charts.labels import listed, split
 from nl_forensics.charts.series import drawn_lines
 from nl_forensics.charts.units import SECONDS
-
-MAX_TRACKS = 20
 
 
 @chart("Scrape target availability")
@@ -18,20 +16,14 @@ def targets_up(canvas: Canvas, prom_up):
     if prom_up.empty:
         return canvas.say("No target was recorded.")
     series = split(prom_up, ("job", "target"), "up", lowest=True)
-    tracks = {
-        name: episodes(part, part["up"].map(lambda up: UP if up else DOWN))
-        for name, part in list(series.items())[:MAX_TRACKS]
-    }
-    canvas.bands(tracks, STATES)
-    words = listed((f"{name}: {downtime(part)}" for name, part in tracks.items()), 8)
-    more = f" {len(series) - len(tracks)} targets more are not drawn." if len(series) > len(tracks) else ""
-    return f"{words}.{more}"
+    tracks = {name: episodes(part, part["up"].map(lambda up: UP if up else DOWN)) for name, part in series.items()}
+    return f"{availability(canvas, tracks)}."
 
 
 @chart("Age of the newest scrape by target")
 def scrape_age(canvas: Canvas, prom_scrape_age):
     """Seconds since the newest scrape of each target: as high as its interval at most, and a ramp where scrapes are missing."""
-    return drawn_lines(canvas, prom_scrape_age, ("job", "target"), "age_s", SECONDS, "since the last scrape")
+    return drawn_lines(canvas, prom_scrape_age, ("job", "target"), "age_s", SECONDS, "age of the newest scrape")
 
 
 @chart("Database availability")
@@ -43,10 +35,8 @@ def reachability(canvas: Canvas, systems_reached, *, prom_postgres_up, prom_redi
         return canvas.say(f"Prometheus shows no past of the servers. When asked: {now}.")
     series = split(pd.concat(rows), ("target",), "up", lowest=True)
     tracks = {name: episodes(part, part["up"].map(lambda up: UP if up else DOWN)) for name, part in series.items()}
-    canvas.bands(tracks, STATES)
-    words = listed((f"{name}: {downtime(part)}" for name, part in tracks.items()), 8)
-    return f"By their exporters: {words}. When asked: {now}."
+    return f"By their exporters: {availability(canvas, tracks)}. When asked: {now}."
 
 
 def _ours(row) -> str:
-    return f"{row.instance} {'answered' if row.answered else 'gave no answer'}" + (f" ({row.why})" if row.why else "")
+    return f"{row.instance} {'answered' if row.answered else 'did not answer'}" + (f" ({row.why})" if row.why else "")

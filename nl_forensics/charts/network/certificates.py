@@ -16,7 +16,7 @@ def certificates_served(canvas: Canvas, probe_certificates):
         return canvas.say("No address serves a certificate.")
     rows = probe_certificates.assign(name=named(probe_certificates, "url")).sort_values("not_after")
     bars = [_left(row) for row in rows.to_dict("records")]
-    canvas.bars(bars, PERCENT, f"of its lifetime is left, {asked(rows)}", above=True)
+    canvas.bars(bars, PERCENT, f"share of the lifetime that is left, {asked(rows)}", above=True)
     words = (
         f"{bar.name}: {bar.text}, {_described(row)}" for bar, row in zip(bars, rows.to_dict("records"), strict=True)
     )

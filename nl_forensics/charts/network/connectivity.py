@@ -7,7 +7,7 @@ from nl_forensics.charts.chart import chart
 from nl_forensics.charts.labels import asked, listed, named
 from nl_forensics.charts.units import MILLISECONDS
 
-HOPS = {"dns": "name", "tcp": "connection", "tls": "TLS", "http": "answer"}
+HOPS = {"dns": "DNS", "tcp": "TCP", "tls": "TLS", "http": "HTTP"}
 
 
 @chart("Request time by hop")
@@ -18,7 +18,7 @@ def hop_times(canvas: Canvas, probe_hops):
     rows = probe_hops.assign(name=named(probe_hops, "url"))
     ways = [_way(str(name), part) for name, part in rows.groupby("name", sort=False)]
     canvas.bars(
-        [bar for bar, _ in ways], MILLISECONDS, f"of each hop, {asked(rows)}", kinds=[*HOPS.values()], above=True
+        [bar for bar, _ in ways], MILLISECONDS, f"time per hop, {asked(rows)}", kinds=[*HOPS.values()], above=True
     )
     return f"{listed(f'{bar.name}: {words}' for bar, words in ways)}; from {rows['asked_from'].iloc[0]}, {asked(rows)}."
 
@@ -27,7 +27,7 @@ def _way(name: str, rows: pd.DataFrame) -> tuple[Bar, str]:
     """The bar of one address, and in words all of its hops."""
     median = rows.groupby("hop")["took_ms"].median()
     parts = {word: float(median[hop]) for hop, word in HOPS.items() if hop in median}
-    words, short = ", ".join(f"{word} {MILLISECONDS.words(took)}" for word, took in parts.items()), "each hop was done"
+    words, short = ", ".join(f"{word} {MILLISECONDS.words(took)}" for word, took in parts.items()), "all hops succeeded"
     failed = rows[~rows["answered"]]
     if len(failed):
         first, times = failed.iloc[0], f"{failed['attempt'].nunique()} of {rows['attempt'].nunique()} times"

@@ -9,7 +9,7 @@ from nl_forensics.charts.units import MILLISECONDS, RATE
 @chart("Cluster DNS responses")
 def dns_answers(canvas: Canvas, prom_dns_answers):
     """Answers of CoreDNS a second, by code. NXDOMAIN is usual: clients try each search domain in turn."""
-    return drawn_lines(canvas, prom_dns_answers, ("rcode",), "answers_per_s", RATE, "answers")
+    return drawn_lines(canvas, prom_dns_answers, ("rcode",), "answers_per_s", RATE, "responses per second")
 
 
 @chart("Cluster DNS latency")

@@ -9,7 +9,7 @@ from nl_forensics.charts.style import HEALTHY, UNHEALTHY
 from nl_forensics.charts.table import LONGEST_LINE, table
 from nl_forensics.facts.network_policy import Ruling, judged
 
-SENT, RECEIVED = "what it sends", "what the other receives"
+SENT, RECEIVED = "egress of the client", "ingress of the server"
 
 
 @chart("Required connections vs. network policies")
@@ -25,7 +25,7 @@ def needed_flows(canvas: Canvas, k8s_flows, k8s_policy_rules):
         str(name): {SENT: _field(part, "egress"), RECEIVED: _field(part, "ingress")}
         for name, part in rows.groupby("name", sort=False)
     }
-    canvas.grid(grid, [SENT, RECEIVED])
+    canvas.grid(grid, [SENT, RECEIVED], "allowed")
     blocked = rows[~rows["allowed"]].drop_duplicates("name")
     why = (f"{row['name']} is blocked: {row['verdict'].why}" for row in blocked.to_dict("records"))
     words = listed(why) or f"All {len(grid)} required connections are allowed"

@@ -30,11 +30,11 @@ def connections_by_state(canvas: Canvas, pg_activity, pg_settings):
     for instance, limit in usable.items():
         counts = _counts(sessions[sessions["instance"] == instance])
         open_now, least = sum(counts.values()), "at least " if canvas.partial else ""
-        text = f"{least}{open_now:.0f} of {limit:.0f}, {PERCENT.words(open_now / limit)}"
+        text = f"{least}{open_now:.0f} of {limit:.0f} usable, {PERCENT.words(open_now / limit)}"
         bars.append(Bar(instance, counts, text, limit))
     canvas.bars(bars, NUMBER, f"connections, {asked(pg_activity)}", "usable connections", STATES)
     words = (
-        f"{bar.name}: {bar.text} usable connections ({', '.join(f'{n:.0f} {state}' for state, n in bar.parts.items()) or 'none open'})"
+        f"{bar.name}: {bar.text} ({', '.join(f'{n:.0f} {state}' for state, n in bar.parts.items()) or 'none open'})"
         for bar in bars
     )
     return f"{listed(words)}, {asked(pg_activity)}."

@@ -53,5 +53,5 @@ def _statement(row, ran: bool) -> Bar:
     if not row.calls_delta or pd.isna(row.calls_delta):
         return Bar(row.name, {"": row.now}, f"{PERCENT.words(row.now)}", row.ever)
     mean = MILLISECONDS.words(row.exec_ms_delta / row.calls_delta)
-    text = f"{PERCENT.words(row.now)}, {NUMBER.words(row.calls_delta)} calls, mean {mean} ({lifetime} over all)"
+    text = f"{PERCENT.words(row.now)}, {NUMBER.words(row.calls_delta)} calls, mean {mean} (since reset {lifetime})"
     return Bar(row.name, {"": row.now}, text, row.ever)

@@ -38,7 +38,7 @@ def cache_misses(canvas: Canvas, pg_databases):
 
 @chart("Tables due for vacuum")
 def dead_rows(canvas: Canvas, pg_vacuum_queue):
-    """Dead rows of each table as a share of the number at which autovacuum comes: above 100 % it is due."""
+    """Dead rows of each table as a share of the autovacuum threshold: above 100 % a vacuum is due."""
     rows = pg_vacuum_queue.assign(
         name=named(pg_vacuum_queue, "database", "schema", "table"),
         ratio=pg_vacuum_queue["dead_rows"] / pg_vacuum_queue["vacuum_at_dead_rows"].clip(lower=1),
@@ -48,8 +48,10 @@ def dead_rows(canvas: Canvas, pg_vacuum_queue):
     if rows.empty:
         return canvas.say(f"No table has dead rows, {asked(pg_vacuum_queue)}.")
     bars = [Bar(row.name, {"": row.ratio}, _vacuum(row), 1.0) for row in rows.itertuples(index=False)]
-    canvas.bars(bars[:MAX_ROWS], PERCENT, f"dead rows, {asked(rows)}", "100 %: autovacuum comes")
-    return f"Dead rows against the number at which autovacuum comes: {listed(f'{bar.name} {bar.text}' for bar in bars)}; {asked(rows)}."
+    canvas.bars(
+        bars[:MAX_ROWS], PERCENT, f"dead rows, share of the autovacuum threshold, {asked(rows)}", "autovacuum threshold"
+    )
+    return f"Dead rows vs. the autovacuum threshold: {listed(f'{bar.name} {bar.text}' for bar in bars)}; {asked(rows)}."
 
 
 def _vacuum(row) -> str:
@@ -70,7 +72,8 @@ def wraparound(canvas: Canvas, pg_wraparound):
             for name, age, limit in zip(names, ages, frozen_at, strict=True)
         ]
     bars.sort(key=lambda bar: -bar.parts[""])
-    canvas.bars(bars[:MAX_ROWS], PERCENT, f"of 2,147,483,648, {asked(pg_wraparound)}", "autovacuum freezes at this age")
+    label = f"share of 2,147,483,648 used, {asked(pg_wraparound)}"
+    canvas.bars(bars, PERCENT, label, "autovacuum freezes from here", small=0.05)
     return f"Used up of 2,147,483,648: {listed(f'{bar.name} {bar.text}' for bar in bars)}; {asked(pg_wraparound)}."
 
 
@@ -89,7 +92,7 @@ def table_sizes(canvas: Canvas, pg_relation_sizes):
         )
         for row in rows.itertuples(index=False)
     ]
-    canvas.bars(bars[:MAX_ROWS], BYTES, f"on disk, {asked(rows)}", kinds=("table", "its indexes"))
+    canvas.bars(bars[:MAX_ROWS], BYTES, f"size on disk, {asked(rows)}", kinds=("table", "its indexes"))
     return f"Largest tables with their indexes: {listed(f'{bar.name} {bar.text}' for bar in bars)}; {asked(rows)}."
 
 
@@ -116,4 +119,6 @@ def unused_indexes(canvas: Canvas, pg_indexes):
 @chart("PostgreSQL cache hit ratio")
 def cache_hit(canvas: Canvas, prom_postgres_cache_hit):
     """Share of the blocks found in shared_buffers, over time: a fall means that something new reads much."""
-    return drawn_lines(canvas, prom_postgres_cache_hit, ("target",), "hit_ratio", PERCENT, "blocks found", lowest=True)
+    return drawn_lines(
+        canvas, prom_postgres_cache_hit, ("target",), "hit_ratio", PERCENT, "cache hit ratio", lowest=True
+    )

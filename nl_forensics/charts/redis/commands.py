@@ -59,4 +59,6 @@ def _command(row) -> str:
 @chart("Redis command time")
 def redis_busy(canvas: Canvas, prom_redis_command_time):
     """Share of the time of Redis' one thread, by command: all together near 100 % means that it can do no more."""
-    return drawn_lines(canvas, prom_redis_command_time, ("target", "command"), "busy_ratio", PERCENT, "of one thread")
+    return drawn_lines(
+        canvas, prom_redis_command_time, ("target", "command"), "busy_ratio", PERCENT, "share of time (%)"
+    )

@@ -9,7 +9,7 @@ from nl_forensics.charts.units import NUMBER
 
 @chart("Queue backlog")
 def queue_depth(canvas: Canvas, redis_queues):
-    """Items that wait in each queue at the last of several readings; the mark shows the first reading."""
+    """Backlog of each queue at the last of several readings; the mark shows the first reading."""
     seen = redis_queues[redis_queues["depth"].notna()]
     if seen.empty:
         names = ", ".join(redis_queues["key"].unique()) or "none is named in the platform file"
@@ -20,11 +20,11 @@ def queue_depth(canvas: Canvas, redis_queues):
         grown, seconds = int(last["depth"] - first["depth"]), (last["at"] - first["at"]).total_seconds()
         text = f"{NUMBER.words(last['depth'])} items, {grown:+,} in {seconds:.0f} s"
         bars.append(Bar(str(name), {"": float(last["depth"])}, text, float(first["depth"])))
-    canvas.bars(bars, NUMBER, f"queued items at {moment(seen['at'].max())}", "at the first reading")
+    canvas.bars(bars, NUMBER, f"backlog (items), at {moment(seen['at'].max())}", "first reading")
     return f"{listed(f'{bar.name}: {bar.text}' for bar in bars)}; last reading at {moment(seen['at'].max())}."
 
 
 @chart("Queue length over time")
 def queue_depth_over_time(canvas: Canvas, prom_redis_queue_depth):
     """Items in each queue over time; there is no point where a queue was empty."""
-    return drawn_lines(canvas, prom_redis_queue_depth, ("target", "key"), "items", NUMBER, "items that wait")
+    return drawn_lines(canvas, prom_redis_queue_depth, ("target", "key"), "items", NUMBER, "backlog (items)")

@@ -15,7 +15,7 @@ def lines_taken_and_stored(canvas: Canvas, prom_lines_accepted, prom_lines_store
     """Log lines a second, of all tenants: what was taken in, and what was stored."""
     kinds = (("accepted", prom_lines_accepted, "accepted_per_s"), ("stored", prom_lines_stored, "stored_per_s"))
     rows = [_of_all_tenants(table, value).assign(what=what) for what, table, value in kinds]
-    return drawn_lines(canvas, pd.concat(rows), ("what",), "lines_per_s", RATE, "log lines")
+    return drawn_lines(canvas, pd.concat(rows), ("what",), "lines_per_s", RATE, "log lines per second")
 
 
 def _of_all_tenants(table: pd.DataFrame, value: str) -> pd.DataFrame:
@@ -27,8 +27,8 @@ def _of_all_tenants(table: pd.DataFrame, value: str) -> pd.DataFrame:
 
 @chart("Log lines accepted and not yet stored")
 def lines_not_stored(canvas: Canvas, prom_lines_accepted, prom_lines_stored, *, prom_redis_queue_depth):
-    """Taken in less stored, summed up since each window began, by tenant; and what waits in the queues. What is missing and does not wait
-    there is lost. A step looks back 5 minutes, so that the sums follow the queues late.
+    """Taken in less stored, summed up since each window began, by tenant; and the backlog of the queues. What is missing and is not in a
+    backlog is lost. A step looks back 5 minutes, so that the sums follow the queues late.
     """
     rows = lines_by_tenant(prom_lines_accepted, prom_lines_stored).dropna(subset="stored_per_s").sort_values("at")
     series = rows.groupby(["window", "instance", "tenant"])
@@ -39,6 +39,6 @@ def lines_not_stored(canvas: Canvas, prom_lines_accepted, prom_lines_stored, *, 
     if prom_redis_queue_depth is None:
         return drawn_lines(canvas, tenants, ("what",), "lines", NUMBER, "log lines")
     queues = prom_redis_queue_depth.assign(
-        lines=prom_redis_queue_depth["items"], what="waits in " + prom_redis_queue_depth["key"]
+        lines=prom_redis_queue_depth["items"], what="backlog of " + prom_redis_queue_depth["key"]
     )
     return drawn_lines(canvas, pd.concat([tenants, queues]), ("what",), "lines", NUMBER, "log lines")

@@ -32,18 +32,16 @@ def slowest_answers(canvas: Canvas, prom_latency_p99, prom_route_requests):
 
 @chart("p50 and p95 latency by service")
 def usual_answers(canvas: Canvas, prom_latency_p50, prom_latency_p95):
-    """Time within which half of the requests, and 95 %, are answered: only the second rises where a few are slow, both where all are."""
-    half = prom_latency_p50.rename(columns={"p50_s": "took_s"}).assign(share="half")
-    most = prom_latency_p95.rename(columns={"p95_s": "took_s"}).assign(share="95 %")
+    """Latency of each service: only p95 rises where a few requests are slow, both rise where all are."""
+    half = prom_latency_p50.rename(columns={"p50_s": "took_s"}).assign(share="p50")
+    most = prom_latency_p95.rename(columns={"p95_s": "took_s"}).assign(share="p95")
     labels = ("namespace", "service", "share")
-    return drawn_lines(canvas, pd.concat([most, half], ignore_index=True), labels, "took_s", SECONDS, "are faster")
+    return drawn_lines(canvas, pd.concat([most, half], ignore_index=True), labels, "took_s", SECONDS, "latency")
 
 
 @chart("Routes by share of request time")
 def routes_by_time(canvas: Canvas, prom_route_time, prom_route_requests, *, prom_route_latency_p95):
-    """Requests that are at work at once, by route, on average over the incident: how many there are times how long each takes. The mark is
-    the baseline.
-    """
+    """Concurrent requests by route, mean over the incident: their rate times their latency. The mark is the baseline."""
     route = ["instance", "namespace", "service", "route"]
     means = [_mean(prom_route_time, route, "busy_per_s"), _mean(prom_route_requests, route, "requests_per_s")]
     rows = means[0].join(means[1])
@@ -66,7 +64,7 @@ def routes_by_time(canvas: Canvas, prom_route_time, prom_route_requests, *, prom
         )
         for row in rows.itertuples()
     ]
-    canvas.bars(bars, NUMBER, "requests at work at once", "in the baseline")
+    canvas.bars(bars, NUMBER, "concurrent requests (mean)", "baseline")
     return f"{listed((f'{bar.name}: {bar.text}' for bar in bars), 5)}."
 
 
@@ -87,5 +85,5 @@ def _where_needed(rows: pd.DataFrame) -> pd.Series:
 
 def _of_route(row) -> str:
     slowest = getattr(row, "p95_s", None)
-    within = "" if slowest is None or pd.isna(slowest) else f", 95 % within {SECONDS.words(slowest)} at worst"
+    within = "" if slowest is None or pd.isna(slowest) else f", p95 up to {SECONDS.words(slowest)}"
     return f"{PERCENT.words(row.share)} of its service, {RATE.words(row.requests_per_s)}{within}"

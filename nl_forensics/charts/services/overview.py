@@ -51,7 +51,7 @@ def service_overview(
     rows = {
         name: missing | cells for name, cells in sorted(found.items(), key=lambda row: (-len(_faults(row[1])), row[0]))
     }
-    canvas.grid(rows, list(columns))
+    canvas.grid(rows, list(columns), "no fault")
     return _describe(rows, [column for column in columns if column not in seen])
 
 

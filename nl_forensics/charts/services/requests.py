@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from nl_forensics.charts.availability import DOWN, SOME, STATES, UP, downtime, episodes
+from nl_forensics.charts.availability import DOWN, SOME, UP, availability, episodes
 from nl_forensics.charts.canvas import Canvas
 from nl_forensics.charts.chart import chart
-from nl_forensics.charts.labels import listed, named, split
+from nl_forensics.charts.labels import named, split
 from nl_forensics.charts.series import drawn_lines
 from nl_forensics.charts.table import table
 from nl_forensics.charts.units import PERCENT, RATE
@@ -13,7 +13,7 @@ from nl_forensics.checks.services.requests import by_route, requests_in_logs
 from nl_forensics.sources.prometheus.services import SERVICE, errors_by_service
 from nl_forensics.units import in_percent, in_seconds
 
-MAX_TRACKS, MAX_ROUTES = 20, 20
+MAX_ROUTES = 20
 MAX_ERRORS = 0.05  # of the requests of a service, as in the rule about them
 
 
@@ -21,7 +21,7 @@ MAX_ERRORS = 0.05  # of the requests of a service, as in the rule about them
 def service_requests(canvas: Canvas, prom_service_requests):
     """Requests a second, whatever the status: a drop to zero means that no request reaches the service."""
     rows = errors_by_service(prom_service_requests)
-    return drawn_lines(canvas, rows, ("namespace", "service"), "requests_per_s", RATE, "requests answered")
+    return drawn_lines(canvas, rows, ("namespace", "service"), "requests_per_s", RATE, "requests per second")
 
 
 @chart("Error ratio by service")
@@ -29,7 +29,7 @@ def service_errors(canvas: Canvas, prom_service_requests):
     """Share of the requests that each service answered with 5xx: the one furthest from the customer with errors is nearest to the cause."""
     rows = errors_by_service(prom_service_requests).dropna(subset="error_ratio")
     limits = {"limit": MAX_ERRORS}
-    return drawn_lines(canvas, rows, ("namespace", "service"), "error_ratio", PERCENT, "of the requests failed", limits)
+    return drawn_lines(canvas, rows, ("namespace", "service"), "error_ratio", PERCENT, "error ratio", limits)
 
 
 @chart("Service availability by scrape")
@@ -41,9 +41,7 @@ def services_answered(canvas: Canvas, prom_service_up):
     for name, part in split(prom_service_up, ("namespace", "service"), "up_ratio", lowest=True).items():
         state = part["up_ratio"].map(lambda ratio: DOWN if ratio == 0 else UP if ratio == 1 else SOME)
         tracks[name] = episodes(part, state)
-    canvas.bands(dict(list(tracks.items())[:MAX_TRACKS]), STATES | {SOME: ("#e8c35a", "///")})
-    more = f" {len(tracks) - MAX_TRACKS} more services are not drawn." if len(tracks) > MAX_TRACKS else ""
-    return f"{listed((f'{name}: {downtime(part)}' for name, part in tracks.items()), 8)}.{more}"
+    return f"{availability(canvas, tracks)}."
 
 
 @table("Services that returned errors", "No service counted a request in the incident.")

@@ -27,7 +27,9 @@ def pools_over_time(canvas: Canvas, prom_pool_in_use, prom_pool_size, prom_pool_
     if rows.empty:
         return canvas.say("No pool was recorded.")
     rows = rows.assign(used=rows["in_use"] / rows["size"])
-    words = drawn_lines(canvas, rows, (*SERVICE, "target"), "used", PERCENT, "share of the pool (%)", {"used up": 1.0})
+    words = drawn_lines(
+        canvas, rows, (*SERVICE, "target"), "used", PERCENT, "share of the pool (%)", {"exhausted at": 1.0}
+    )
     return f"{words} {_waited(rows[rows['window'] == 'incident'])}"
 
 
