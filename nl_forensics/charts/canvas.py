@@ -1,5 +1,6 @@
 """The canvas of a chart: what it is drawn on. Everything that is plotted goes through it, so that it can be fingerprinted."""
 
+import math
 import textwrap
 from collections.abc import Sequence
 from typing import Any
@@ -38,7 +39,7 @@ from nl_forensics.sources import UTC
 
 DPI = 110
 WIDTH, LINE_HEIGHT, BAR_HEIGHT, TRACK_HEIGHT, TITLE_HEIGHT, NOTE_HEIGHT = 9.2, 2.7, 0.3, 0.36, 0.34, 0.165  # inches
-MARK_HEIGHT = 0.48  # inches
+MARK_HEIGHT, LEGEND_HEIGHT = 0.48, 0.19  # inches; of a row
 BESIDE = 0.13  # of a track, between two kinds of marks
 MAX_SERIES, MAX_BARS, MAX_TRACKS = 6, 20, 12
 LONGEST_LINE, LONGEST_LABEL, LONGEST_TRACK, LONGEST_ABOVE = 132, 54, 40, 105  # characters of a line, and of names in it
@@ -104,7 +105,7 @@ class Canvas:
         axes = self.figure.subplots()
         for row, bar in enumerate(shown):
             self._bar(axes, row, bar, order, above)
-        names = told_apart([bar.name for bar in shown], LONGEST_ABOVE if above else LONGEST_NAME)
+        names = told_apart([bar.name for bar in shown], LONGEST_ABOVE if above else LONGEST_NAME, sentences=above)
         for row, name in enumerate(names if above else []):
             axes.annotate(name, (0, row - 0.2), (2, 1), textcoords="offset points", va="bottom")
         self._names(axes, [] if above else names)
@@ -307,6 +308,8 @@ class Canvas:
         if samples:
             longest = max(len(str(sample.get_label())) for sample in samples)
             columns = max(1, LONGEST_LINE // (longest + 11))
+            width, height = self.figure.get_size_inches()
+            self.figure.set_size_inches(width, height + LEGEND_HEIGHT * (math.ceil(len(samples) / columns) - 1))
             self.figure.legend(handles=samples, loc="outside lower left", ncols=columns, handlelength=3)
 
     def finish(self, title: str, missing: str) -> None:

@@ -45,9 +45,9 @@ def healthy_as_one(rows: dict[str, dict[str, Cell]], words: str) -> dict[str, di
     if len(healthy) < MIN_ALIKE:
         return rows
     texts = {column: {rows[name][column].text for name in healthy} for column in rows[healthy[0]]}
-    one = {column: Cell(found.pop() if len(found) == 1 else "", HEALTHY) for column, found in texts.items()}
+    one = {column: Cell(found.pop() if len(found) == 1 else HEALTHY, HEALTHY) for column, found in texts.items()}
     others = {name: cells for name, cells in rows.items() if name not in healthy}
-    return others | {_counted(len(healthy), words, bool(others)): one}
+    return others | {_counted(len(healthy), len(rows), words): one}
 
 
 def alike_as_one(
@@ -68,9 +68,9 @@ def alike_as_one(
     for places, names in alike.items():
         whole = len({axis for axis, *_ in places}) == everywhere
         first = f"{names[0]} and {len(names) - 1} more"
-        found[_counted(len(names), state, bool(found)) if whole else first] = tracks[names[0]]
+        found[_counted(len(names), len(tracks), state) if whole else first] = tracks[names[0]]
     return found
 
 
-def _counted(number: int, words: str, others: bool) -> str:
-    return f"{number} more ({words})" if others else f"all {number} ({words})"
+def _counted(number: int, of: int, words: str) -> str:
+    return f"all {number} ({words})" if number == of else f"{number} more ({words})"

@@ -57,10 +57,12 @@ def drawable(text: str, longest: int = LONGEST_NAME) -> str:
     return "".join(sign if ord(sign) in _glyphs() else "?" for sign in cut(text, longest))
 
 
-def told_apart(names: list[str], longest: int) -> list[str]:
-    """Names of one chart, `drawable`: a long one is cut in its middle; where that leaves two alike, in the part that they share."""
+def told_apart(names: list[str], longest: int, sentences: bool = False) -> list[str]:
+    """Names of one chart, `drawable`. A long one is cut in its middle, since names differ at their end, and a sentence at its end;
+    where that leaves two alike, in the part that they share.
+    """
     lines = [printable(name).rstrip() for name in names]
-    short = [_without_middle(line, longest, len(line)) for line in lines]
+    short = [cut(line, longest) if sentences else _without_middle(line, longest, len(line)) for line in lines]
     for text in {text for text in short if short.count(text) > 1}:
         alike = [place for place, other in enumerate(short) if other == text]
         signs = enumerate(zip(*(lines[place] for place in alike), strict=False))
@@ -77,4 +79,4 @@ def _without_middle(line: str, longest: int, resume: int) -> str:
     head = longest // 2
     tail = longest - head - 1
     resume = max(head, min(resume, len(line) - tail))
-    return f"{line[:head].rstrip()}…{line[resume : resume + tail].lstrip()}"
+    return f"{line[:head].rstrip()}…{cut(line[resume:].lstrip(), tail)}"

@@ -109,12 +109,22 @@ def test_a_bar_of_zero_says_so(tmp_path):
     [
         (["short", "also short"], ["short", "also short"]),
         (["log-server-8b88c5666-wqv9z · tenant-initech"], ["log-server-8b88…tenant-initech"]),
-        (["a" * 40 + n + "b" * 40 for n in "xy"], ["a" * 15 + "…" + "a" * 7 + n + "b" * 6 for n in "xy"]),
+        (["a" * 40 + n + "b" * 40 for n in "xy"], ["a" * 15 + "…" + "a" * 7 + n + "b" * 5 + "…" for n in "xy"]),
         (["alike" * 10, "alike" * 10], ["alikealikealike…likealikealike"] * 2),
     ],
 )
 def test_names_are_cut_so_that_what_differs_stays(names, expected):
     assert style.told_apart(names, 30) == expected
+
+
+def test_a_sentence_is_cut_at_its_end_unless_another_one_begins_alike():
+    alike = ["api: GET /v1/invoices failed: " + why for why in ("connection refused", "no such host")]
+    other = "billing: no database connection was free"
+    assert style.told_apart([*alike, other], 30, sentences=True) == [
+        "api: GET /v1/in…ailed: connec…",
+        "api: GET /v1/in…ailed: no suc…",
+        "billing: no database connecti…",
+    ]
 
 
 def tracks_of(chart) -> list[str]:
@@ -137,6 +147,9 @@ def test_healthy_targets_are_one_line_so_that_the_others_can_be_read(tmp_path):
     ]  # fmt: skip
     chart = drawn("targets_up", case_of(tmp_path, {"prom_up": {"records": up}}))
     assert tracks_of(chart) == ["down", "late", "gone", "17 more (up)"]
+    everywhere = [one for one in up if one["metric"]["instance"].startswith("api")]
+    all_up = drawn("targets_up", case_of(tmp_path / "up", {"prom_up": {"records": everywhere}}))
+    assert tracks_of(all_up) == ["all 17 (up)"]
     assert "down: down for 30 s, first at 14:00:15 UTC; late: no failed scrape in the incident" in chart.words
     assert "gone: no data in the incident; 17 more (up): no failed scrape in the incident." in chart.words
 

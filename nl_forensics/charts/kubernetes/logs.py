@@ -40,7 +40,7 @@ def log_errors(canvas: Canvas, k8s_unhealthy_logs, k8s_logs):
         return canvas.say(f"No line is marked as an error: {_reach(rows)}.")
     groups = sorted(errors.groupby(["name", "template"]), key=lambda group: (-len(group[1]), group[0]))
     bars = [Bar(f"{name}: {template}", {"": float(len(found))}, _when(found)) for (name, template), found in groups]
-    canvas.bars(bars[:MAX_TEMPLATES], NUMBER, "lines", above=True)
+    canvas.bars(bars[:MAX_TEMPLATES], NUMBER, "log lines", above=True)
     return f"{NUMBER.words(len(errors))} lines of errors: {listed(f'{bar.name} {bar.text}' for bar in bars)}. {_reach(rows)}."
 
 

@@ -23,7 +23,7 @@ def targets_up(canvas: Canvas, prom_up):
 @chart("Age of the newest scrape by target")
 def scrape_age(canvas: Canvas, prom_scrape_age):
     """Seconds since the newest scrape of each target: as high as its interval at most, and a ramp where scrapes are missing."""
-    return drawn_lines(canvas, prom_scrape_age, ("job", "target"), "age_s", SECONDS, "age of the newest scrape")
+    return drawn_lines(canvas, prom_scrape_age, ("job", "target"), "age_s", SECONDS, "age")
 
 
 @chart("Database availability")

@@ -6,7 +6,7 @@ from nl_forensics.charts.canvas import Bar, Canvas
 from nl_forensics.charts.chart import chart
 from nl_forensics.charts.labels import listed, named
 from nl_forensics.charts.series import drawn_lines
-from nl_forensics.charts.units import NUMBER, PERCENT, RATE, SECONDS
+from nl_forensics.charts.units import MEAN, PERCENT, RATE, SECONDS
 
 SLOW_S, ENOUGH_FOR_99, RANGE_S = 3, 100, 300  # as in the rule about slow services
 
@@ -64,7 +64,7 @@ def routes_by_time(canvas: Canvas, prom_route_time, prom_route_requests, *, prom
         )
         for row in rows.itertuples()
     ]
-    canvas.bars(bars, NUMBER, "concurrent requests (mean)", "baseline")
+    canvas.bars(bars, MEAN, "concurrent requests (mean)", "baseline")
     return f"{listed((f'{bar.name}: {bar.text}' for bar in bars), 5)}."
 
 
