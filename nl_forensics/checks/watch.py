@@ -64,10 +64,6 @@ class Watched(pd.DataFrame):
     def _constructor(self):
         return Watched
 
-    def _constructor_from_mgr(self, mgr, axes):
-        """As pandas does for its own tables; of those of others it makes one copy more, with every step that a rule takes."""
-        return Watched._from_mgr(mgr, axes)
-
     def __finalize__(self, other, method=None, **facts):
         super().__finalize__(other, method=method, **facts)
         parts = getattr(other, "input_objs", None) or getattr(other, "objs", None) or ()
