@@ -17,14 +17,14 @@ from nl_forensics.cli.command import (
     writable,
 )
 from nl_forensics.collection import triage
-from nl_forensics.collection.collect import REACHED, FirstLook
+from nl_forensics.collection.collect import REACHED, Triage
 from nl_forensics.delivery import notebook
 from nl_forensics.delivery.ten_lines import ten_lines
 from nl_forensics.delivery.terminal import Live
 from nl_forensics.evidence.case import Case
 from nl_forensics.evidence.rounds import PARAMETERS, Gap, round_numbers
 from nl_forensics.inputs.parameters import Parameters
-from nl_forensics.sources import ASKED_THROUGH
+from nl_forensics.sources import connection_of
 from nl_forensics.sources import load as load_sources
 
 ALL_LOGS_PER_S = 200
@@ -63,9 +63,9 @@ def now_command(namespaces: tuple[str, ...], since: str, as_json: bool) -> int:
             live.judge(case)
         return chosen, because
 
-    look = FirstLook(triage.FIRST, triage.FIRST_WITHIN_S, question)
+    first = Triage(triage.FIRST, triage.FIRST_WITHIN_S, question)
     try:
-        case = collected(asked, folder, (), live, look)
+        case = collected(asked, folder, (), live, first)
     except KeyboardInterrupt:
         begun = (folder / "1" / PARAMETERS).is_file()
         hint = f"run `nl-forensics collect {shown(folder)}` to resume" if begun else "nothing was collected"
@@ -118,7 +118,7 @@ def collect_command(what: str, folder: Path | None, again: tuple[str, ...], all_
 def _system_of(gap: Gap) -> str:
     """The system and instance of a gap: `postgres-main`."""
     system = load_sources()[gap.source].system
-    return gap.instance if gap.source == REACHED else f"{ASKED_THROUGH.get(system, system)}-{gap.instance}"
+    return gap.instance if gap.source == REACHED else f"{connection_of(system)}-{gap.instance}"
 
 
 @cli.command("doctor")

@@ -73,7 +73,7 @@ def shown(folder: Path) -> str:
     return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
 
 
-def collected(asked: Parameters, folder: Path, again: tuple[str, ...], live=None, look=None) -> Case:
+def collected(asked: Parameters, folder: Path, again: tuple[str, ...], live=None, triage=None) -> Case:
     """Collect with progress: one line that is overwritten on a terminal, line by line in a pipe."""
     on_terminal, counted = sys.stderr.isatty(), itertools.count(1)
 
@@ -83,7 +83,7 @@ def collected(asked: Parameters, folder: Path, again: tuple[str, ...], live=None
         if live:
             live.on_answer(folder)
 
-    case = collect(folder, asked, again, on_answer, look)
+    case = collect(folder, asked, again, on_answer, triage)
     click.echo("\r\033[K" * on_terminal, nl=False, err=True)
     return case
 

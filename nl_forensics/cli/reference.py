@@ -13,7 +13,7 @@ from nl_forensics.checks import load as load_checks
 from nl_forensics.cli.command import as_json_option, cli, print_json, read, sections_of, sections_option
 from nl_forensics.delivery import guide
 from nl_forensics.errors import check_names
-from nl_forensics.sources import ASKED_THROUGH, Source
+from nl_forensics.sources import Source, connection_of
 from nl_forensics.sources import load as load_sources
 from nl_forensics.sources.column import Column, unit_of
 from nl_forensics.units import Wording
@@ -50,7 +50,7 @@ def sources_command(names: tuple[str, ...], as_json: bool) -> int:
 
 def _describe_source(one: Source) -> str:
     facts = {
-        "system": ASKED_THROUGH.get(one.system, one.system).replace("_", " "),
+        "system": connection_of(one.system).replace("_", " "),
         "covers": one.covers,
         "needs": "; ".join(f"{system} {rights}" for system, rights in one.needs._asdict().items() if rights),
         "guide": ", ".join(one.guide),

@@ -33,8 +33,8 @@ OnAnswer = Callable[[str, str], None]
 
 
 @dataclass(frozen=True)
-class FirstLook:
-    """The sources that are queried first; their answers decide the window and the scope of the others.
+class Triage:
+    """What a round begins with: the sources whose answers decide the window and the scope of the others.
 
     names      names of these sources
     within_s   after this many seconds, continue with the answers so far
@@ -51,13 +51,13 @@ def collect(
     parameters: Parameters,
     again: tuple[str, ...] = (),
     on_answer: OnAnswer | None = None,
-    look: FirstLook | None = None,
+    triage: Triage | None = None,
 ) -> Case:
     """Query every source without an answer in the open round, record the answers, and seal the round.
 
     again      names of sources: a new round is opened that queries only these, and inherits the rest
     on_answer  called with (source, instance) whenever an answer or a refusal is recorded
-    look       what a new round begins with; `on_answer` is not called for it
+    triage     what a new round begins with; `on_answer` is not called for it
 
     Raises ParameterError for an unknown source, for parameters that differ from those of the case, and when another process
     writes to the case. After an interrupt, the round stays open and can be resumed.
@@ -66,9 +66,9 @@ def collect(
     check_names("source", again, known)
     round_ = open_round(folder, parameters, again)
     try:
-        if look:
-            _Collection(round_, set(look.names), _unreported, look.within_s).run()
-            round_.change_question(*look.question(Case(folder)))
+        if triage:
+            _Collection(round_, set(triage.names), _unreported, triage.within_s).run()
+            round_.change_question(*triage.question(Case(folder)))
         _Collection(round_, _scope(round_, again) or set(known), on_answer or _unreported).run()
         round_.finish()
     finally:
@@ -176,7 +176,7 @@ class _Collection:
         platform, systems = self.parameters.platform, self.parameters.platform.systems
         applying = [one for one in sources.load().values() if one.applies(platform)]
         for system in type(systems).model_fields:
-            asked = [s.name for s in applying if sources.ASKED_THROUGH.get(s.system, s.system) == system]
+            asked = [s.name for s in applying if sources.connection_of(s.system) == system]
             for instance, endpoint in systems.instances(system).items():
                 left = [name for name in asked if name in names and (name, instance) not in done]
                 yield _Worker(system, instance, endpoint, endpoint.address, systems.cluster_of(endpoint), left)

@@ -16,7 +16,7 @@ from nl_forensics.evidence.case import Case
 from nl_forensics.finding import Findings, Severity
 from nl_forensics.inputs.parameters import Parameters
 from nl_forensics.sanitize import printable
-from nl_forensics.sources import ASKED_THROUGH, Permission, Source
+from nl_forensics.sources import Permission, Source, connection_of
 from nl_forensics.sources import load as load_sources
 
 ACCESS = "k8s_access"
@@ -130,7 +130,7 @@ def _rights(case: Case, name: str, missing: list[Missing]) -> str:
         rights = case.answers.get(ACCESS, {}).get(instance)
         known = bool(rights and rights.is_whole)
     else:
-        ours = [s.name for s in load_sources().values() if ASKED_THROUGH.get(s.system, s.system) == system]
+        ours = [s.name for s in load_sources().values() if connection_of(s.system) == system]
         asked = [name for name in ours if case.instances(name)]
         answers = [case.answers.get(name, {}).get(instance) for name in asked]
         known = all(answer and (not answer.error or answer.error in NOT_REFUSED) for answer in answers)
@@ -151,7 +151,7 @@ def _refused(case: Case) -> Iterator[Missing]:
     knows = {f"kubernetes-{row.instance}" for row in _access(case)}
     lacking: dict[tuple[str, str], set[str]] = {}
     for name, source in load_sources().items():
-        system = ASKED_THROUGH.get(source.system, source.system)
+        system = connection_of(source.system)
         for gap in case.gaps(name):
             of, permission = f"{system}-{gap.instance}", _permission(source.needs, system, gap.remedy)
             if permission and of not in knows:
@@ -173,7 +173,7 @@ def _holed(case: Case, source: Source) -> set[str]:
 def _withheld(case: Case, source: Source, of: str, permission: str) -> bool:
     """Whether a permission that is known to be missing explains unknown values in a table of this instance."""
     system, _, instance = of.partition("-")
-    if ASKED_THROUGH.get(source.system, source.system) != system or getattr(source.needs, system, "") != permission:
+    if connection_of(source.system) != system or getattr(source.needs, system, "") != permission:
         return False
     rows = case.read(source.name).rows
     unknown = [name for name, column in source.columns.items() if column.unknown]

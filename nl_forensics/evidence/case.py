@@ -82,7 +82,7 @@ class Case:
         if system == "any_system":
             asked = (name for name in type(systems).model_fields if name not in SELF_REPORTING)
             return [f"{name}-{instance}" for name in asked for instance in systems.instances(name)]
-        return list(systems.instances(sources.ASKED_THROUGH.get(system, system)))
+        return list(systems.instances(sources.connection_of(system)))
 
     def has_answered(self, source: str) -> bool:
         """Whether every instance of a source has answered or refused."""
@@ -123,7 +123,7 @@ class Case:
         system = sources.load()[source].system
         if system == "any_system":
             return self._wrong_clocks
-        place = sources.ASKED_THROUGH.get(system, system) + "-"
+        place = sources.connection_of(system) + "-"
         return {name.removeprefix(place): ahead for name, ahead in self._wrong_clocks.items() if name.startswith(place)}
 
     @cached_property

@@ -7,7 +7,7 @@ import pandas as pd
 from nl_forensics import sources
 from nl_forensics.evidence.case import Case
 from nl_forensics.finding import Finding, Findings, Severity
-from nl_forensics.sources import ASKED_THROUGH
+from nl_forensics.sources import connection_of
 
 A_MOMENT = pd.Timedelta(seconds=1)  # what began at the moment of collection is dated by the collection alone
 ROLLOUT, CONFIG = "no_rollout_precedes_a_symptom", "no_config_change_precedes_a_symptom"  # find a change, and name it
@@ -46,7 +46,7 @@ def component_of(case: Case, finding: Finding) -> str:
     if system == "prometheus" and namespace and (service := row.get("service")):
         return f"{namespace}/{service}"
     if system != "kubernetes":
-        return finding.subject if system == "any_system" else _of_system(ASKED_THROUGH.get(system, system), finding)
+        return finding.subject if system == "any_system" else _of_system(connection_of(system), finding)
     return workload_of(workloads(case), namespace, name) if name else finding.subject
 
 

@@ -12,9 +12,12 @@ import pandas as pd
 from nl_forensics.errors import BadAnswer, NotAllowed
 from nl_forensics.sources.column import UTC, Column
 
-ASKED_THROUGH = {"database": "postgres"}  # each database of a server is asked through the connection to the server
-
 Covers = Literal["window", "ring", "since", "now"]
+
+
+def connection_of(system: str) -> str:
+    """The system through whose connection it is queried: each database of a server through that of the server."""
+    return "postgres" if system == "database" else system
 
 
 class Partial(NamedTuple):
@@ -65,7 +68,7 @@ class Permission(NamedTuple):
 
     def remedy(self, system: str) -> str:
         """What to grant where the answer was refused."""
-        wanted = getattr(self, ASKED_THROUGH.get(system, system), "")
+        wanted = getattr(self, connection_of(system), "")
         words = {
             "postgres": f"GRANT {wanted} TO the role",
             "database": f"GRANT {wanted} TO the role",

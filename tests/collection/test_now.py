@@ -300,6 +300,6 @@ def test_what_is_lost_soonest_is_asked_first(looping, workspace):
     platform, _ = looping
     run(workspace, of(platform.cluster))
     asked = [answer.source for answer in kept(workspace).rounds[0].answers()]
-    begun = len(asked) - asked[::-1].index("systems_reached")  # the last time: after the first look
+    begun = len(asked) - asked[::-1].index("systems_reached")  # the last time: after triage
     assert asked[begun : begun + 4] == ["k8s_events", "k8s_pods", "k8s_containers", "k8s_unhealthy_logs"]
     assert asked[-1] == "k8s_logs"

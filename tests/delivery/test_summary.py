@@ -12,7 +12,7 @@ from nl_forensics.inputs.incident import Incident
 from nl_forensics.inputs.parameters import Parameters
 from nl_forensics.sources import Partial, Proof
 from tests.asking import platform
-from tests.cli.test_first_look import SYSTEMS
+from tests.cli.test_triage import SYSTEMS
 from tests.recorded import recorded_case, specimen
 
 NOTEBOOK_NAMES = {section: path.name for section, path in notebooks().items()}

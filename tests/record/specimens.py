@@ -242,7 +242,7 @@ def record(one: Specimen, server, addresses: dict[str, str]) -> None:
 
 def _system_of(name: str) -> str:
     system = sources.load()[name].system
-    return sources.ASKED_THROUGH.get(system, system)
+    return sources.connection_of(system)
 
 
 def _answer(one: Specimen, name: str, link, incident, platform) -> dict:

@@ -180,7 +180,7 @@ def test_a_namespace_that_does_not_exist_is_refused(tmp_path):
         triage.question(case, ("tenant-*", "tenant-acne"))
 
 
-def test_a_namespace_is_missed_also_when_the_first_look_ended_before_it_saw_any(tmp_path, monkeypatch, capsys):
+def test_a_namespace_is_missed_also_when_triage_ended_before_any_was_seen(tmp_path, monkeypatch, capsys):
     assert triage.question(looked(tmp_path / "first"), ("shopp",))[0].incident.namespaces == ("shopp",)
     whole = looked(tmp_path / "whole", k8s_namespaces=records("k8s_namespaces", {"name": "shop"}))
     monkeypatch.setattr(asking, "collected", lambda *_: whole)
