@@ -1,6 +1,7 @@
 """Commands that present a case: findings, timeline, report, lab."""
 
 import importlib.util
+import math
 import os
 import sys
 from pathlib import Path
@@ -54,7 +55,7 @@ def timeline_command(what: str, as_json: bool) -> None:
         print_json({"timeline": records(rows), "gaps": gaps})
         return
     for row in rows.itertuples():
-        error = f" ±{row.error_s:.0f} s" if row.error_s >= 0.5 else ""
+        error = f" ±{row.error_s:.0f} s" if row.error_s >= 0.5 else " ±unknown" if math.isnan(row.error_s) else ""
         click.echo(printable(f"{row.at:%Y-%m-%d %H:%M:%S} UTC{error}  {row.kind}  {row.component}: {row.words}"))
     for gap in gaps:
         click.echo(printable(f"data gap: {gap}"))

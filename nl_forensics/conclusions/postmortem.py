@@ -1,5 +1,7 @@
 """The postmortem: what happened in which order, how it was detected, which components are affected, and when it is resolved."""
 
+import math
+
 import pandas as pd
 
 from nl_forensics.charts.canvas import Canvas
@@ -36,13 +38,19 @@ def order(case: Case, findings: Findings) -> Table:
         {
             heading: rows["at"].dt.strftime(pattern),
             "to": rows["until"].dt.strftime("%H:%M:%S").fillna(""),
-            "± s": [f"{error:.1f}" if error >= 0.05 else "" for error in rows["error_s"]],
+            "± s": [_in_words(error_s) for error_s in rows["error_s"]],
             "what": rows["kind"],
             "component": [cut(words, LONGEST_LINE) for words in rows["component"]],
             "in words": [cut(words, LONGEST_LINE) for words in rows["words"]],
         }
     )
     return _table(ORDER, words, shown, not_seen(case, findings))
+
+
+def _in_words(error_s: float) -> str:
+    if math.isnan(error_s):
+        return "unknown"
+    return f"{error_s:.1f}" if error_s >= 0.05 else ""
 
 
 def what_happened(case: Case, findings: Findings) -> Chart:
@@ -81,11 +89,11 @@ def detection(case: Case, findings: Findings) -> Table:
     rows, first = timeline(case, findings), onset(case, findings)
     if not first:
         return _table(DETECTION, ["No problem is dated."], pd.DataFrame(), not_seen(case, findings))
-    error_s = rows[(rows["kind"] == Kind.FOUND) & (rows["at"] == first.at)]["error_s"].max()
+    error_s = rows[(rows["kind"] == Kind.FOUND) & (rows["at"] == first.at)]["error_s"].max(skipna=False)
     sign = pd.Series(
         {"at": first.at, "error_s": error_s, "component": first.finding.component, "words": first.finding.because}
     )
-    errors = pd.to_timedelta(rows["error_s"] + error_s, unit="s")
+    errors = pd.to_timedelta((rows["error_s"] + error_s).fillna(0), unit="s")
     before, after = rows[rows["at"] - errors <= sign["at"]], rows[rows["at"] >= sign["at"]]
     alerts_seen = case.instances("prom_alert_history") and not not_shown(case.read("prom_alert_history"))
     steps = [
@@ -124,8 +132,10 @@ def _line(name: str, when: str, apart: str = "", one: pd.Series | None = None) -
 
 
 def _apart(one: pd.Series, sign: pd.Series) -> str:
-    """The order of two events is unknown where they are closer together than the error of their clocks."""
+    """The order of two events is unknown where they are closer together than the error of their clocks, or that is unknown."""
     seconds, error_s = (one["at"] - sign["at"]).total_seconds(), one["error_s"] + sign["error_s"]
+    if math.isnan(error_s):
+        return "order unknown: the offset of a clock is unknown"
     if abs(seconds) <= error_s:
         return f"at about the same time (± {in_seconds(error_s)})"
     return f"{in_seconds(abs(seconds))} {'before' if seconds < 0 else 'after'}"

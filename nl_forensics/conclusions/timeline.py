@@ -4,6 +4,7 @@ Events that the systems recorded, changes and notes of people, findings of our r
 """
 
 import json
+import math
 from collections.abc import Iterator
 from enum import StrEnum
 
@@ -23,8 +24,9 @@ from nl_forensics.facts.kubernetes.revisions import JUST_BEFORE, WORKLOAD, revis
 from nl_forensics.facts.kubernetes.terminations import kept, with_last_end
 from nl_forensics.finding import Findings
 from nl_forensics.runs import runs
-from nl_forensics.sources import ASKED_THROUGH, UTC
+from nl_forensics.sources import UTC, connection_of
 from nl_forensics.sources.prometheus.series import step_of
+from nl_forensics.sources.systems import SELF_REPORTING, WITHOUT_CLOCK
 from nl_forensics.units import in_seconds
 
 COLUMNS = {
@@ -38,6 +40,8 @@ COLUMNS = {
     "error_s": "float64",
 }
 OF_A_ROLLOUT = pd.Timedelta(seconds=5)  # between the write to a workload and its new revision
+BY_OUR_CLOCK = ("", "any_system", *SELF_REPORTING, *WITHOUT_CLOCK)  # systems whose answers we date, and our own notes
+EXACT, UNKNOWN = (0.0, 0.0), (math.nan, math.nan)  # offset of a clock, and by how much that can be wrong
 TOGETHER = pd.Timedelta(seconds=30)  # writes of one program that follow one another so soon are one change
 
 SOURCES = (
@@ -73,7 +77,7 @@ def timeline(case: Case, findings: Findings) -> pd.DataFrame:
     kind        one of `Kind`
     component   what it happened to: `namespace/workload`, a node, `postgres/main`
     source      the table that shows it; "" for notes and collections
-    error_s     by how much `at` can be wrong, seconds: the offset of its clock, and its resolution
+    error_s     by how much `at` can be wrong, seconds: the offset of its clock, and its resolution; null: unknown
 
     Empty where nothing was recorded; the gaps of SOURCES show what that proves.
     """
@@ -224,28 +228,35 @@ def _by_our_clock(case: Case, rows: pd.DataFrame) -> pd.DataFrame:
     ahead = {name: case.clocks_ahead_s(name) for name in set(rows.source) - {""}}
     moved = [ahead.get(source, {}).get(instance, 0.0) for source, instance in rows[["source", "instance"]].to_numpy()]
     apart, fineness = _clocks_apart_s(case), _fineness_s(case)
-    described = [
-        f"{words} (its clock is {_apart(by)})" if by else words for words, by in zip(rows.words, moved, strict=True)
-    ]
     errors = []
     for (source, instance), by in zip(rows[["source", "instance"]].to_numpy(), moved, strict=True):
         system = systems.get(source, "")
-        offset, error = apart.get(f"{ASKED_THROUGH.get(system, system)}-{instance}", (0.0, 0.0))
+        known = EXACT if system in BY_OUR_CLOCK else UNKNOWN
+        offset, error = apart.get(f"{connection_of(system)}-{instance}", known)
         errors.append(error + (0.0 if by else abs(offset)) + fineness.get(system, 0.0))
+    described = [words + _of_its_clock(*clock) for words, *clock in zip(rows.words, moved, errors, strict=True)]
     delay = pd.to_timedelta(moved, unit="s")
     return rows.assign(at=rows["at"] - delay, until=rows["until"] - delay, words=described, error_s=errors)
 
 
-def _apart(ahead_s: float) -> str:
-    return f"{in_seconds(abs(ahead_s))} {'ahead' if ahead_s > 0 else 'behind'}"
+def _of_its_clock(ahead_s: float, error_s: float) -> str:
+    if math.isnan(error_s):
+        return " (the offset of its clock is unknown)"
+    return f" (its clock is {in_seconds(abs(ahead_s))} {'ahead' if ahead_s > 0 else 'behind'})" if ahead_s else ""
 
 
 def _clocks_apart_s(case: Case) -> dict[str, tuple[float, float]]:
-    """{`postgres-main`: (its clock minus ours, by how much that can be wrong)}, seconds, as measured when it was last reached."""
+    """{`postgres-main`: (its clock minus ours, by how much that can be wrong)}, seconds, as measured when it was last reached.
+
+    UNKNOWN where it could not be measured. Systems whose answers have no times of their own are left out.
+    """
     reached = (event for step in case.rounds for event in step.events() if event["event"] == "reached")
     return {
-        f"{event['system']}-{event['instance']}": (event["clock_offset_s"] or 0.0, event["clock_error_s"] or 0.0)
+        f"{event['system']}-{event['instance']}": UNKNOWN
+        if event["clock_offset_s"] is None
+        else (event["clock_offset_s"], event["clock_error_s"])
         for event in reached
+        if event["system"] not in BY_OUR_CLOCK
     }
 
 

@@ -103,8 +103,8 @@ def test_an_alert_that_fired_before_is_no_event_and_one_that_begins_is(tmp_path)
     case = case_of(tmp_path, {"prom_alert_history": {"records": records, "proof": "ALERTS was asked for"}})
     rows = timeline(case, Findings([]))
     assert list(rows["component"]) == ["alert Since when", "alert New", "nl_forensics"]
-    assert rows["words"][0] == "was firing when the window began (job=api, severity=high)"
-    assert rows["words"][1] == "fired (job=api, severity=high)"
+    assert rows["words"][0].startswith("was firing when the window began (job=api, severity=high) (")
+    assert rows["words"][1].startswith("fired (job=api, severity=high) (")
 
 
 def fired(name, window, at) -> dict:
@@ -128,6 +128,20 @@ def test_how_wrong_a_time_can_be():
     assert error_s["pg_activity"] < 0.1
     assert 1 < error_s["k8s_replica_sets"] < 2, "whole seconds, and what its clock may be wrong"
     assert 15 < error_s["prom_service_requests"] < 16, "a step of the series, and what its clock may be wrong"
+
+
+def test_a_clock_that_was_not_measured_is_unknown_and_not_exact(tmp_path):
+    answers = answers_of("killed_for_memory")
+    case = case_of(tmp_path, answers, asked_at=max(answer["asked_at"] for answer in answers.values()))
+    findings = run_checks(case, ("06",))
+    rows = timeline(case, findings)
+    of_kubernetes = rows[rows["source"] != ""]
+    assert of_kubernetes["error_s"].isna().all() and len(of_kubernetes)
+    assert of_kubernetes["words"].str.endswith(" (the offset of its clock is unknown)").all()
+    assert (rows[rows["source"] == ""]["error_s"] == 0).all(), "our own clock"
+    assert "unknown" in set(postmortem.order(case, findings).rows["± s"])
+    collected = postmortem.detection(case, findings).rows.set_index("").loc["collected"]
+    assert collected["after the first symptom"] == "order unknown: the offset of a clock is unknown"
 
 
 def test_what_people_note_stands_among_the_rest(tmp_path):
