@@ -484,6 +484,7 @@ def test_a_revoked_token(inside, addresses, tmp_path):
     with pytest.raises(NotAllowed, match="401") as caught:
         while time.monotonic() < deadline:
             forward(inside, PORTS["redis"], "leaver").close()
+            time.sleep(0.5)
     assert caught.value.on_the_way
     assert "log in again" in caught.value.remedy
     case, _ = timed_collect(through(tmp_path, inside, {"redis": addresses["redis"]}, "leaver"), again=ASKED)

@@ -86,13 +86,25 @@ def free_port():
             return port
 
 
+MEMORY, ROOM_BYTES = Path("/dev/shm"), 4 << 30
+
+
+def _in_memory():
+    """Where files cost least, if there is room for all servers; None: where temporary files are. Some machines let no program run there."""
+    with contextlib.suppress(OSError):
+        place = os.statvfs(MEMORY)
+        if place.f_bavail * place.f_frsize >= ROOM_BYTES and not place.f_flag & os.ST_NOEXEC:
+            return MEMORY
+    return None
+
+
 _guards: list[subprocess.Popen] = []  # keeps the pipe to the guard open
 
 
 @cache
 def root():
     """The folder of all servers of this Python process, watched by a guard that outlives us for a moment."""
-    folder = Path(tempfile.mkdtemp(prefix="nl-stack-")).resolve()
+    folder = Path(tempfile.mkdtemp(prefix="nl-stack-", dir=_in_memory())).resolve()
     folder.chmod(0o755)  # the unprivileged user has to get through
     # A session of its own, so that Ctrl-C in a terminal does not end it before us. Never waited for: it ends last.
     command = [sys.executable, "-I", guard.__file__, folder]

@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -135,14 +136,41 @@ class Api:
 
     def wait(self, kind, name=None, namespace=None, *, until, within_s=30):
         """Wait until an object (without `name`: the list of all) is as `until(it)` wants it, and return it."""
-        deadline = time.monotonic() + within_s
-        while True:
-            seen = self.get(kind, name, namespace)
-            if seen is not None and until(seen):
-                return seen
-            if time.monotonic() > deadline:
-                raise ServerFailed(f"{kind} {name or ''} is not as awaited after {within_s} s:\n{_shortly(seen)}")
-            time.sleep(POLL_S)
+        deadline, seen = time.monotonic() + within_s, None
+        while (left_s := deadline - time.monotonic()) > 0:
+            for seen in self._states(kind, name, namespace, left_s):
+                if seen is not None and until(seen):
+                    return seen
+        raise ServerFailed(f"{kind} {name or ''} is not as awaited after {within_s} s:\n{_shortly(seen)}")
+
+    def _states(self, kind, name, namespace, within_s):
+        """An object, or the list of all, as it is now and after each change, until the server ends the watch."""
+        path = self.path(kind, namespace=namespace or ("default" if name else None))
+        only = {"fieldSelector": f"metadata.name={name}"} if name else {}
+        listed = self.request("GET", path, **only)
+        one = {key: listed[key] for key in ("apiVersion",)} | {"kind": kind}
+        known = {each["metadata"]["uid"]: one | each for each in listed["items"]}
+        yield _only(known, name)
+        for change in self._changes(path, only, listed["metadata"]["resourceVersion"], within_s):
+            if change["type"] == "ERROR":  # the version is too old: list again
+                return
+            uid = change["object"]["metadata"]["uid"]
+            known.pop(uid, None)
+            if change["type"] != "DELETED":
+                known[uid] = change["object"]
+            yield _only(known, name)
+
+    def _changes(self, path, only, version, within_s):
+        """What the API server tells of changes after a version, for at most this long."""
+        asked = {"watch": "1", "resourceVersion": version, "timeoutSeconds": max(1, round(within_s)), **only}
+        # Of a server that does not answer, or ends, the next list tells.
+        with (
+            suppress(requests.RequestException),
+            self._session.get(self.url + path, params=asked, stream=True, timeout=within_s + 1) as answer,
+        ):
+            if not answer.ok:
+                raise Refused(answer)
+            yield from map(json.loads, answer.iter_lines())
 
     # --- addresses ---------------------------------------------------------------------------------------------------
 
@@ -184,6 +212,11 @@ class Api:
                 found = version, resource["name"], resource["namespaced"]
                 self._plurals[resource["kind"], version] = found
                 self._plurals.setdefault((resource["kind"], None), found)
+
+
+def _only(known, name):
+    """The newest state of the one object that is asked for, or of all."""
+    return next(iter(known.values()), None) if name else list(known.values())
 
 
 def is_true(thing, condition):

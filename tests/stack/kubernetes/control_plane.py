@@ -3,7 +3,7 @@
 import json
 import secrets
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import requests
@@ -18,6 +18,8 @@ from tests.stack.process import HOST, Process, free_port, new_folder
 ADMIN = "admin"
 # So that a lost node is seen in seconds; Kubernetes' own default is 50 s.
 NODE_MONITOR_GRACE_S = 16
+# Most of the work of a program that runs for seconds would be to collect its garbage.
+SELDOM_COLLECTED = {"GOGC": "400", "GOMEMLIMIT": "600MiB"}
 # Everything that is asked, once, without the bodies.
 AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
@@ -33,6 +35,7 @@ class Component(Process):
 
     health: str
     authority: Path | None = None
+    environment: dict[str, str] = field(default_factory=SELDOM_COLLECTED.copy)
 
     def answers(self):
         try:
@@ -175,6 +178,8 @@ def start_controllers(keys):
         f"--root-ca-file={keys.authority.certificate}",
         f"--node-monitor-grace-period={NODE_MONITOR_GRACE_S}s",
         "--node-monitor-period=1s",
+        "--kube-api-qps=500",
+        "--kube-api-burst=500",
     )
 
 

@@ -3,7 +3,6 @@
 import time
 from contextlib import contextmanager
 
-from tests.stack.kubernetes.api import is_true
 from tests.stack.kubernetes.cluster import cluster
 from tests.stack.process import new_folder
 
@@ -20,7 +19,8 @@ def crowd(lines=LINES, text="line {number}", audit=False):
         running.apply(_logs_of_everybody({"logsFile": log, "previousLogsFile": log}))
         for number in range(NAMESPACES):
             running.apply([_namespace(number), _crowd_in(number)])
-        pods = running.wait("Pod", until=_all_are_ready, within_s=120)
+        running.wait("Deployment", until=_all_are_available, within_s=120)
+        pods = running.get("Pod")
         for pod in pods[:: len(pods) // UNHEALTHY][:UNHEALTHY]:
             _crash(running, pod)
         yield running
@@ -33,8 +33,8 @@ def _log(lines, text):
     return file
 
 
-def _all_are_ready(pods):
-    return len(pods) == NAMESPACES * PODS_OF_EACH and all(is_true(pod, "Ready") for pod in pods)
+def _all_are_available(deployments):
+    return all(one["status"].get("availableReplicas") == PODS_OF_EACH for one in deployments)
 
 
 def _logs_of_everybody(logs):
@@ -52,7 +52,10 @@ def _namespace(number):
 
 def _crowd_in(number):
     container = {"name": "main", "image": "example/main:1", "resources": {"requests": {"cpu": "10m"}}}
-    template = {"metadata": {"labels": {"app": "main"}}, "spec": {"containers": [container]}}
+    template = {
+        "metadata": {"labels": {"app": "main"}},
+        "spec": {"nodeName": f"node-{number % NODES}", "containers": [container]},
+    }
     spec = {"replicas": PODS_OF_EACH, "selector": {"matchLabels": {"app": "main"}}, "template": template}
     where = {"name": "main", "namespace": f"tenant-{number}"}
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": where, "spec": spec}

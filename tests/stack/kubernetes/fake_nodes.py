@@ -5,7 +5,7 @@ A pod's state can be set by a test (`api.patch("Pod", …, subresource="/status"
 """
 
 from tests.stack.kubernetes import build
-from tests.stack.kubernetes.control_plane import Component, admin_kubeconfig
+from tests.stack.kubernetes.control_plane import SELDOM_COLLECTED, Component, admin_kubeconfig
 from tests.stack.process import HOST, free_port, new_folder
 
 # Of a node that kwok plays. The stages of its CRDs that a test may create at any time.
@@ -43,7 +43,7 @@ def start_kwok(api, keys):
         f"--tls-cert-file={keys.serving.certificate}",
         f"--tls-private-key-file={keys.serving.key}",
     ]
-    environment = {"KWOK_WORKDIR": str(folder / "work")}
+    environment = SELDOM_COLLECTED | {"KWOK_WORKDIR": str(folder / "work")}
     return Component(command=command, folder=folder, port=port, health=health, environment=environment).start()
 
 
