@@ -1,12 +1,15 @@
 """What was recorded, as tests read it: a story is one archive, the specimens of a module of `tests.record` are one file.
 
 story("lock_chain")        the folder of a case; to be read only
+judged("lock_chain")       its findings
 specimen("big_key")        the check that it is of, and the answers of the sources
 """
 
 import atexit
+import fcntl
 import json
 import os
+import pickle
 import shutil
 import tempfile
 import threading
@@ -14,13 +17,15 @@ import zipfile
 from functools import cache
 from pathlib import Path
 
+from nl_forensics.checks import run_checks
 from nl_forensics.evidence import demo
 from nl_forensics.evidence.case import Case
+from nl_forensics.finding import Findings
 
 STORIES = Path(__file__).parent / "stories"
 SPECIMENS = Path(__file__).parent / "specimens"
 DEMO = "demo"  # the story that ships with the package
-UNPACKED = "NL_TESTS_UNPACKED"  # where the workers of one run unpack stories for each other (conftest.py)
+UNPACKED = "NL_TESTS_UNPACKED"  # where the workers of one run unpack and judge stories for each other (conftest.py)
 MIDNIGHT = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip can name: the same case makes the same bytes
 
 _writing = threading.Lock()
@@ -48,6 +53,17 @@ def story(name: str) -> Path:
 def recorded_case(name: str) -> Case:
     """A recorded story."""
     return Case(story(name))
+
+
+@cache
+def judged(name: str) -> Findings:
+    """What all checks find in a story, judged by the first worker that asks. To be read only."""
+    kept = _unpacked() / f"{name}.findings"
+    with kept.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            kept.write_bytes(pickle.dumps(run_checks(recorded_case(name))))
+    return pickle.loads(kept.read_bytes())
 
 
 @cache

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 
 import pytest
 
@@ -15,8 +16,10 @@ from tests.recorded import specimen, specimens
 MAX_SENTENCE = 160  # characters of a finding's first sentence
 
 
-def broken(case, recorded):
+@cache
+def broken(case, name):
     """The check of a specimen, and the rows that break it, the worst first."""
+    recorded = specimen(name)
     check, case = checks.load()[recorded["check"]], with_fault(case, recorded)
     rows = Judge(check, case).held_against([case.read(name).whole_rows for name in check.needs])
     assert len(rows)
@@ -25,7 +28,7 @@ def broken(case, recorded):
 
 @pytest.mark.parametrize("name", specimens())
 def test_a_grade_names_only_columns_and_limits(healthy, name):  # noqa: F811
-    check, rows = broken(healthy, specimen(name))
+    check, rows = broken(healthy, name)
     for holds in check.grades.values():
         names = {node.id for node in ast.walk(ast.parse(holds, mode="eval")) if isinstance(node, ast.Name)}
         assert names <= {*rows.columns, *check.limits}
@@ -34,7 +37,7 @@ def test_a_grade_names_only_columns_and_limits(healthy, name):  # noqa: F811
 
 @pytest.mark.parametrize("name", specimens())
 def test_the_first_sentence_of_a_finding_is_short(healthy, name):  # noqa: F811
-    check, rows = broken(healthy, specimen(name))
+    check, rows = broken(healthy, name)
     for row in rows.head(3).to_dict("records"):
         values = row | check.limits
         first = re.split(r"; |\. ", Wording(check.because).of(values))[0]

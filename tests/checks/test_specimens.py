@@ -47,10 +47,14 @@ def place(tmp_path_factory) -> Path:
 
 
 @contextmanager
-def with_specimen(one: dict, place: Path) -> Iterator[Case]:
-    """The healthy case with a later round, in which the specimen's sources were asked again."""
+def with_specimen(one: dict, place: Path, healthy: Case | None = None) -> Iterator[Case]:
+    """The healthy case with a later round, in which the specimen's sources were asked again. What `healthy` has read is not read anew."""
     try:
-        yield asked_again(place, one)
+        case = asked_again(place, one)
+        case.tables |= {
+            name: table for name, table in (healthy.tables if healthy else {}).items() if name not in one["answers"]
+        }
+        yield case
     finally:
         for later in Case(place).rounds[1:]:
             shutil.rmtree(later.folder)
@@ -71,9 +75,9 @@ def asked_again(place: Path, one: dict) -> Case:
 
 
 @pytest.mark.parametrize("name", recorded.specimens())
-def test_a_check_finds_its_fault(name, place):
+def test_a_check_finds_its_fault(name, place, healthy):
     one = recorded.specimen(name)
-    with with_specimen(one, place) as case:
+    with with_specimen(one, place, healthy) as case:
         found = judge(CHECKS[one["check"]], case)
         first, added = case.rounds
         assert custody.verify(added.folder, custody.seal_of(first.folder)) == []

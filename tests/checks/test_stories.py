@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from nl_forensics import checks
-from nl_forensics.checks import run_checks
 from nl_forensics.checks.judge import Judge
 from nl_forensics.checks.watch import Watch
 from nl_forensics.conclusions import postmortem
@@ -22,7 +21,7 @@ from nl_forensics.inputs.parameters import shipped
 from tests import recorded
 from tests.delivery.test_summary import NOTEBOOK_NAMES, of, summary
 from tests.record import stories
-from tests.recorded import STORIES, names, recorded_case
+from tests.recorded import STORIES, judged, names, recorded_case
 from tests.write_golden import GOLDEN, as_text, states
 
 CAUSES = yaml.safe_load((STORIES / "causes.yaml").read_text())
@@ -36,11 +35,6 @@ def story(name: str) -> Case:
     return recorded_case(name)
 
 
-@cache
-def findings_of(name: str) -> Findings:
-    return run_checks(story(name))
-
-
 def test_every_story_is_recorded_and_has_a_cause():
     assert set(names()) == set(stories.registered()) == set(CAUSES)
 
@@ -48,12 +42,12 @@ def test_every_story_is_recorded_and_has_a_cause():
 @pytest.mark.parametrize("name", names())
 def test_a_story_is_told_as_it_was(name):
     known = (GOLDEN / f"{name}.json").read_text(encoding="utf-8")
-    assert as_text(findings_of(name)) == known, "read the difference, then `make golden`"
+    assert as_text(judged(name)) == known, "read the difference, then `make golden`"
 
 
 @pytest.mark.parametrize("name", [name for name in names() if CAUSES[name].get("check")])
 def test_the_cause_is_among_the_first_three_problems(name):
-    assert is_told(CAUSES[name], findings_of(name))
+    assert is_told(CAUSES[name], judged(name))
 
 
 def is_told(cause: dict[str, str], findings: Findings) -> bool:
@@ -65,7 +59,7 @@ def is_told(cause: dict[str, str], findings: Findings) -> bool:
 @pytest.mark.parametrize("name", names())
 def test_every_story_is_told_in_order(name):
     """Also that of a case in which nothing was seen; and whatever it says of a time is said with how wrong that may be."""
-    case, findings = story(name), findings_of(name)
+    case, findings = story(name), judged(name)
     rows = timeline(case, findings)
     assert list(rows.columns) == list(COLUMNS)
     assert rows["at"].is_monotonic_increasing
@@ -79,7 +73,7 @@ def test_every_story_is_told_in_order(name):
 
 @pytest.mark.parametrize("name", names())
 def test_every_story_is_told_in_ten_lines(name):
-    findings = findings_of(name)
+    findings = judged(name)
     lines = summary(story(name), findings)
     assert bool(of("affected", lines)) == bool(findings.problems)
     assert bool(of("since", lines)) == bool(findings.problems)
@@ -92,16 +86,16 @@ def test_every_story_is_told_in_ten_lines(name):
 
 @pytest.mark.parametrize("name", names())
 def test_no_check_fails_by_itself(name):
-    assert not [finding.because for finding in findings_of(name) if finding.bug]
+    assert not [finding.because for finding in judged(name) if finding.bug]
 
 
 @pytest.mark.parametrize("name", ["healthy", "partial", "blind"])
 def test_where_nothing_is_wrong_no_problem_is_told(name):
-    assert [(finding.check, finding.because) for finding in findings_of(name).problems] == []
+    assert [(finding.check, finding.because) for finding in judged(name).problems] == []
 
 
 def test_what_is_unknown_of_a_healthy_platform_is_listed_and_true():
-    told = {finding.check for finding in findings_of("healthy").unknowns}
+    told = {finding.check for finding in judged("healthy").unknowns}
     assert told == CAUSES["healthy"]["unknown"].keys()
 
 
@@ -111,7 +105,7 @@ def test_what_was_seen_by_halves_is_never_health():
     A rule that reads only columns without a hole has all its evidence.
     """
     halves, case = set(CAUSES["partial"]["halves"]), story("partial")
-    passed = {finding.check for finding in findings_of("partial") if finding.status is Status.OK}
+    passed = {finding.check for finding in judged("partial") if finding.status is Status.OK}
     for check in (checks.load()[name] for name in passed if halves & set(checks.load()[name].needs)):
         watch = Watch()
         Judge(check, case).held_against([case.read(name).whole_rows for name in check.needs], watch)
@@ -120,7 +114,7 @@ def test_what_was_seen_by_halves_is_never_health():
 
 
 def test_blindness_is_never_health():
-    assert {(finding.check, finding.status) for finding in findings_of("blind")} == {
+    assert {(finding.check, finding.status) for finding in judged("blind")} == {
         (name, Status.UNKNOWN) for name in checks.load()
     }
 
@@ -147,8 +141,8 @@ def seen() -> dict[Status, set[str]]:
     """The checks that were seen in each state, over stories and specimens (which test_specimens proves to be problems)."""
     found: dict[Status, set[str]] = {status: set() for status in Status}
     for known in map(states, names()):
-        for status, judged in known.items():
-            found[status] |= judged
+        for status, seen_in_it in known.items():
+            found[status] |= seen_in_it
     found[Status.PROBLEM] |= {recorded.specimen(name)["check"] for name in recorded.specimens()}
     return found
 

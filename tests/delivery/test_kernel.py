@@ -13,6 +13,8 @@ from nbclient import NotebookClient
 
 from nl_forensics.delivery.kernel import EncryptedKernel
 
+pytestmark = pytest.mark.notebook  # some start one in a program of their own
+
 CODE = (
     "import os, ipykernel.connect as c; print(os.getpid(), c.get_connection_file(), 'curve' in c.get_connection_info())"
 )

@@ -13,7 +13,7 @@ from nl_forensics.inputs.parameters import Parameters
 from nl_forensics.sources import Partial, Proof
 from tests.asking import platform
 from tests.cli.test_triage import SYSTEMS
-from tests.recorded import recorded_case, specimen
+from tests.recorded import judged, recorded_case, specimen
 
 NOTEBOOK_NAMES = {section: path.name for section, path in notebooks().items()}
 
@@ -52,13 +52,13 @@ def with_specimens(folder, *names, left_out=None, changed=None) -> Case:
 
 
 def test_the_root_of_a_lock_chain_comes_first():
-    lines = summary(recorded_case("lock_chain"))
+    lines = summary(recorded_case("lock_chain"), judged("lock_chain"))
     assert of("affected", lines)[0].startswith("postgres/main, billing-service (app@neurallog) (critical): ")
     assert of("changed", lines)[0].startswith("undetermined: Kubernetes was not queried")
 
 
 def test_a_case_without_data_is_not_called_healthy():
-    lines = summary(recorded_case("blind"))
+    lines = summary(recorded_case("blind"), judged("blind"))
     assert "all that matters for it was seen" not in " ".join(lines)
     assert of("data gap", lines)
 
@@ -105,8 +105,7 @@ def test_hostile_text_stays_on_its_line(tmp_path):
 
 
 def test_an_outage_is_not_dated_by_the_question(tmp_path):
-    case = recorded_case("postgres_down")
-    findings = run_checks(case)
+    case, findings = recorded_case("postgres_down"), judged("postgres_down")
     [since] = of("since", summary(case, findings))
     assert since == "2026-11-25 03:46:04 UTC (earliest symptom): prometheus/main, postgres-0:9187", (
         "its exporter dates it"

@@ -14,6 +14,7 @@ TOP = Path(__file__).parents[2]
 TEXT = (TOP / "CONTRIBUTING.md").read_text(encoding="utf-8")
 APPENDED = re.compile(r"<!-- append: (\S+) -->\n```python\n(.*?)```", re.DOTALL)
 COMMANDS = re.compile(r"^\$ (.+)$", re.MULTILINE)
+RECORDING = re.compile(r"-m (tests\.record|pytest) ")  # asks a real server, or judges what it was asked
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,12 @@ def checkout(tmp_path_factory) -> Path:
     return place
 
 
-@pytest.mark.parametrize("command", COMMANDS.findall(TEXT))
+def commands() -> list:
+    marks = {command: [pytest.mark.server] if RECORDING.search(command) else [] for command in COMMANDS.findall(TEXT)}
+    return [pytest.param(command, marks=needed) for command, needed in marks.items()]
+
+
+@pytest.mark.parametrize("command", commands())
 def test_a_command_of_the_examples_succeeds(checkout, command):
     program, *arguments = shlex.split(command)
     assert program == "python"

@@ -732,13 +732,9 @@ HOSTILE_SQL = (
 
 
 def cost(work: Callable[[str], str], text: str) -> float:
-    """The least processor time of five: on a busy machine, some are cold."""
-    times = []
-    for _ in range(3):
-        start = time.process_time()
-        work(text)
-        times.append(time.process_time() - start)
-    return min(times)
+    start = time.process_time()
+    work(text)
+    return time.process_time() - start
 
 
 @pytest.mark.parametrize(
@@ -746,8 +742,10 @@ def cost(work: Callable[[str], str], text: str) -> float:
     [(Redactor(KEY).text, piece) for piece in HOSTILE] + [(normalise_sql, piece) for piece in HOSTILE_SQL],
 )
 def test_time_grows_with_the_text_only(work, piece):
+    """Measured anew, up to five times, where it seems to grow faster: on a busy machine it may."""
     small, large = (piece * (size // len(piece)) for size in (9_000, 36_000))
-    assert cost(work, large) < 10 * max(cost(work, small), 0.002)  # linear is 4, quadratic is 16
+    factors = (cost(work, large) / max(cost(work, small), 0.002) for _ in range(5))
+    assert any(factor < 7 for factor in factors)  # linear is 4, quadratic is 16
 
 
 def test_a_flood_is_not_read_to_its_end():

@@ -19,6 +19,7 @@ from pathlib import Path
 from tests.stack import guard
 
 HOST = "127.0.0.1"
+NO_SERVER = "NL_TESTS_NO_SERVER"  # set while a test runs that is marked `fast`, also for the programs that it starts (conftest.py)
 READY_WITHIN_S = 30
 STOPPED_WITHIN_S = 10
 
@@ -164,6 +165,8 @@ class Process:
         return True
 
     def start(self):
+        if NO_SERVER in os.environ:
+            raise AssertionError("a `fast` test starts a program: let tests/marks.py see that, or mark it")
         with self.log.open("ab") as log:
             self.popen = subprocess.Popen(
                 [str(word) for word in self.command],

@@ -326,6 +326,7 @@ input()
 """
 
 
+@pytest.mark.server
 def test_nothing_outlives_a_killed_parent():
     with subprocess.Popen(
         [sys.executable, "-c", STARTS_AND_WAITS], cwd=TOP, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -337,6 +338,7 @@ def test_nothing_outlives_a_killed_parent():
     assert guard.processes_in(root) == []
 
 
+@pytest.mark.server
 def test_stack_by_hand_prints_addresses_and_ends_at_ctrl_c():
     with subprocess.Popen(
         [sys.executable, "-m", "tests.stack"], cwd=TOP, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
