@@ -42,7 +42,7 @@ WIDTH, LINE_HEIGHT, BAR_HEIGHT, TRACK_HEIGHT, TITLE_HEIGHT, NOTE_HEIGHT = 9.2, 2
 MARK_HEIGHT, LEGEND_HEIGHT = 0.48, 0.19  # inches; of a row
 BESIDE = 0.13  # of a track, between two kinds of marks
 MAX_SERIES, MAX_BARS, MAX_TRACKS = 6, 20, 12
-LONGEST_LINE, LONGEST_LABEL, LONGEST_TRACK, LONGEST_ABOVE = 132, 54, 40, 105  # characters of a line, and of names in it
+LONGEST_LINE, LONGEST_LABEL, LONGEST_TRACK, LONGEST_ABOVE = 132, 54, 40, 118  # characters of a line, and of names in it
 BELOW_ZERO = 0.03  # of the height
 
 

@@ -58,8 +58,7 @@ class Chart:
         canvas, picture = FigureCanvasAgg(self.figure), io.BytesIO()
         with style.context(STYLE):
             canvas.draw()
-        image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-        _few_colours(image).save(picture, "png")
+        _few_colours(np.asarray(canvas.buffer_rgba())).save(picture, "png")
         return picture.getvalue()
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
@@ -73,14 +72,14 @@ class Chart:
         return f"[chart] {self.words}"
 
 
-def _few_colours(image: Image.Image) -> Image.Image:
+def _few_colours(rgba: np.ndarray) -> Image.Image:
     """Quantised, but the windows keep their declared colours: else each chart would shade them by a similar colour of its own."""
-    few = image.quantize(COLOURS - len(WINDOWS), Image.Quantize.MAXCOVERAGE)
-    pixels, indexes = np.asarray(image), np.array(few)
+    few = Image.fromarray(rgba).convert("RGB").quantize(COLOURS - len(WINDOWS), Image.Quantize.MAXCOVERAGE)
     palette = (few.getpalette() or [])[: 3 * (COLOURS - len(WINDOWS))]
-    for colour in map(ImageColor.getrgb, WINDOWS.values()):
-        indexes[(pixels == colour).all(axis=-1)] = len(palette) // 3
-        palette += colour
+    pixels, indexes = rgba.view(np.uint32)[..., 0], np.array(few)
+    for colour in WINDOWS.values():
+        indexes[pixels == np.array(ImageColor.getcolor(colour, "RGBA"), np.uint8).view(np.uint32)] = len(palette) // 3
+        palette += ImageColor.getrgb(colour)
     found = Image.fromarray(indexes, "P")
     found.putpalette(palette)
     return found

@@ -70,3 +70,4 @@ SECONDS = Unit(in_seconds, _clock)
 MILLISECONDS = Unit(_in_milliseconds, lambda: (step * 1000 for step in _clock()))
 MEAN = Unit(_plain, lambda: _decimal(0.001), 0.01)
 PERCENT = Unit(_in_percent, lambda: _decimal(0.001), 0.01)
+WHOLE = PERCENT._replace(least=1)  # to 100 %

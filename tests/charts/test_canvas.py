@@ -178,3 +178,10 @@ def test_what_is_not_drawn_is_counted_and_does_not_flatten_what_is():
     chart = drawn_on(lambda canvas: canvas.lines(rows, "ms", units.NUMBER, "latency", {}) or "")
     assert "not drawn: 2 more" in texts(chart)
     assert chart.figure.axes[0].get_ylim()[1] < 2
+
+
+def test_an_expired_certificate_is_nothing_of_its_whole_lifetime():
+    """An axis that ends at 1 % would make the last hour of a certificate look like a full bar."""
+    chart = CHARTS["certificates_served"](recorded.recorded_case("expired_certificate"))
+    assert "expired" in texts(chart)
+    assert chart.figure.axes[0].get_xlim()[1] >= 1

@@ -64,7 +64,7 @@ def log_errors_over_time(canvas: Canvas, k8s_unhealthy_logs, k8s_logs):
     minutes = errors.assign(kept=kept, at=errors["at"].dt.floor("min")).groupby(["kept", "at"], as_index=False)
     counted = minutes.agg(errors=("line", "size"))
     groups = {str(name): part for name, part in sorted(counted.groupby("kept"), key=lambda g: -g[1]["errors"].sum())}
-    outside = canvas.dots(groups, "errors", NUMBER, "errors a minute")
+    outside = canvas.dots(groups, "errors", NUMBER, "errors per minute")
     worst = counted.loc[counted["errors"].idxmax()]
     elsewhere = f" {outside} minutes with errors lie outside both windows." if outside else ""
     words = listed(f"{name} {NUMBER.words(part['errors'].sum())}" for name, part in groups.items())

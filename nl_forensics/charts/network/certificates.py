@@ -6,7 +6,7 @@ from nl_forensics.charts.canvas import Bar, Canvas
 from nl_forensics.charts.chart import chart
 from nl_forensics.charts.labels import asked, cut, listed, moment, named
 from nl_forensics.charts.table import LONGEST_LINE, table
-from nl_forensics.charts.units import PERCENT, SECONDS
+from nl_forensics.charts.units import SECONDS, WHOLE
 
 
 @chart("Served certificates and their expiry")
@@ -16,7 +16,7 @@ def certificates_served(canvas: Canvas, probe_certificates):
         return canvas.say("No address serves a certificate.")
     rows = probe_certificates.assign(name=named(probe_certificates, "url")).sort_values("not_after")
     bars = [_left(row) for row in rows.to_dict("records")]
-    canvas.bars(bars, PERCENT, f"share of the lifetime that is left, {asked(rows)}", above=True)
+    canvas.bars(bars, WHOLE, f"share of the lifetime that is left, {asked(rows)}", above=True)
     words = (
         f"{bar.name}: {bar.text}, {_described(row)}" for bar, row in zip(bars, rows.to_dict("records"), strict=True)
     )
