@@ -32,11 +32,11 @@ def every_rollout_completes(k8s_deployments, *, max_s=180):
     # A deployment that completed its rollout and lost pods since is not rolling out.
     rolling = rows.progressing_reason != "NewReplicaSetAvailable"
     overdue = rows.progressing_reason == "ProgressDeadlineExceeded"
+    rows = rows.assign(overdue=overdue)[rolling & (overdue | (rows.stuck_s >= max_s))]
     rows["how"] = [
         "progress deadline exceeded" if late else f"no progress for {in_seconds(stuck_s)}, limit {in_seconds(max_s)}"
-        for late, stuck_s in zip(overdue, rows.stuck_s, strict=True)
+        for late, stuck_s in zip(rows.overdue, rows.stuck_s, strict=True)
     ]
-    rows = rows[rolling & (overdue | (rows.stuck_s >= max_s))]
     return rows.sort_values("stuck_s", ascending=False)
 
 

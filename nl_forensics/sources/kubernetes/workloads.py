@@ -29,6 +29,7 @@ from nl_forensics.sources.kubernetes.reading import (
 
 REVISION = "deployment.kubernetes.io/revision"
 CAUSE = "kubernetes.io/change-cause"
+NO_DEADLINE_S = 2**31 - 1  # how the field progressDeadlineSeconds says that there is none
 TEMPLATE_COLUMNS = {
     "images": Column("str", "container images of the pod template"),
     "env_names": Column("str", "names of its environment variables; values are never recorded"),
@@ -89,6 +90,19 @@ def selector_of(one: dict) -> str:
     return pairs(selector.get("matchLabels")) + (f" and {more} expressions" if more else "")
 
 
+def _deployments(records: list[dict]) -> pd.DataFrame:
+    return missing_is_false("replica_failure")([_with_progress(record) for record in records])
+
+
+def _with_progress(record: dict) -> dict:
+    """Without a deadline, the controller writes no condition Progressing: a complete rollout is seen by its pods, another is unknown."""
+    if record.get("progress_deadline_s") != NO_DEADLINE_S:
+        return record
+    pods = {record[f"{which}_replicas"] for which in ("current", "updated", "available")}
+    is_complete = pods == {record["replicas"]} and record["observed_generation"] >= record["generation"]
+    return record | {"progress_deadline_s": None, "progressing": True if is_complete else record["progressing"]}
+
+
 @source(
     columns={
         **NAMED,
@@ -119,7 +133,7 @@ def selector_of(one: dict) -> str:
     },
     covers="now",
     needs=Permission(kubernetes="list deployments.apps"),
-    parse=missing_is_false("replica_failure"),
+    parse=_deployments,
     guide=("C004", "C018", "C087"),
 )
 def k8s_deployments(kubernetes, incident, platform):
