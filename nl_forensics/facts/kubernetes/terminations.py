@@ -39,11 +39,12 @@ def with_last_end(rows: pd.DataFrame) -> pd.DataFrame:
     Adds `end_reason`, `end_code`, `ended_at`, `ended` (in words) and `ran_s`.
     """
     is_terminated = rows.state == "terminated"
+    ended_at = rows.state_finished_at.where(is_terminated, rows.last_finished_at)
     began_at = rows.state_started_at.where(is_terminated, rows.last_started_at)
     rows = rows.assign(
         end_reason=rows.state_reason.where(is_terminated, rows.last_reason),
         end_code=rows.state_exit_code.where(is_terminated, rows.last_exit_code),
-        ended_at=rows.state_finished_at.where(is_terminated, rows.last_finished_at),
+        ended_at=ended_at.where(rows.ends_are_dated.fillna(False)),
     )
     rows["ended"] = exit_in_words(rows.end_reason, rows.end_code)
     return rows.assign(ran_s=(rows.ended_at - began_at).dt.total_seconds())

@@ -2,7 +2,9 @@
 
 from datetime import datetime, timedelta
 
-from nl_forensics.sources import Permission, source
+import pandas as pd
+
+from nl_forensics.sources import Permission, as_rows, source
 from nl_forensics.sources.column import UTC, Column
 from nl_forensics.sources.kubernetes.kinds import PODS
 from nl_forensics.sources.kubernetes.reading import (
@@ -188,6 +190,16 @@ def config_maps_of(spec: dict) -> list[str]:
     return sorted(names - {"kube-root-ca.crt"})
 
 
+def _containers(records: list[dict]) -> pd.DataFrame:
+    """Of a container that the kubelet lost, an end is reported without its time, which is not the same as no end."""
+    return as_rows([record | {"ends_are_dated": _are_dated(record) or None} for record in records])
+
+
+def _are_dated(record: dict) -> bool:
+    current = record.get("state") != "terminated" or bool(record.get("state_finished_at"))
+    return current and (not record.get("last_reason") or bool(record.get("last_finished_at")))
+
+
 @source(
     columns={
         "namespace": Column("str", "namespace of the pod"),
@@ -225,6 +237,11 @@ def config_maps_of(spec: dict) -> list[str]:
         "last_signal": Column("Int64", "signal that ended the previous run", absent="no signal is recorded"),
         "last_started_at": Column(UTC, "the previous run started", absent="no run ended before the current one"),
         "last_finished_at": Column(UTC, "the previous run ended", absent="no run ended before the current one"),
+        "ends_are_dated": Column(
+            "boolean",
+            "every end that is reported has a time",
+            unknown="the kubelet does not know when the container ended (ContainerStatusUnknown)",
+        ),
         "cpu_request_cores": Column("float64", "CPU request", absent="no request is set"),
         "cpu_limit_cores": Column("float64", "CPU limit", absent="no limit is set"),
         "memory_request_bytes": Column("Int64", "memory request", absent="no request is set"),
@@ -241,6 +258,7 @@ def config_maps_of(spec: dict) -> list[str]:
     },
     covers="now",
     needs=Permission(kubernetes="list pods"),
+    parse=_containers,
     guide=("C078", "C079", "C080", "C083", "C084", "C085", "C086", "C091"),
 )
 def k8s_containers(kubernetes, incident, platform):
