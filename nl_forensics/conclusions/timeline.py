@@ -40,7 +40,12 @@ COLUMNS = {
     "error_s": "float64",
 }
 OF_A_ROLLOUT = pd.Timedelta(seconds=5)  # between the write to a workload and its new revision
-BY_OUR_CLOCK = ("", "any_system", *SELF_REPORTING, *WITHOUT_CLOCK)  # systems whose answers we date, and our own notes
+BY_OUR_CLOCK = (
+    "",
+    "any_system",
+    *SELF_REPORTING,
+    *WITHOUT_CLOCK,
+)  # systems with answers dated by us, and our own notes
 EXACT, UNKNOWN = (0.0, 0.0), (math.nan, math.nan)  # offset of a clock, and by how much that can be wrong
 TOGETHER = pd.Timedelta(seconds=30)  # writes of one program that follow one another so soon are one change
 
@@ -248,7 +253,7 @@ def _of_its_clock(ahead_s: float, error_s: float) -> str:
 def _clocks_apart_s(case: Case) -> dict[str, tuple[float, float]]:
     """{`postgres-main`: (its clock minus ours, by how much that can be wrong)}, seconds, as measured when it was last reached.
 
-    UNKNOWN where it could not be measured. Systems whose answers have no times of their own are left out.
+    UNKNOWN where it could not be measured. Systems without times of their own in their answers are left out.
     """
     reached = (event for step in case.rounds for event in step.events() if event["event"] == "reached")
     return {

@@ -53,7 +53,7 @@ class LocalPort:
     def close(self) -> None:
         if self._listener:
             with suppress(OSError):
-                self._listener.shutdown(socket.SHUT_RDWR)  # wakes who waits for the next connection
+                self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits for the next connection
             self._listener.close()
 
 

@@ -166,7 +166,7 @@ class PostgresLink:
         try:
             with self._connection.cursor() as cursor:
                 stream = cursor.stream(sql, parameters) if parameters else cursor.stream(sql)
-                # One row ahead: who takes the only row and leaves must not make the driver cancel the statement.
+                # One row ahead: a caller that takes the only row and leaves must not make the driver cancel the statement.
                 row = next(stream, None)
                 while row is not None:
                     following = next(stream, None)

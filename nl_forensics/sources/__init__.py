@@ -16,7 +16,7 @@ Covers = Literal["window", "ring", "since", "now"]
 
 
 def connection_of(system: str) -> str:
-    """The system through whose connection it is queried: each database of a server through that of the server."""
+    """The system that is connected to for its queries: for each database of a server, the server."""
     return "postgres" if system == "database" else system
 
 

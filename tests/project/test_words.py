@@ -1,8 +1,10 @@
-"""Texts that a person reads use the words of the field: those that were replaced do not come back."""
+"""Texts and comments use the words of the field: those that were replaced do not come back."""
 
 import ast
+import io
 import json
 import re
+import tokenize
 from pathlib import Path
 
 import pytest
@@ -24,9 +26,13 @@ def _found(text: str) -> list[str]:
 
 
 def _literals(path: Path) -> str:
-    """Every string of a module, with its docstrings."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    return "\n".join(n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str))
+    """Every string of a module, with its docstrings, and every comment."""
+    code = path.read_text(encoding="utf-8")
+    strings = [n.value for n in ast.walk(ast.parse(code)) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    comments = [
+        one.string for one in tokenize.generate_tokens(io.StringIO(code).readline) if one.type == tokenize.COMMENT
+    ]
+    return "\n".join([*strings, *comments])
 
 
 def _markdown(path: Path) -> str:

@@ -11,7 +11,7 @@ from nl_forensics.sources.kubernetes.workloads import NAMED
 
 RIGHTS = " ".join(kind.resource for kind in CUSTOM)
 
-# Kinds whose status has no such condition: they have a phase or a state, conditions per parent, or no status at all.
+# Kinds without such a condition in their status: they have a phase or a state, conditions per parent, or no status at all.
 WITHOUT_READY = (
     "acme.cert-manager.io/orders",
     "acme.cert-manager.io/challenges",

@@ -17,7 +17,7 @@ from nl_forensics.sources.column import Column
 from nl_forensics.sources.prometheus.firing import OWN_LABELS, TOLERANCE, Due, Rule, episodes, within
 from nl_forensics.sources.prometheus.series import spans, step_of
 
-USUAL_SCRAPE_S = 60.0  # what Prometheus does unless it is told otherwise; before 2.30 it does not say what it was told
+USUAL_SCRAPE_S = 60.0  # the default of Prometheus; before 2.30 it does not report its setting
 NEWEST = "max(timestamp(up))"  # the newest sample of any target: where there was none, Prometheus itself was not there
 BREAK = 2.5  # evaluations without a sample
 AT_AN_END = re.compile(

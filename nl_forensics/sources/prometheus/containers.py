@@ -5,7 +5,7 @@ from nl_forensics.sources.prometheus.series import series
 CONTAINER = ("target", "namespace", "pod", "container")
 BY = "instance, namespace, pod, container"
 GONE_S = 90  # a scrape a minute, and what cAdvisor lags behind
-NEAREST_THEIR_LIMIT, LARGEST = 5, 2  # of each node, so that an answer stays small and tells of every node
+NEAREST_THEIR_LIMIT, LARGEST = 5, 2  # of each node, so that an answer stays small and covers every node
 
 
 def of_containers(metric: str) -> str:

@@ -22,7 +22,7 @@ def _throttled(over: str) -> str:
 
 USED = f"sum by ({BY}) (rate({of_containers('container_cpu_usage_seconds_total')}[{{range}}]))"
 PERIOD, QUOTA = (f"max by ({BY}) ({of_containers(f'container_spec_cpu_{name}')})" for name in ("period", "quota"))
-# Whoever installs Prometheus with its usual chart drops what cAdvisor says of limits: kube-state-metrics says it, too.
+# The usual chart of Prometheus drops what cAdvisor reports of limits: kube-state-metrics reports it, too.
 SPECIFIED = 'max by (namespace, pod, container) (kube_pod_container_resource_limits{{resource="cpu",namespace=~"{namespaces}"}})'
 LIMIT = f"{QUOTA} / {PERIOD} or 0 * {USED} + on (namespace, pod, container) group_left () {SPECIFIED}"
 CHOSEN = " or ".join(
