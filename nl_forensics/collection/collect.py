@@ -34,7 +34,7 @@ OnAnswer = Callable[[str, str], None]
 
 @dataclass(frozen=True)
 class Triage:
-    """What a round begins with: the sources whose answers decide the window and the scope of the others.
+    """What a round begins with: a few sources, and the window and scope of the others by their answers.
 
     names      names of these sources
     within_s   after this many seconds, continue with the answers so far

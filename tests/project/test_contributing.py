@@ -12,9 +12,9 @@ import pytest
 
 TOP = Path(__file__).parents[2]
 TEXT = (TOP / "CONTRIBUTING.md").read_text(encoding="utf-8")
-APPENDED = re.compile(r"<!-- append: (\S+) -->\n```python\n(.*?)```", re.DOTALL)
+APPENDED = re.compile(r"<!-- append: (\S+) -->\n```(?:python|yaml)\n(.*?)```", re.DOTALL)
 COMMANDS = re.compile(r"^\$ (.+)$", re.MULTILINE)
-RECORDING = re.compile(r"-m (tests\.record|pytest) ")  # asks a real server, or judges what it was asked
+RECORDING = re.compile(r"-m (tests\.\w+|pytest) ")  # asks a real server, or judges what it was asked
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,10 @@ def checkout(tmp_path_factory) -> Path:
     ignored = shutil.ignore_patterns("__pycache__", ".*", "golden", "stories")
     for name in ("nl_forensics", "tests", "parameters", "notebooks"):
         shutil.copytree(TOP / name, place / name, ignore=ignored)
-    (place / "tests/stories").symlink_to(TOP / "tests/stories")
+    (place / "tests/stories").mkdir()
+    for story in (TOP / "tests/stories").glob("*.zip"):
+        (place / "tests/stories" / story.name).symlink_to(story)
+    shutil.copy(TOP / "tests/stories/causes.yaml", place / "tests/stories")
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(TOP / name, place)
     for path, code in APPENDED.findall(TEXT):
