@@ -22,7 +22,6 @@ LONG_FILES = {
 }
 LONG_FUNCTIONS = {
     "check": "the decorator: one argument a line, each explained, and what they become",
-    "now_command": "a command with its options, a line each",
     "series": "each argument is explained, and its two closures are what they become",
 }
 
