@@ -110,13 +110,7 @@ class Canvas:
             axes.annotate(name, (0, row - 0.2), (2, 1), textcoords="offset points", va="bottom")
         self._names(axes, [] if above else names)
         axes.set_ylim(len(shown) - 0.6, -0.8 if above else -0.6)
-        longest = max([sum(bar.parts.values()) for bar in shown] + [bar.mark or 0 for bar in shown])
-        end = max(longest, unit.least)
-        axes.set_xlim(0, end * 1.02)
-        axes.set_xlabel(label)
-        unit.scale(axes.xaxis, end)
-        axes.grid(axis="x", color=GRID, lw=0.8)
-        axes.set_axisbelow(True)
+        _value_axis(axes, shown, unit, label)
         self._legend(samples)
 
     def _bar(self, axes: Axes, row: int, bar: Bar, order: dict[str, int], above: bool) -> None:
@@ -341,6 +335,17 @@ def _placed(marks: pd.DataFrame, row: int, kinds: Sequence[str]) -> pd.DataFrame
     height = {kind: row + BESIDE * (place - (len(here) - 1) / 2) for place, kind in enumerate(here)}
     placed = marks.reindex(columns=["at", "until", "kind"]).astype({"until": UTC})
     return placed.assign(height=placed["kind"].map(height))
+
+
+def _value_axis(axes: Axes, bars: list[Bar], unit: Unit, label: str) -> None:
+    """From zero to the longest bar or mark."""
+    longest = max([sum(bar.parts.values()) for bar in bars] + [bar.mark or 0 for bar in bars])
+    end = max(longest, unit.least)
+    axes.set_xlim(0, end * 1.02)
+    axes.set_xlabel(label)
+    unit.scale(axes.xaxis, end)
+    axes.grid(axis="x", color=GRID, lw=0.8)
+    axes.set_axisbelow(True)
 
 
 def _patch(kind: str, place: int) -> Patch:
