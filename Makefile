@@ -58,10 +58,10 @@ check-lowest: $(STAMPS)-test
 test: install-test
 	@$(MAKE) --no-print-directory --jobs=2 lint suite
 
-# Four files side by side, one of them on a cluster (tests/conftest.py): much of their time is waiting for servers. Notebooks come last.
+# Four files side by side, one worker's on a cluster (tests/conftest.py): much of their time is waiting for servers. Notebooks come last.
 # A whole Kubernetes is built once, from Go modules.
 suite: install-cluster
-	@$(BIN)/python -m pytest -n 4 --no-loadscope-reorder $(NBVAL) tests notebooks
+	@$(BIN)/python -m pytest -n 4 --dist loadgroup --no-loadscope-reorder $(NBVAL) tests notebooks
 
 lint: $(STAMPS)-test
 	@$(BIN)/ruff check -q .

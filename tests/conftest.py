@@ -5,26 +5,20 @@ import shutil
 import signal
 import tempfile
 import threading
-from pathlib import Path
+from collections import defaultdict
 
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
-from tests import marks
+from tests import kept, marks
 from tests.recorded import UNPACKED
 from tests.stack import pgbouncer, postgres, prometheus, redis
+from tests.stack.kubernetes.cluster import cluster
 from tests.stack.process import NO_SERVER
 
-# One worker has the files that start a whole Kubernetes, one after another: two of them at a time would keep the machine from all else,
-# and their tests watch the clock. Of the others, those that take longest come first: begun last, they would be waited for.
-ON_A_CLUSTER = (
-    "test_now",
-    "test_kubernetes",
-    "test_kubernetes_stack",
-    "test_kubernetes_permissions",
-    "test_port_forward",
-    "test_neurallog_stack",
-)
+# One worker has all tests on a cluster, and has them first, those on the same one together: two whole Kubernetes at a time would keep the
+# machine from all else. Of the other files, those that take longest come first: begun last, they would be waited for.
+CLUSTERS = ("fake_cluster", "real_cluster", "shop")
 LONGEST = (
     "test_charts",
     "test_case",
@@ -54,21 +48,36 @@ def pytest_configure(config):
 
 
 def pytest_itemcollected(item):
-    item.add_marker(marks.mark_of(item))
+    mark = marks.mark_of(item)
+    item.add_marker(mark)
+    if mark == marks.CLUSTER:
+        item.add_marker(pytest.mark.xdist_group(mark))
+
+
+fixtures_of_file = defaultdict(set)
 
 
 def pytest_collection_modifyitems(items):
     """Workers take one file after the other in this order."""
-    place = {name: number for number, name in enumerate(ON_A_CLUSTER + LONGEST)}
-    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+    for item in items:
+        if item.get_closest_marker(marks.CLUSTER):
+            fixtures_of_file[item.path].update(item.fixturenames)
+    items.sort(key=_place)
+
+
+def _place(item):
+    if item.get_closest_marker(marks.CLUSTER):
+        used = fixtures_of_file[item.path]
+        return 0, next((number for number, name in enumerate(CLUSTERS) if name in used), len(CLUSTERS))
+    return 1, LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST)
 
 
 class FileByFile(LoadFileScheduling):
-    """Each file is one worker's; those on a cluster are one's together."""
+    """Each file is one worker's; all tests on a cluster are one's together: `--dist loadgroup` adds `@cluster` to their names."""
 
     def _split_scope(self, nodeid):
-        file = super()._split_scope(nodeid)
-        return "on a cluster" if Path(file).stem in ON_A_CLUSTER else file
+        group = nodeid.rpartition("@")[2]
+        return group if group == marks.CLUSTER else super()._split_scope(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -76,12 +85,30 @@ def pytest_xdist_make_scheduler(config, log):
     return FileByFile(config, log)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(nextitem):
+    """What the next file does not use ends with this one."""
+    kept.end_all_but(fixtures_of_file[nextitem.path] if nextitem and nextitem.get_closest_marker(marks.CLUSTER) else ())
+
+
+@pytest.fixture(scope="module")
+def fake_cluster():
+    """A node that runs nothing, and an audit log. Each file has namespaces and users of its own."""
+    return kept.kept("fake_cluster", lambda: cluster(nodes=1, audit=True))
+
+
+@pytest.fixture(scope="module")
+def real_cluster():
+    """A node that runs containers, three that run nothing, the metrics server, and an audit log; to be shared like the other."""
+    return kept.kept("real_cluster", lambda: cluster(nodes=3, real_node=True, metrics=True, audit=True))
+
+
 @pytest.fixture(scope="module", autouse=True)
 def no_thread_goes_on():
     """What a file's tests began ends with them: a server whose socket is closed spins, and all tests after it are slow."""
     before = set(threading.enumerate())
     yield
-    assert [thread.name for thread in set(threading.enumerate()) - before] == []
+    assert [thread.name for thread in set(threading.enumerate()) - before - kept.threads()] == []
 
 
 @pytest.fixture(autouse=True)

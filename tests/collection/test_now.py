@@ -124,30 +124,29 @@ def in_ten_lines(said):
 
 
 @pytest.fixture(scope="module")
-def shop():
+def shop(fake_cluster):
     """Nothing of NeuralLog: a pod that waits for its next start, after it ran out of memory three times."""
-    with cluster(nodes=1) as running:
-        container = {"name": "main", "image": "example/web:1"}
-        running.apply(
-            [
-                {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}},
-                {
-                    "apiVersion": "v1",
-                    "kind": "Pod",
-                    "metadata": {"name": "web", "namespace": "shop"},
-                    "spec": {"containers": [container]},
-                },
-            ]
-        )
-        pod = running.wait("Pod", "web", "shop", until=lambda one: one["status"].get("containerStatuses"))
-        at = (datetime.now(UTC) - timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        status = pod["status"]["containerStatuses"][0]
-        ended = {"reason": "OOMKilled", "exitCode": 137, "startedAt": at, "finishedAt": at, "containerID": "fake://1"}
-        waiting = {"waiting": {"reason": "CrashLoopBackOff"}}
-        status |= {"restartCount": 3, "ready": False, "state": waiting, "lastState": {"terminated": ended}}
-        running.patch("Pod", "web", {"status": {"containerStatuses": [status]}}, "shop", "/status")
-        running.kubeconfig(READER, permissions.kubernetes_rules())
-        yield running
+    container = {"name": "main", "image": "example/web:1"}
+    fake_cluster.apply(
+        [
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}},
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {"name": "web", "namespace": "shop"},
+                "spec": {"containers": [container]},
+            },
+        ]
+    )
+    pod = fake_cluster.wait("Pod", "web", "shop", until=lambda one: one["status"].get("containerStatuses"))
+    at = (datetime.now(UTC) - timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    status = pod["status"]["containerStatuses"][0]
+    ended = {"reason": "OOMKilled", "exitCode": 137, "startedAt": at, "finishedAt": at, "containerID": "fake://1"}
+    waiting = {"waiting": {"reason": "CrashLoopBackOff"}}
+    status |= {"restartCount": 3, "ready": False, "state": waiting, "lastState": {"terminated": ended}}
+    fake_cluster.patch("Pod", "web", {"status": {"containerStatuses": [status]}}, "shop", "/status")
+    fake_cluster.kubeconfig(READER, permissions.kubernetes_rules())
+    return fake_cluster
 
 
 def of(shop) -> dict:

@@ -15,7 +15,6 @@ from tests.asking import ask, link, platform
 from tests.investigation import ago
 from tests.stack.kubernetes.api import Api, is_true
 from tests.stack.kubernetes.api_faults import Answer, misbehaving
-from tests.stack.kubernetes.cluster import cluster
 from tests.stack.kubernetes.control_plane import ADMIN
 
 NAME = "nl-forensics"
@@ -23,11 +22,11 @@ REVIEWS = {"selfsubjectrulesreviews", "selfsubjectaccessreviews"}
 SHOP = """
 apiVersion: v1
 kind: Namespace
-metadata: {name: shop}
+metadata: {name: stand}
 ---
 apiVersion: apps/v1
 kind: Deployment
-metadata: {name: web, namespace: shop}
+metadata: {name: web, namespace: stand}
 spec:
   replicas: 1
   selector: {matchLabels: {app: web}}
@@ -38,18 +37,17 @@ spec:
 
 
 @pytest.fixture(scope="module")
-def shop():
-    with cluster(nodes=1, audit=True) as running:
-        running.apply(SHOP)
-        running.wait("Deployment", "web", "shop", until=lambda one: is_true(one, "Available"))
-        yield running
+def shop(fake_cluster):
+    fake_cluster.apply(SHOP)
+    fake_cluster.wait("Deployment", "web", "stand", until=lambda one: is_true(one, "Available"))
+    return fake_cluster
 
 
 @pytest.fixture
 def asked(tmp_path, monkeypatch):
-    """A parameter file about the namespace shop of the cluster, or about another scope."""
+    """A parameter file about the namespace stand of the cluster, or about another scope."""
 
-    def written(namespaces=("shop",), kubeconfig="/nowhere"):
+    def written(namespaces=("stand",), kubeconfig="/nowhere"):
         monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
         absent = dict.fromkeys(("postgres", "pgbouncer", "redis", "prometheus"), "absent")
         systems = absent | {"kubernetes": {"main": {}}}
@@ -136,8 +134,8 @@ def doctor(file):
 
 
 def test_what_permissions_prints_suffices_and_only_that_is_used(shop, granted, asked, capsys):
-    kubeconfig = granted(namespaces=["shop", "tenant-*"])
-    file = asked(["shop", "tenant-*"], kubeconfig)
+    kubeconfig = granted(namespaces=["stand", "tenant-*"])
+    file = asked(["stand", "tenant-*"], kubeconfig)
     assert cli.run(["doctor", str(file)]) in (0, 3)
     said = capsys.readouterr().out
     assert "kubernetes-main: reached, no missing permissions" in said
@@ -156,7 +154,7 @@ def test_what_permissions_prints_suffices_and_only_that_is_used(shop, granted, a
 def test_one_review_is_enough_where_the_rules_are_all(shop, granted):
     kubeconfig, before = granted(), len(audited(shop))
     opened = link("kubernetes", str(kubeconfig))
-    heard = ask(opened, "k8s_access", platform_=platform(namespaces=("shop",)))
+    heard = ask(opened, "k8s_access", platform_=platform(namespaces=("stand",)))
     opened.close()
     assert heard.table[heard.table.needed].allowed.all()
     assert not heard.table[~heard.table.needed].allowed.any()
@@ -264,7 +262,7 @@ def test_an_administrator_is_told_that_less_is_enough(shop, asked):
     assert code in (0, 3)
     with incomplete(shop, ADMIN) as kubeconfig:
         opened = link("kubernetes", str(kubeconfig))
-        heard = ask(opened, "k8s_access", platform_=platform(namespaces=("shop",)))
+        heard = ask(opened, "k8s_access", platform_=platform(namespaces=("stand",)))
         assert opened.requests < 10
         opened.close()
     assert heard.table.allowed.all()
@@ -295,16 +293,16 @@ def test_roles_in_namespaces(shop, granted, asked, capsys):
 def test_a_role_in_a_namespace_that_lacks_something(shop, granted, asked):
     shop.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "auditors"}})
     kubeconfig = granted(home="auditors", section="kubernetes_in_namespaces")
-    objects = shop.get("Role", NAME, "shop")
+    objects = shop.get("Role", NAME, "stand")
     objects = {key: objects[key] for key in ("apiVersion", "kind", "rules")} | {
-        "metadata": {"name": NAME, "namespace": "shop"}
+        "metadata": {"name": NAME, "namespace": "stand"}
     }
     shop.apply(_without(objects, "services"))
     user = {"user": f"system:serviceaccount:auditors:{NAME}"}
-    place = {"verb": "list", "group": "", "resource": "services", "namespace": "shop"}
+    place = {"verb": "list", "group": "", "resource": "services", "namespace": "stand"}
     _wait_for(shop, user | {"resourceAttributes": place}, False)
     code, told, lines = doctor(asked(kubeconfig=kubeconfig))
     assert code == 3
     [missing] = told["missing"]
-    assert (missing["permissions"], missing["namespaces"]) == (["list services"], ["shop"])
-    assert any("lacks list services in shop → prevents" in line for line in lines)
+    assert (missing["permissions"], missing["namespaces"]) == (["list services"], ["stand"])
+    assert any("lacks list services in stand → prevents" in line for line in lines)

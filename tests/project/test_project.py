@@ -1,13 +1,12 @@
 """The project's own promises: what is declared twice is equal, and every public thing is documented."""
 
-import re
 from pathlib import Path
 
 import pytest
 
 from nl_forensics import checks, sources
 from nl_forensics.units import Wording
-from tests.conftest import LONGEST, ON_A_CLUSTER
+from tests.conftest import LONGEST, FileByFile
 
 TOP = Path(__file__).parents[2]
 TEST_FILES = sorted((TOP / "tests").rglob("test_*.py"))
@@ -15,14 +14,14 @@ SOURCES, CHECKS = sources.load(), checks.load()
 
 
 def test_the_order_of_the_tests_names_files_that_there_are():
-    assert set(ON_A_CLUSTER + LONGEST) - {path.stem for path in TEST_FILES} == set()
+    assert set(LONGEST) - {path.stem for path in TEST_FILES} == set()
 
 
-def test_only_one_worker_starts_clusters():
-    """Whatever starts one by `with cluster(…)` is named among those that share a worker."""
-    starts = re.compile(r"^from tests\.stack\.kubernetes\.cluster import cluster|crowd\.crowd\(", re.MULTILINE)
-    found = {path.stem for path in TEST_FILES if starts.search(path.read_text())}
-    assert found == set(ON_A_CLUSTER)
+def test_only_one_worker_starts_clusters(request):
+    """Of a file on a cluster, the other tests may be anybody's."""
+    schedule = FileByFile(request.config)
+    assert schedule._split_scope("tests/sources/test_redis.py::test_pool") == "tests/sources/test_redis.py"
+    assert schedule._split_scope("tests/collection/test_now.py::test_as_json@cluster") == "cluster"
 
 
 @pytest.mark.parametrize("name", SOURCES)
