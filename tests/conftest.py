@@ -1,5 +1,6 @@
 """What many tests share: a home of their own, and servers that nobody changes."""
 
+import gc
 import os
 import shutil
 import signal
@@ -55,6 +56,7 @@ def pytest_itemcollected(item):
 
 
 fixtures_of_file = defaultdict(set)
+ENDS_WITHIN_S = 5
 
 
 def pytest_collection_modifyitems(items):
@@ -108,7 +110,11 @@ def no_thread_goes_on():
     """What a file's tests began ends with them: a server whose socket is closed spins, and all tests after it are slow."""
     before = set(threading.enumerate())
     yield
-    assert [thread.name for thread in set(threading.enumerate()) - before - kept.threads()] == []
+    gc.collect()  # closes what only an exception still knows
+    left = set(threading.enumerate()) - before - kept.threads()
+    for thread in left:
+        thread.join(ENDS_WITHIN_S)
+    assert [thread.name for thread in left if thread.is_alive()] == []
 
 
 @pytest.fixture(autouse=True)

@@ -94,9 +94,13 @@ def _with_tls(pair, port):
     tls.load_cert_chain(pair.certificate, pair.key)
 
     def copy(one, other):
-        with suppress(OSError), one, other:
-            while data := one.recv(65536):
-                other.sendall(data)
+        with one, other:
+            with suppress(OSError):
+                while data := one.recv(65536):
+                    other.sendall(data)
+            for end in (one, other):  # the thread of the other direction wakes
+                with suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
 
     def serve():
         with suppress(OSError):

@@ -24,14 +24,16 @@ from tests.stack.process import HOST
 # --- Permissions ------------------------------------------------------------------------------------------------------
 
 
-def test_the_declared_permissions_suffice(shop, asked):
+def test_the_declared_permissions_suffice(shop):
     """Every source is answered without a hole; the API server saw nothing but get, list and a review of our rights, and each list once."""
+    opened = link("kubernetes", str(shop.kubeconfig("declared", permissions.kubernetes_rules())))
     for name in OURS:
-        heard = everywhere(asked, name)
+        heard = everywhere(opened, name)
         assert as_table(name, heard.table).rows_with_holes.empty, name
         assert not any("forbidden" in unseen for unseen in heard.unseen), (name, heard.unseen)
         assert SECRET not in heard.text, name
-    log = shop.audit_log(READER)
+    opened.close()
+    log = shop.audit_log("declared")
     assert {event["verb"] for event in log} == {"get", "list", "create"}
     posted = {event["requestURI"] for event in log if event["verb"] == "create"}
     assert posted == {"/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"}

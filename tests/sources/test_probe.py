@@ -18,7 +18,7 @@ from nl_forensics.inputs.platform import Budget, ProbeEndpoint
 from tests.asking import ask, offenders
 from tests.checks.test_kubernetes_checks import rows
 from tests.investigation import Investigation
-from tests.probing import CERTIFICATES, HOP_S, OURS, probe, problems
+from tests.probing import CERTIFICATES, OURS, probe, problems
 from tests.recorded import recorded_case
 from tests.stack import faults as wire
 from tests.stack.tls import serving
