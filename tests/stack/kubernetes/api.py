@@ -13,6 +13,7 @@ from tests.stack.process import ServerFailed
 
 TIMEOUT_S = 30
 POLL_S = 0.05
+LOOK_AGAIN_S = 5  # what is waited for may depend on the time, too
 
 
 class Refused(RuntimeError):
@@ -161,8 +162,13 @@ class Api:
             yield _only(known, name)
 
     def _changes(self, path, only, version, within_s):
-        """What the API server tells of changes after a version, for at most this long."""
-        asked = {"watch": "1", "resourceVersion": version, "timeoutSeconds": max(1, round(within_s)), **only}
+        """What the API server tells of changes after a version, for a while."""
+        asked = {
+            "watch": "1",
+            "resourceVersion": version,
+            "timeoutSeconds": max(1, round(min(within_s, LOOK_AGAIN_S))),
+            **only,
+        }
         # Of a server that does not answer, or ends, the next list tells.
         with (
             suppress(requests.RequestException),
