@@ -49,11 +49,10 @@ class Check:
 
     def graded(self, rows: pd.DataFrame, limits: dict[str, float]) -> pd.DataFrame:
         """Offending rows with their `severity`, the worst first; rows of one severity stay in the order of the rule."""
-        if "severity" not in rows:
-            rows = rows.assign(severity=self.severity)
-            for severity in reversed(Severity):
-                if holds := self.grades.get(severity):
-                    rows.loc[_holds(holds, rows, limits), "severity"] = str(severity)
+        rows = rows.assign(severity=self.severity)
+        for severity in reversed(Severity):
+            if holds := self.grades.get(severity):
+                rows.loc[_holds(holds, rows, limits), "severity"] = str(severity)
         rank = rows.severity.map({str(severity): number for number, severity in enumerate(Severity)})
         return rows.iloc[rank.argsort(kind="stable")]
 

@@ -422,11 +422,11 @@ def test_one_finding_per_subject_worst_first(laboratory, nothing_is_full):
     assert found == [("main: a", "91 % (limit 0.9)"), ("main: b", "99 % (limit 0.9), and 1 more")]
 
 
-def test_rows_can_bring_their_severity(laboratory):
-    @check(section="05", severity="medium", subject="{name}", because="full")
+def test_each_row_is_graded(laboratory):
+    @check(section="05", severity="note", critical="used_ratio > 0.9", subject="{name}", because="full")
     def nothing_is_full(events):
         """Nothing is full."""
-        return events.assign(severity=["critical" if ratio > 0.9 else "note" for ratio in events.used_ratio])
+        return events
 
     findings = run_checks(laboratory.answers([row(name="a", used_ratio=0.5), row(name="b", used_ratio=0.95)]))
     assert [(f.subject, f.severity, f.is_of_the_incident) for f in findings] == [
@@ -495,7 +495,6 @@ BUGS = {
     "raises": (broken, "{name}", "ZeroDivisionError: division by zero"),
     "names a column that is not there": (lambda events: events, "{nme}", "KeyError: 'nme'"),
     "returns no table": (lambda events: None, "{name}", "TypeError"),
-    "has a severity of its own": (lambda events: events.assign(severity="awful"), "{name}", "ValueError: 'awful'"),
 }
 
 
