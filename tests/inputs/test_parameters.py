@@ -77,14 +77,15 @@ def test_a_file_that_is_not_there(tmp_path):
 NO_YAML = {
     "binary": (b"\x80\x81\xff\x00", "can't be read"),
     "control characters": (b"incident: \x00", "is not YAML: "),
-    "an open bracket": ("incident: {id: [", "is not YAML: line 1"),
+    "an open bracket": ("incident: {id: [", "is not YAML: line 2, column 1: "),
     "a tab": ("incident:\n\tid: a", "is not YAML: line 2, column 1: "),
     "a python object": (
         "incident: !!python/object/apply:os.system [id]",
         "is not YAML: line 1, column 11: could not determine",
     ),
     "an endless alias": ("a: &a [*a]", "is not YAML: line 1, column 4: found unconstructable recursive node"),
-    "deep": ("[" * 5000, "is not YAML: it is nested too deeply"),
+    "deep": ("a: " + "[" * 900 + "]" * 900, "is not YAML: it is nested too deeply"),
+    "deeper": ("[" * 5000, "is not YAML: line 1, column 1001: exceeded maximum nesting depth"),
     "a list": ("- incident", "must hold `key: value` lines"),
     "empty": ("", "must hold `key: value` lines"),
     "a word": ("incident", "must hold `key: value` lines"),
