@@ -67,6 +67,7 @@ with cluster(nodes=1, real_node=True) as c:
 """
 
 
+@pytest.mark.cluster
 def test_killed_test_run_leaves_no_process_and_no_interface():
     command = [sys.executable, "-c", KILLED]
     with subprocess.Popen(command, cwd=TOP, stdout=subprocess.PIPE, text=True) as running:

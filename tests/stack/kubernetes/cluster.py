@@ -109,7 +109,7 @@ class Cluster:
         if not file.exists():
             raise ServerFailed("the cluster was started without audit=True")
         events = [json.loads(line) for line in file.read_text().splitlines()]
-        return [event for event in events if not user or event["user"]["username"] == user_name(user)]
+        return [event for event in events if not user or event["user"].get("username") == user_name(user)]
 
     def freeze(self, name):
         """Stop a program ("etcd", "kube-apiserver", "kubelet", …) as a hung machine would."""
