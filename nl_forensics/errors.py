@@ -4,6 +4,7 @@
   x ParameterError      a parameter is missing, misspelt or out of range: names it, and its valid values
   x SourceError         a system could not be queried: caught by the source worker only, recorded in the case
     + NotConfigured     its address or login is missing: names the variable to set
+      - NotGiven        nothing optional was given to examine: out of scope, and no data gap
     + NotReachable      no answer: connection refused, timeout, no route, no free connection; an outage
     + NotAllowed        permission denied; names the missing permission
     + BadAnswer         its answer can't be parsed
@@ -36,6 +37,10 @@ class SourceError(ForensicsError):
 
 class NotConfigured(SourceError):
     """The address or the login of the system is missing."""
+
+
+class NotGiven(NotConfigured):
+    """The question is about something optional that was not given, so there is nothing to ask."""
 
 
 class NotReachable(SourceError):

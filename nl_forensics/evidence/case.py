@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from nl_forensics import sources
-from nl_forensics.errors import CaseError
+from nl_forensics.errors import CaseError, NotGiven
 from nl_forensics.evidence import custody
 from nl_forensics.evidence.rounds import LOCK, Answer, Gap, OpenRound, Round, actor, open_round, round_numbers
 from nl_forensics.evidence.table import Table, read
@@ -74,7 +74,7 @@ class Case:
         return newest
 
     def instances(self, source: str) -> list[str]:
-        """The instances that a source is asked of; none where the platform declares that system absent."""
+        """The instances that a source is asked of; none where the platform declares that system absent, or nothing was given to examine."""
         platform, one = self.parameters.platform, sources.load()[source]
         systems, system = platform.systems, one.system
         if not one.applies(platform):
@@ -82,7 +82,9 @@ class Case:
         if system == "any_system":
             asked = (name for name in type(systems).model_fields if name not in SELF_REPORTING)
             return [f"{name}-{instance}" for name in asked for instance in systems.instances(name)]
-        return list(systems.instances(sources.connection_of(system)))
+        given = self.answers.get(source, {})
+        named = systems.instances(sources.connection_of(system))
+        return [name for name in named if name not in given or given[name].error != NotGiven.__name__]
 
     def has_answered(self, source: str) -> bool:
         """Whether every instance of a source has answered or refused."""

@@ -7,11 +7,14 @@ from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from nl_forensics.inputs.access import Access, NamespacedName
 from nl_forensics.inputs.tenants import Tenants
 
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$")]
 InstanceName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")]
-NamespacedName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9*-]+/[a-z0-9.*-]+$")]
+Algorithm = Literal[
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "ES256K", "EdDSA", "Ed25519"
+]
 Absent = Literal["absent"]
 IN_CLUSTER = "in-cluster"
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
@@ -102,6 +105,28 @@ class DnsEndpoint(Endpoint):
     domain: str = "cluster.local"
 
 
+class IdentityEndpoint(Endpoint):
+    """The variable holds the address of an issuer's key set (JWKS), or of its discovery document.
+
+    token_from      environment variable with a token to examine. It is never recorded; if it is not set, no token is examined
+    issuer          required `iss` of a token; empty: any
+    audience        required `aud` of a token; empty: any
+    algorithms      allowed signature algorithms; those with a shared secret (HS256) are never allowed with a public key set
+    max_lifetime_s  longest time between issue and expiry of a token
+    """
+
+    token_from: Variable = "NL_TOKEN"
+    issuer: str = ""
+    audience: str = ""
+    algorithms: tuple[Algorithm, ...] = ("RS256", "ES256", "EdDSA")
+    max_lifetime_s: int = Field(86_400, ge=60)
+
+    @property
+    def token(self) -> str:
+        """The token to examine; "" if none is given."""
+        return os.environ.get(self.token_from, "").strip()
+
+
 class Cluster(NamedTuple):
     """The cluster through which a system is reached."""
 
@@ -122,6 +147,7 @@ class Systems(_Model):
     kubernetes: dict[InstanceName, KubernetesEndpoint] | Absent = "absent"
     probe: dict[InstanceName, ProbeEndpoint] | Absent = "absent"
     dns: dict[InstanceName, DnsEndpoint] | Absent = "absent"
+    identity: dict[InstanceName, IdentityEndpoint] | Absent = "absent"
 
     def instances(self, system: str) -> dict[str, Endpoint]:
         """The instances of one system; none when it is absent."""
@@ -235,6 +261,7 @@ class Platform(_Model):
     namespaces  the Kubernetes namespaces of the platform, `*` matches any characters; empty: all of the cluster
     flows       required connections: checks test whether network policies allow them
     tenants     how tenants are named; none: the platform has no tenants
+    access      exceptions from the rules about rights
     selectors   PromQL label matchers of each exporter, put into the queries of the sources (`job="postgres"`)
     metrics     metric names of the programs, put into the queries of the sources
     promql      PromQL that replaces the default of a Prometheus source, by source name
@@ -248,6 +275,7 @@ class Platform(_Model):
     flows: tuple[Flow, ...] = ()
     redis: RedisNames = RedisNames()
     tenants: Tenants | None = None
+    access: Access = Access()
     selectors: dict[str, str] = {}
     metrics: Metrics = Metrics()
     promql: dict[str, str] = {}

@@ -257,6 +257,7 @@ def load() -> dict[str, Source]:
         alertmanager,
         dns,
         grafana,
+        identity,
         kubernetes,
         pgbouncer,
         postgres,

@@ -1,6 +1,7 @@
 """Every rule about Kubernetes and its workloads. One module per subject."""
 
 from nl_forensics.checks.kubernetes import (  # noqa: F401
+    access,
     api,
     containers,
     custom,
@@ -9,6 +10,7 @@ from nl_forensics.checks.kubernetes import (  # noqa: F401
     logs,
     memory,
     nodes,
+    pod_security,
     pods,
     probes,
     quotas,

@@ -16,6 +16,7 @@ MODULES = (
     "quotas",
     "config",
     "identity",
+    "pod_security",
     "custom",
     "certificates",
     "api",

@@ -24,6 +24,8 @@ COLLECTED = (
     kinds.LIMIT_RANGES,
     kinds.CLAIMS,
     kinds.STORAGE_CLASSES,
+    kinds.ROLES,
+    kinds.CLUSTER_ROLES,
     kinds.ROLE_BINDINGS,
     kinds.CLUSTER_ROLE_BINDINGS,
     kinds.NODES,
@@ -66,9 +68,16 @@ def k8s_changes(kubernetes, incident, platform):
             yield Partial(f"changes of {kind.plural}: {refused}", refused.remedy)
             continue
         yield from listing.unseen
-        found += [change for one in listing.items for change in _changes(kind.plural, one)]
+        found += [change for one in listing.items if not _is_built_in(one) for change in _changes(kind.plural, one)]
     yield Proof(f"{len(COLLECTED)} kinds of objects were listed with their field managers: {len(found)} writes")
     yield from sorted(found, key=lambda change: change["at"], reverse=True)
+
+
+def _is_built_in(one: dict) -> bool:
+    """Roles and bindings that the API server itself writes at each start. A write by another program is shown."""
+    labels = one["metadata"].get("labels") or {}
+    writers = {write.get("manager") for write in _writes(one)}
+    return "kubernetes.io/bootstrapping" in labels and writers <= {"kube-apiserver", "kube-controller-manager"}
 
 
 def _changes(plural: str, one: dict) -> Iterator[dict]:

@@ -147,8 +147,8 @@ NETWORK_POLICIES = Kind("networking.k8s.io", "v1", "networkpolicies")
 STORAGE_CLASSES = Kind("storage.k8s.io", "v1", "storageclasses", False)
 ATTACHMENTS = Kind("storage.k8s.io", "v1", "volumeattachments", False, keep=_without_fields)
 
-ROLES = Kind("rbac.authorization.k8s.io", "v1", "roles", keep=_without_fields)
-CLUSTER_ROLES = Kind("rbac.authorization.k8s.io", "v1", "clusterroles", False, keep=_without_fields)
+ROLES = Kind("rbac.authorization.k8s.io", "v1", "roles")
+CLUSTER_ROLES = Kind("rbac.authorization.k8s.io", "v1", "clusterroles", False)
 ROLE_BINDINGS = Kind("rbac.authorization.k8s.io", "v1", "rolebindings")
 CLUSTER_ROLE_BINDINGS = Kind("rbac.authorization.k8s.io", "v1", "clusterrolebindings", False)
 

@@ -1,5 +1,6 @@
 """Lines of a log: JSON, logfmt or plain text as level, message and template."""
 
+import ipaddress
 import json
 import re
 from typing import NamedTuple
@@ -28,6 +29,17 @@ LEVELS = {
 NUMBERED = {10: "debug", 20: "debug", 30: "info", 40: "warning", 50: "error", 60: "fatal"}  # pino and bunyan
 LEVEL_KEYS = ("level", "severity", "lvl", "log.level", "levelname")
 MESSAGE_KEYS = ("message", "msg", "event", "text", "error")
+CLIENT_KEYS = (
+    "client_ip",
+    "client",
+    "client_addr",
+    "remote_addr",
+    "remote_ip",
+    "remoteAddress",
+    "source_ip",
+    "ip",
+    "x_forwarded_for",
+)
 CAUSE_KEYS = ("error", "err", "exception")  # why, where the message only says what failed
 
 LOGFMT = re.compile(r'([A-Za-z_][\w.-]*)=("(?:[^"\\]|\\.)*"|\S*)')
@@ -38,6 +50,9 @@ _NAMES = "|".join(LEVELS)
 BRACKETED = re.compile(rf"(?i)[\[<|]\s*({_NAMES})\s*[\]>|]")
 CAPITALS = re.compile(rf"(?:^|[\s\[<|(])({_NAMES.upper()})(?=[\s\]>|):,]|$)")
 LEADING = re.compile(rf"(?i)^[\d\s.,:TZ+/-]*((?:{_NAMES})(?=:)|(?:debug|info|warn|warning|error|fatal)(?=\s))")
+# In a plain line, the address of a client follows such a word, or it begins the line of an access log.
+FROM = re.compile(r"(?i)\b(?:from|client|remote(?:_addr)?|peer|ip)[=: ]+(\[?[0-9a-f.:]{3,45}\]?(?::\d+)?)")
+FIRST = re.compile(r"([0-9a-fA-F.:]{3,45}) \S+ \S+ \[")
 START = 80  # where in a line its level stands
 
 VARIABLE = re.compile(
@@ -51,13 +66,17 @@ VARIABLE = re.compile(
 
 
 class Line(NamedTuple):
-    """level: one of debug, info, warning, error, fatal, or "" when none is given. template: the message without what varies."""
+    """level: one of debug, info, warning, error, fatal, or "" when none is given. template: the message without what varies.
+
+    client: IP address of the client that the line names; None if it names none.
+    """
 
     format: str
     level: str
     message: str
     template: str
     request: Request = NO_REQUEST
+    client: str | None = None
 
 
 def parse(text: str) -> Line:
@@ -65,10 +84,23 @@ def parse(text: str) -> Line:
     for kind, fields_of in (("json", _json), ("logfmt", _logfmt)):
         if (fields := fields_of(text)) is not None:
             level, message = _level_and_message(fields, text)
-            return Line(kind, level, message[:MAX_TEXT], template(message), from_fields(fields))
+            named = next((fields[key] for key in CLIENT_KEYS if isinstance(fields.get(key), str)), "")
+            return Line(kind, level, message[:MAX_TEXT], template(message), from_fields(fields), _address(named))
     if found := KLOG.match(text):  # Kubernetes' own programs: `E1123 22:10:01.123456       1 file.go:12] message`
         return Line("klog", KLOG_LEVELS[found[1]], found[2][:MAX_TEXT], template(found[2]))
-    return Line("plain", _plain_level(text[:START]), text[:MAX_TEXT], template(text), from_access_log(text))
+    named = FROM.search(text[:MAX_TEXT]) or FIRST.match(text[:MAX_TEXT])
+    client = _address(named[1]) if named else None
+    return Line("plain", _plain_level(text[:START]), text[:MAX_TEXT], template(text), from_access_log(text), client)
+
+
+def _address(named: str) -> str | None:
+    """The first of a list, without its port; None for what is no IP address."""
+    first = named.partition(",")[0].strip()
+    host = first.rpartition(":")[0] if first.count(":") == 1 or first.startswith("[") else first
+    try:
+        return str(ipaddress.ip_address(host.strip("[]")))
+    except ValueError:
+        return None
 
 
 def _plain_level(start: str) -> str:

@@ -30,6 +30,7 @@ COLUMNS = {
     "format": Column("str", "`json`, `logfmt`, `klog` or `plain`"),
     "request": Column("str", "method and route of the request that the line reports; empty if none"),
     "status": Column("Int64", "HTTP status of the request", absent="the line has no HTTP status"),
+    "client": Column("str", "IP address of the client that the line names", absent="the line names no client address"),
     "took_ms": Column("float64", "time until the request was answered", absent="the line has no duration"),
     "upstream_ms": Column(
         "float64", "part of `took_ms` spent waiting for the upstream", absent="the line has no upstream duration"

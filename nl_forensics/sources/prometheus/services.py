@@ -8,6 +8,7 @@ import pandas as pd
 from nl_forensics.sources.prometheus.series import series
 
 SERVICE = ("namespace", "service")
+REJECTED = ("401", "403")
 OF_TARGETS = 'label_replace(up{{{services}}}, "service", "$1", "{metrics.service_label}", "(.*)")'
 
 
@@ -80,15 +81,25 @@ def errors_by_service(prom_service_requests: pd.DataFrame) -> pd.DataFrame:
     """Answers with a status of 5xx per service and step: `error_ratio` of `requests_per_s`, null where nothing was asked; `status`: the
     most frequent of them.
     """
-    key = ["window", "at", "instance", "asked_at", *SERVICE]
     failed = prom_service_requests.status.str.startswith("5")
-    rows = prom_service_requests.assign(errors_per_s=prom_service_requests.requests_per_s.where(failed, 0.0))
-    rows = rows.sort_values("errors_per_s", ascending=False, kind="stable")
+    return _share_of(prom_service_requests, failed, "errors_per_s", "error_ratio")
+
+
+def rejected_by_service(prom_service_requests: pd.DataFrame) -> pd.DataFrame:
+    """Answers with 401 or 403 per service and step, as `errors_by_service` has errors: `rejected_ratio`."""
+    rejected = prom_service_requests.status.isin(REJECTED)
+    return _share_of(prom_service_requests, rejected, "rejected_per_s", "rejected_ratio")
+
+
+def _share_of(prom_service_requests: pd.DataFrame, counts: pd.Series, rate: str, ratio: str) -> pd.DataFrame:
+    key = ["window", "at", "instance", "asked_at", *SERVICE]
+    rows = prom_service_requests.assign(**{rate: prom_service_requests.requests_per_s.where(counts, 0.0)})
+    rows = rows.sort_values(rate, ascending=False, kind="stable")
     found = rows.groupby(key, as_index=False).agg(
-        requests_per_s=("requests_per_s", "sum"), errors_per_s=("errors_per_s", "sum"), status=("status", "first")
+        requests_per_s=("requests_per_s", "sum"), **{rate: (rate, "sum"), "status": ("status", "first")}
     )
     asked = found.requests_per_s.where(found.requests_per_s > 0)
-    return found.assign(error_ratio=found.errors_per_s / asked)
+    return found.assign(**{ratio: found[rate] / asked})
 
 
 def lines_by_tenant(prom_lines_accepted: pd.DataFrame, prom_lines_stored: pd.DataFrame) -> pd.DataFrame:
