@@ -1,11 +1,13 @@
 """Every chart: one question, one picture, and the same in words. `nl.charts.slow_commands(case)` draws one."""
 
 from nl_forensics.charts.chart import CHARTS, Chart
+from nl_forensics.charts.kubernetes.access import account_rights
 from nl_forensics.charts.kubernetes.api import api_health
 from nl_forensics.charts.kubernetes.containers import container_ends
 from nl_forensics.charts.kubernetes.events import probe_failures, warnings_over_time
 from nl_forensics.charts.kubernetes.logs import log_errors, log_errors_over_time
 from nl_forensics.charts.kubernetes.nodes import node_conditions, node_room
+from nl_forensics.charts.kubernetes.pod_security import container_rights
 from nl_forensics.charts.kubernetes.pods import pods_not_ready, quota_use
 from nl_forensics.charts.kubernetes.rollouts import changes, rollouts
 from nl_forensics.charts.kubernetes.usage import (
@@ -49,12 +51,14 @@ from nl_forensics.charts.redis.queues import queue_depth, queue_depth_over_time
 from nl_forensics.charts.services.ingestion import lines_not_stored, lines_taken_and_stored
 from nl_forensics.charts.services.latency import routes_by_time, slowest_answers, usual_answers
 from nl_forensics.charts.services.overview import service_overview
+from nl_forensics.charts.services.rejections import rejected_requests, rejections_over_time
 from nl_forensics.charts.services.requests import service_errors, service_requests, services_answered
 from nl_forensics.charts.services.saturation import database_share, garbage_collection, pools_over_time
 
 __all__ = [
     "CHARTS",
     "Chart",
+    "account_rights",
     "alerts_over_time",
     "api_health",
     "big_keys",
@@ -69,6 +73,7 @@ __all__ = [
     "connections_over_time",
     "container_ends",
     "container_memory",
+    "container_rights",
     "container_usage",
     "cpu_of_limit",
     "cpu_throttling",
@@ -103,6 +108,8 @@ __all__ = [
     "redis_busy",
     "redis_memory",
     "redis_memory_now",
+    "rejected_requests",
+    "rejections_over_time",
     "replication_lag",
     "rollouts",
     "routes_by_time",

@@ -22,7 +22,7 @@ class Reason(NamedTuple):
     pattern: str
 
 
-# In the order of trust: for a line that fits several, the first counts. A variable part of a message is `*` in its template.
+# In the order of trust: for a line that fits several, the first counts.
 REASONS = (
     Reason(
         "key set not readable",
@@ -119,6 +119,12 @@ REASONS = (
     ),
 )
 PATTERNS = tuple(re.compile(one.pattern, re.IGNORECASE) for one in REASONS)
+# A word of any of them: most lines of a log have none, and are not searched further.
+ABOUT = re.compile(
+    r"token|jwt|jwk|\bkey|kid\b|sign|issuer|audience|claim|auth|credential|password|login|forbidden|denied|insufficient|segments"
+    r"|algorithm|valid|expired|not ?before|json web|DecodeError",
+    re.IGNORECASE,
+)
 OF_KUBERNETES = re.compile(r"User \S+ cannot ", re.IGNORECASE)
 BY_MEANING = {one.means: one for one in REASONS}
 
@@ -134,8 +140,9 @@ def rejections(k8s_unhealthy_logs: pd.DataFrame, k8s_logs: pd.DataFrame) -> pd.D
     """The log lines with a known time that reject a credential, oldest first: `reason` in words, `is_ours`, `next`."""
     rows = pd.concat([k8s_unhealthy_logs, k8s_logs], ignore_index=True)
     rows = rows[rows["at"].notna() & (rows.level != "debug")]
-    known = {template: reason_of(template) for template in rows.template.unique()}
-    rows = rows.assign(reason=rows.template.map(known))
+    about = {template: bool(ABOUT.search(template)) for template in rows.template.unique()}
+    rows = rows[rows.template.map(about).astype(bool)]
+    rows = rows.assign(reason=rows.message.map({message: reason_of(message) for message in rows.message.unique()}))
     rows = rows[rows.reason != ""].sort_values("at", kind="stable")
     facts = {name: [getattr(BY_MEANING[reason], name) for reason in rows.reason] for name in ("is_ours", "next")}
     return rows.assign(**facts)

@@ -6,7 +6,7 @@ from contextlib import suppress
 import requests
 
 from nl_forensics import permissions
-from tests.record.stories import DNS, KUBERNETES, PROBE, story
+from tests.record.stories import DNS, IDENTITY, KUBERNETES, PROBE, story
 from tests.stack import postgres, redis
 from tests.stack.kubernetes.api import is_true
 from tests.stack.kubernetes.cluster import cluster
@@ -75,4 +75,4 @@ def blind(stage):
         nodes.revoke("left")
         time.sleep(TOKEN_CACHE_S)
         addresses = {"NL_POSTGRES_DSN": database.dsn(password=old), "NL_REDIS_URL": cache.url(password=old)}
-        stage.record(addresses | {KUBERNETES: str(kubeconfig), PROBE: "", DNS: ""})
+        stage.record(addresses | {KUBERNETES: str(kubeconfig), PROBE: "", DNS: "", IDENTITY: ""})

@@ -39,6 +39,7 @@ from tests import recorded
 from tests.stack import alertmanager, pgbouncer, postgres, prometheus, redis, tls
 from tests.stack.alertmanager import Alertmanager
 from tests.stack.grafana import grafana
+from tests.stack.issuer import issuer
 from tests.stack.kubernetes import dns
 from tests.stack.kubernetes.cluster import cluster
 from tests.stack.prometheus import Prometheus
@@ -57,6 +58,9 @@ MODULES = (
     "pgbouncer",
     "kubernetes",
     "probe",
+    "identity",
+    "access",
+    "rejections",
 )
 AT_ONCE = timedelta(0)
 WINDOW = timedelta(minutes=30)
@@ -69,6 +73,7 @@ class Specimen:
     edit    changes each record of a real answer
     later   how long the fault is made to last, by the date of the answer
     baseline   the half hour before the incident is asked for, too
+    on_api_server   no container has to run for it, so the cluster has only a fake node
     """
 
     name: str
@@ -79,6 +84,7 @@ class Specimen:
     edit: Callable[[str, dict], dict]
     later: timedelta = AT_ONCE
     baseline: bool = False
+    on_api_server: bool = False
 
     @property
     def kept_in(self) -> str:
@@ -90,12 +96,18 @@ class Specimen:
 SPECIMENS: dict[str, Specimen] = {}
 
 
-def specimen(check: str, sources: tuple[str, ...], later: timedelta = AT_ONCE, baseline: bool = False):
+def specimen(
+    check: str,
+    sources: tuple[str, ...],
+    later: timedelta = AT_ONCE,
+    baseline: bool = False,
+    on_api_server: bool = False,
+):
     """Register a context manager that makes the fault on a server of `tests.stack`."""
 
     def register(fault):
         why = (fault.__doc__ or "").strip()
-        _add(Specimen(fault.__name__, check, sources, why, fault, _unedited, later, baseline))
+        _add(Specimen(fault.__name__, check, sources, why, fault, _unedited, later, baseline, on_api_server))
         return fault
 
     return register
@@ -135,7 +147,8 @@ def load() -> dict[str, Specimen]:
 
 def make(one: Specimen) -> None:
     """Record a specimen from fresh servers of the systems that its sources ask."""
-    with SERVERS[frozenset(_system_of(name) for name in one.sources)]() as (server, addresses):
+    asked = SERVERS[frozenset(_system_of(name) for name in one.sources)]
+    with (_api_server if one.on_api_server else asked)() as (server, addresses):
         record(one, server, addresses)
 
 
@@ -209,6 +222,19 @@ def _dns() -> Iterator[tuple]:
         yield server, {"dns": server.address}
 
 
+@contextmanager
+def _identity() -> Iterator[tuple]:
+    with issuer() as server:
+        yield server, {"identity": server.url}
+
+
+@contextmanager
+def _api_server() -> Iterator[tuple]:
+    """A cluster without a node that runs containers."""
+    with cluster(nodes=1) as server:
+        yield server, {"kubernetes": str(server.kubeconfig())}
+
+
 SERVERS = {
     frozenset({"postgres"}): _postgres,
     frozenset({"pgbouncer"}): _pgbouncer,
@@ -220,6 +246,7 @@ SERVERS = {
     frozenset({"kubernetes"}): _kubernetes,
     frozenset({"probe"}): _probe,
     frozenset({"dns"}): _dns,
+    frozenset({"identity"}): _identity,
 }
 
 
@@ -234,6 +261,8 @@ def record(one: Specimen, server, addresses: dict[str, str]) -> None:
         answers = {}
         for system, address in addresses.items():
             endpoint = platform.systems.instances(system)["main"]
+            if system == "identity":
+                endpoint = endpoint.model_copy(update={"token_from": server.variable})
             with closing(open_link(system, address, endpoint, platform.budget)) as link:
                 asked = [name for name in one.sources if _system_of(name) == system]
                 answers |= {name: _answer(one, name, link, incident, platform) for name in asked}

@@ -36,6 +36,7 @@ from tests.stack.kubernetes.api import Refused
 from tests.stack.kubernetes.cluster import cluster
 from tests.stack.kubernetes.real_node import NAME
 from tests.stack.load import load
+from tests.stack.neurallog import manifests
 from tests.stack.neurallog.neurallog import NeuralLog, neurallog
 from tests.stack.stack import Stack, stack
 from tests.stack.tls import our_authority
@@ -48,6 +49,7 @@ MODULES = (
     "monitoring_stories",
     "connectivity_stories",
     "performance_stories",
+    "access_stories",
     "blind_stories",
     "demo",
 )
@@ -56,11 +58,13 @@ LASTING_S = 2 * 3600  # of the load, at most
 METRICS_WITHIN_S = 180
 UP = timedelta(days=9)
 OPTIONAL_GRANT = "GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO nl_forensics"
-KUBERNETES, PROBE, DNS = "KUBECONFIG", "NL_API_URL", "NL_CLUSTER_DNS"
+KUBERNETES, PROBE, DNS, IDENTITY = "KUBECONFIG", "NL_API_URL", "NL_CLUSTER_DNS", "NL_JWKS_URL"
 ENDPOINTS = (
     KUBERNETES,
     PROBE,
     DNS,
+    IDENTITY,
+    "NL_TOKEN",
     "NL_POSTGRES_DSN",
     "NL_PGBOUNCER_DSN",
     "NL_REDIS_URL",
@@ -174,7 +178,7 @@ class Stage:
         standbys   more instances of PostgreSQL by name, with the environment variables of their addresses
         budget     what differs from the platform's
 
-        Where the environment has no cluster, the platform has none, and no services in it; nor an address to probe, or a DNS.
+        Where the environment has no cluster, the platform has none, and no services in it; nor an address to probe, a DNS, or an issuer.
         """
         end = now()
         start, before = since or end - WINDOW, timedelta(hours=2)
@@ -190,7 +194,8 @@ class Stage:
         platform["budget"] |= budget or {}
         if KUBERNETES not in environment:
             platform["systems"]["kubernetes"], platform["metrics"] = "absent", {}
-        for system, variable in (("probe", PROBE), ("dns", DNS)):
+        platform["access"]["host_paths"] = [folder for folder, _ in manifests.MOUNTED.values()]
+        for system, variable in (("probe", PROBE), ("dns", DNS), ("identity", IDENTITY)):
             if variable not in environment:
                 platform["systems"][system] = "absent"
         parameters = Parameters.model_validate({"incident": question | incident, "platform": platform})

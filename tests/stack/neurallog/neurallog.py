@@ -10,6 +10,7 @@ import requests
 
 from nl_forensics import permissions
 from tests.stack import postgres, redis
+from tests.stack.issuer import Issuer, issuer
 from tests.stack.kubernetes import real_node, services
 from tests.stack.kubernetes.api import is_true, rolled_out
 from tests.stack.kubernetes.cluster import Cluster
@@ -48,18 +49,20 @@ class NeuralLog:
     cluster: Cluster
     tenants: tuple[str, ...]
     door: Server
+    issuer: Issuer
 
     def environment(self):
         """The environment variables that nl-forensics needs; they hold passwords."""
         kubeconfig = self.cluster.kubeconfig("nl-forensics", permissions.kubernetes_rules())
         inside = {"KUBECONFIG": str(kubeconfig), "NL_CLUSTER_DNS": self.cluster.addresses.dns}
         door = {"NL_API_URL": self.door.url(), "SSL_CERT_FILE": str(our_authority().root)}
-        return {**self.servers.environment(), **inside, **door}
+        identity = {"NL_JWKS_URL": self.issuer.url, "NL_TOKEN": self.issuer.token()}
+        return {**self.servers.environment(), **inside, **door, **identity}
 
     def traffic(self, **how):
         """Customers' requests until the end of `with`; see traffic.py."""
         keys = [f"key{n}" for n in range(1, API_KEYS + 1) if n % 20 < len(self.tenants)]
-        return traffic.traffic(self.url("api-gateway"), keys, **how)
+        return traffic.traffic(self.url("api-gateway"), keys, **({"new_token": self.issuer.token} | how))
 
     def url(self, app, namespace=SYSTEM):
         """Where a service can be reached from this machine."""
@@ -96,8 +99,8 @@ def neurallog(servers, cluster, tenants=TENANTS):
 
     Its door is what stands for a load balancer: it ends TLS, and is no part of the cluster.
     """
-    with serving(our_authority().chain("localhost")) as door:
-        running = NeuralLog(servers, cluster, tuple(tenants), door)
+    with serving(our_authority().chain("localhost")) as door, issuer() as signer:
+        running = NeuralLog(servers, cluster, tuple(tenants), door, signer)
         yield from _started(running)
 
 
@@ -106,7 +109,7 @@ def _started(running):
     for app in manifests.PROGRAMS:
         cluster.processes["containerd"].add_image(manifests.image(app))
     _name_tenants(servers, tenants)
-    cluster.apply([*_homes(servers), manifests.tenant_definition(), *_operator()])
+    cluster.apply([*_homes(servers, running.issuer), manifests.tenant_definition(), *_operator()])
     for app, namespace in _applications():
         replicas = 2 if app == "api-gateway" else 1
         account = "operator" if app == OPERATOR else "default"
@@ -130,7 +133,7 @@ def _name_tenants(servers, tenants):
             connection.execute("UPDATE tenants SET name = %s WHERE id = %s", [name, number])
 
 
-def _homes(servers):
+def _homes(servers, signer):
     """Namespaces, the way to the databases, and the passwords for them."""
     pooler = f"pgbouncer.{DATA}:6432"
     connections = {
@@ -143,6 +146,7 @@ def _homes(servers):
         *(thing("v1", "Secret", manifests.SECRET, namespace, data=data) for namespace in (SYSTEM, OPERATOR_SYSTEM)),
         _outside("pgbouncer", 6432, servers.pgbouncer),
         _outside("redis", 6379, servers.redis),
+        _outside("issuer", 8080, signer),
     ]
 
 

@@ -21,18 +21,26 @@ class Traffic:
 
 
 @contextmanager
-def traffic(gateway_url, api_keys, per_second=10, lasting_s=600, customers=4):
-    """Send requests until the end of `with`, or for `lasting_s` at most: most send lines, some read them, few look at their bill."""
+def traffic(gateway_url, api_keys, new_token=None, per_second=10, lasting_s=600, customers=4):
+    """Send requests until the end of `with`, or for `lasting_s` at most: most send lines, some read them, few look at their bill.
+
+    new_token   makes a token; every second customer has one instead of an API key, and a new one for each request
+    """
     running = Traffic()
     until = time.monotonic() + lasting_s
 
-    def behave():
+    def behave(number):
         session = requests.Session()
         session.trust_env = False
         while time.monotonic() < until and not running.stopped.wait(customers / per_second):
-            running.statuses[_request(session, gateway_url, random.choice(api_keys))] += 1
+            with_token = new_token and number % 2
+            credential = (
+                {"Authorization": f"Bearer {new_token()}"} if with_token else {"X-Api-Key": random.choice(api_keys)}
+            )
+            headers = credential | {"X-Forwarded-For": address_of(number)}
+            running.statuses[_request(session, gateway_url, headers)] += 1
 
-    threads = [threading.Thread(target=behave, daemon=True) for _ in range(customers)]
+    threads = [threading.Thread(target=behave, args=[number], daemon=True) for number in range(customers)]
     for thread in threads:
         thread.start()
     try:
@@ -43,8 +51,12 @@ def traffic(gateway_url, api_keys, per_second=10, lasting_s=600, customers=4):
             thread.join(TIMEOUT_S)
 
 
-def _request(session, url, key):
-    headers = {"X-Api-Key": key}
+def address_of(number):
+    """Where a customer is: an address that is reserved for documentation, so that it is nobody's."""
+    return f"203.0.113.{10 + number}"
+
+
+def _request(session, url, headers):
     what = random.random()
     try:
         if what < 1 / 3:

@@ -10,6 +10,7 @@ from tests.stack.neurallog.programs.service import PATIENCE_S, Refused, Service
 AUTH_SERVICE = "http://auth-service.neurallog-system:8080"
 BILLING_SERVICE = "http://billing-service.neurallog-system:8080"
 LOG_SERVER = "http://log-server.tenant-{tenant}:8080"
+CREDENTIALS = ("X-Api-Key", "Authorization")
 LIMITED = Counter("rate_limited", "Requests refused because a tenant sent too many", ["tenant"])
 
 service = Service("requests_per_minute")
@@ -19,7 +20,8 @@ others.trust_env = False
 
 def ask(method, url, request, **options):
     """Ask another service; its refusal is ours, its failure is a bad gateway."""
-    headers = {"X-Request-Id": request.number, "X-Api-Key": request.headers.get("X-Api-Key", "")}
+    headers = {"X-Request-Id": request.number, "X-Forwarded-For": request.client}
+    headers |= {name: request.headers[name] for name in CREDENTIALS if name in request.headers}
     began = time.monotonic()
     try:
         answer = others.request(method, url, headers=headers, timeout=PATIENCE_S, **options)
@@ -33,7 +35,8 @@ def ask(method, url, request, **options):
 
 
 def tenant_of(request):
-    tenant = ask("GET", f"{AUTH_SERVICE}/v1/key", request)
+    credential = "token" if "Authorization" in request.headers else "key"
+    tenant = ask("GET", f"{AUTH_SERVICE}/v1/{credential}", request)
     minute = f"rate:{tenant['name']}:{int(time.time() // 60)}"
     sent = service.redis.incr(minute)
     service.redis.expire(minute, 120)

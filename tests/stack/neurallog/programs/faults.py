@@ -12,6 +12,7 @@ burning             one core is busy with nothing
 open_payment        the billing-service marks an invoice as paid, and leaves the transaction open
 leaked_connections  so many database connections are taken and kept, with a transaction open
 noise_per_s         so many lines of errors a second, of something that harms nobody
+keys_kept           the auth-service never reads the keys of the issuer again
 exit_code           the process ends with it
 """
 

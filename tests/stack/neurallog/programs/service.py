@@ -27,6 +27,7 @@ PORT = 8080
 SETTINGS = Path("/etc/neurallog/settings.json")  # from a config map
 PATIENCE_S = 3  # with whatever is asked
 AFTER_ERROR_S = 1
+REJECTED = (401, 403)
 
 REQUESTS = prometheus_client.Counter("http_requests", "Requests answered", ["service", "method", "route", "status"])
 DURATION = prometheus_client.Histogram(
@@ -53,13 +54,17 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """One HTTP request; `found` are the named parts of its path, `waited_s` how long for each service that was asked."""
+    """One HTTP request; `found` are the named parts of its path, `waited_s` how long for each service that was asked.
+
+    client   address of the customer: of whoever sent it, unless a service before us names another
+    """
 
     method: str
     found: dict
     headers: dict
     body: bytes
     number: str
+    client: str
     waited_s: list = field(default_factory=list)
 
     def json(self):
@@ -220,13 +225,14 @@ class Service:
             raise Refused(400, str(unknown)) from None
         return {"status": "ok"}
 
-    def answer(self, method, path, headers, body):
+    def answer(self, method, path, headers, body, sender):
         """Status and body of the answer to a request."""
         started = time.monotonic()
         route, function, found = self._find(method, path)
         at_work.route = route
         number = headers.get("X-Request-Id") or uuid.uuid4().hex[:12]
-        request = Request(method, found, headers, body, number)
+        client = headers.get("X-Forwarded-For") or sender
+        request = Request(method, found, headers, body, number, client)
         status, level, said = 200, "info", {}
         try:
             if route != "/faults":
@@ -247,6 +253,7 @@ class Service:
         if route.startswith("/v1") or status != 200:
             told = {"method": method, "route": route, "status": status, "duration_ms": round(duration_s * 1000, 1)}
             told |= {"upstream_ms": round(sum(request.waited_s) * 1000, 1)} if request.waited_s else {}
+            told |= {"client_ip": client} if status in REJECTED else {}
             log(level, f"{method} {route} {status}", **told, request_id=number, **said)
         return status, answered
 
@@ -277,7 +284,8 @@ def _handler(service):
         def do_GET(self):
             length = int(self.headers.get("Content-Length") or 0)
             path = self.path.partition("?")[0]
-            status, body = service.answer(self.command, path, self.headers, self.rfile.read(length))
+            sender = self.client_address[0]
+            status, body = service.answer(self.command, path, self.headers, self.rfile.read(length), sender)
             content = body if isinstance(body, bytes) else json.dumps(body, default=str).encode()
             kind = "text/plain; version=0.0.4" if isinstance(body, bytes) else "application/json"
             self.send_response(status)

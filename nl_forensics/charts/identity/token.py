@@ -1,0 +1,39 @@
+"""The token that was examined, and the keys that its issuer publishes."""
+
+import pandas as pd
+
+from nl_forensics.charts.labels import cut, named
+from nl_forensics.charts.table import LONGEST_LINE, table
+
+RESULTS = {True: "passed", False: "FAILED"}
+
+
+@table("Tests of the token", "No token was examined.")
+def token_tests(identity_token_tests) -> pd.DataFrame:
+    """Every test of the token, those that it fails first. The token itself is not in the case."""
+    rows = identity_token_tests.assign(failed=identity_token_tests["passed"].fillna(True))
+    rows = rows.sort_values("failed", kind="stable")
+    return pd.DataFrame(
+        {
+            "test": named(rows, "aspect"),
+            "result": rows["passed"].map(RESULTS).fillna("not tested"),
+            "observed": [cut(said, LONGEST_LINE) for said in rows["said"]],
+        }
+    )
+
+
+@table("Published keys of the issuer", "The issuer publishes no key: no token can be verified.")
+def issuer_keys(identity_keys) -> pd.DataFrame:
+    """Every published key, by its properties."""
+    rows = identity_keys
+    return pd.DataFrame(
+        {
+            "kid": named(rows, "kid").replace("", "none"),
+            "type": rows["kty"],
+            "algorithm": rows["alg"].replace("", "any"),
+            "bits": rows["bits"].astype("str").replace("<NA>", "unknown"),
+            "usable": rows["is_usable"].map({True: "yes", False: "no"}),
+            "secret part published": rows["has_private_part"].map({True: "YES", False: "no"}),
+            "thumbprint": rows["thumbprint"],
+        }
+    )
