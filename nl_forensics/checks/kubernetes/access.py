@@ -77,7 +77,7 @@ def every_binding_grants_a_role_that_exists(k8s_bindings):
     section="09",
     severity="medium",
     subject="{instance}: {binding}",
-    because="is for the service account {subject_namespace}/{subject}, which does not exist: whoever can create it gets {role_kind} {role}",
+    because="is for the service account {subject_namespace}/{subject}, which does not exist; if it is created, it gets {role_kind} {role}",
     at="changed_at",
     guide=("C116", "C118"),
 )
@@ -178,7 +178,7 @@ def tenants_have_rights_in_their_namespace_only(k8s_bindings, k8s_role_rules):
     section="09",
     severity="medium",
     subject="{instance}: {subject_namespace}/default",
-    because="the default service account has {role_kind} {role}, by {binding}: every pod of its namespace that names no other has it",
+    because="the default service account has {role_kind} {role}, by {binding}; so has every pod of its namespace that names no other",
     at="changed_at",
     guide=("C115", "C116"),
 )

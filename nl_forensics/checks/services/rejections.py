@@ -8,6 +8,7 @@ from nl_forensics.facts.episodes import during, worst_of_each
 from nl_forensics.facts.rejections import rejections
 from nl_forensics.sources.prometheus.services import rejected_by_service
 
+EXPIRED = "expired token"
 SERVICE = ["instance", "namespace", "workload"]
 # What the redactor put in the place of a credential that it recognised by its shape.
 CREDENTIAL = r"<SECRET:(jwt|authorization|api_key|card|private_key|\w+_(?:key|token|secret))>"
@@ -66,7 +67,7 @@ def clients_renew_their_tokens(k8s_unhealthy_logs, k8s_logs, *, min_lines=5, min
     """
     rows = _by_reason(k8s_unhealthy_logs, k8s_logs)
     lasted_s = (rows.last_at - rows.first_at).dt.total_seconds()
-    rows = rows[(rows.reason == "expired token") & (rows.lines >= min_lines) & (lasted_s >= min_s)]
+    rows = rows[(rows.reason == EXPIRED) & (rows.lines >= min_lines) & (lasted_s >= min_s)]
     return rows.sort_values("lines", ascending=False)
 
 
@@ -83,11 +84,12 @@ def clients_renew_their_tokens(k8s_unhealthy_logs, k8s_logs, *, min_lines=5, min
 def no_burst_of_rejected_credentials(k8s_unhealthy_logs, k8s_logs, *, min_lines=20, factor=3, max_share=0.5):
     """No service rejects {min_lines:number} credentials in a minute, and {factor:.0f} times its normal rate.
 
-    API keys, passwords, forged tokens: an attacker tries them, or a deployed client has wrong ones. High where one client sends more
+    API keys, passwords, malformed tokens: an attacker tries them, or a deployed client has wrong ones. High where one client sends more
     than {max_share:percent} of them: a brute-force attack, or one broken client. 20 a minute and 50 %: choices of ours; 3 times: the
     guide's review.
     """
     rows = rejections(k8s_unhealthy_logs, k8s_logs)
+    rows = rows[~rows.is_ours & (rows.reason != EXPIRED)]
     rows = rows.assign(minute=rows["at"].dt.floor("min"))
     key = [*SERVICE, "reason", "next"]
     minutes = rows.groupby([*key, "minute"], as_index=False).agg(

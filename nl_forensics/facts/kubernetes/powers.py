@@ -8,6 +8,7 @@ import pandas as pd
 from nl_forensics.facts.kubernetes.rbac import ACCOUNTS, Access, Binding, Request, Rule
 
 RBAC = "rbac.authorization.k8s.io"
+MAX_RULE = 60  # characters of a rule in a sentence
 
 
 class Power(NamedTuple):
@@ -73,6 +74,8 @@ def powerful(access: Access) -> Iterator[tuple[Binding, list[Power]]]:
 
 
 def rules_in_words(access: Access, binding: pd.Series) -> str:
-    """What the role of a binding allows, of a row of k8s_bindings."""
+    """What the role of a binding allows first, and how many rules more there are, of a row of k8s_bindings."""
     one = Binding(*(binding[name] for name in Binding._fields))
-    return "; ".join(rule.shown for rule in access.roles.get(one.of_role, [])[:3] if rule.verbs) or "nothing"
+    rules = [rule.shown for rule in access.roles.get(one.of_role, []) if rule.verbs]
+    more = f"; and {len(rules) - 1} more rules" if rules[1:] else ""
+    return rules[0][:MAX_RULE] + ("…" if len(rules[0]) > MAX_RULE else "") + more if rules else "nothing"
