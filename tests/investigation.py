@@ -40,7 +40,7 @@ class Investigation:
     more: dict = field(default_factory=dict)
 
     def __post_init__(self):
-        systems = {name: self._declared(name) for name in (*SYSTEMS, "kubernetes", "probe")}
+        systems = {name: self._declared(name) for name in (*SYSTEMS, "kubernetes", "probe", "identity")}
         platform = {"name": "test", "systems": systems, "budget": self.budget}
         platform["selectors"] = {"postgres": 'job="postgres"', "redis": 'job="redis"'}
         (self.folder / "platform.yaml").write_text(json.dumps(platform))  # JSON is YAML

@@ -202,7 +202,7 @@ class _Collection:
         worker.reached = False
         with _no_interrupt():
             worker.pipe, theirs = processes.context.Pipe()
-            asked = (worker.system, worker.address, worker.endpoint, worker.cluster, list(worker.questions))
+            asked = (worker.system, worker.address, worker.endpoint.resolved(), worker.cluster, list(worker.questions))
             process = processes.context.Process(
                 target=work, args=(theirs, *asked, self.parameters.incident, self.parameters.platform), daemon=True
             )

@@ -28,7 +28,8 @@ REASONS = (
         "key set not readable",
         True,
         "whether the issuer answers the verifier",
-        r"(?:fetch|refresh|load|read|retriev)\w* .{0,20}(?:jwks|key set)|(?:jwks|key set).{0,40}(?:unreachable|timed? ?out|failed|refused)"
+        r"(?:fetch|refresh|load|read|retriev)\w* .{0,20}(?:jwks|key set|jwk set)"
+        r"|(?:jwks|key set).{0,40}(?:unreachable|timed? ?out|failed|refused)"
         r"|JwksError|JWKSet.*retriev",
     ),
     Reason(

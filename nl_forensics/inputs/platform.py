@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, field_validator, model_validator
 
 from nl_forensics.inputs.access import Access, NamespacedName
 from nl_forensics.inputs.tenants import Tenants
@@ -62,6 +62,10 @@ class Endpoint(_Model):
     def address(self) -> str:
         """The value of the variable; "" if it is not set."""
         return os.environ.get(self.endpoint, "")
+
+    def resolved(self) -> Self:
+        """The same, with what it reads from other variables: a worker process does not have the environment of the collector."""
+        return self
 
 
 class PostgresEndpoint(Endpoint):
@@ -121,10 +125,17 @@ class IdentityEndpoint(Endpoint):
     algorithms: tuple[Algorithm, ...] = ("RS256", "ES256", "EdDSA")
     max_lifetime_s: int = Field(86_400, ge=60)
 
+    _token: str = PrivateAttr("")  # in no dump and no repr
+
     @property
     def token(self) -> str:
         """The token to examine; "" if none is given."""
-        return os.environ.get(self.token_from, "").strip()
+        return self._token
+
+    def resolved(self) -> Self:
+        resolved = self.model_copy()
+        resolved._token = os.environ.get(self.token_from, "").strip()
+        return resolved
 
 
 class Cluster(NamedTuple):

@@ -262,7 +262,7 @@ def record(one: Specimen, server, addresses: dict[str, str]) -> None:
         for system, address in addresses.items():
             endpoint = platform.systems.instances(system)["main"]
             if system == "identity":
-                endpoint = endpoint.model_copy(update={"token_from": server.variable})
+                endpoint = endpoint.model_copy(update={"token_from": server.variable}).resolved()
             with closing(open_link(system, address, endpoint, platform.budget)) as link:
                 asked = [name for name in one.sources if _system_of(name) == system]
                 answers |= {name: _answer(one, name, link, incident, platform) for name in asked}

@@ -8,6 +8,8 @@ import os
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from joserfc import jwt
@@ -27,11 +29,13 @@ def new_key(kid: str, bits: int = 2048) -> RSAKey:
 
 @dataclass
 class Issuer:
-    """`published`: what it answers instead of its keys, as bytes, or (status, headers, body)."""
+    """`published`: what it answers instead, by path: (status, headers, body). `clock`: how far its own is ahead. `asked`: paths."""
 
     port: int
     keys: list[RSAKey] = field(default_factory=lambda: [new_key("2026-10")])
     published: dict[str, tuple[int, dict[str, str], bytes]] = field(default_factory=dict)
+    clock: timedelta = timedelta(0)
+    asked: list[str] = field(default_factory=list)
 
     @property
     def url(self):
@@ -79,12 +83,16 @@ class Issuer:
 
 class _Handler(BaseHTTPRequestHandler):
     def do_GET(self):
+        self.server.issuer.asked.append(self.path)
         status, headers, body = self.server.issuer.answer(self.path)
         self.send_response(status)
         for name, value in ({"Content-Type": "application/json", "Content-Length": str(len(body))} | headers).items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
+
+    def date_time_string(self, timestamp=None):
+        return format_datetime(datetime.now(UTC) + self.server.issuer.clock, usegmt=True)
 
     def log_message(self, *_):
         pass

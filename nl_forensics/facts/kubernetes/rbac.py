@@ -173,13 +173,14 @@ class Access:
         if near:
             lacks = "the name" if any(grant.rule.has_verb(asked.verb) for grant in near) else f"the verb {asked.verb}"
             return f"{near[0].binding.shown} lacks {lacks} (has {near[0].rule.shown})"
-        bound = list(dict.fromkeys(grant.binding for grant in grants if grant.binding.subject_kind == "ServiceAccount"))
-        if bound:
-            return f"no rule of {' or of '.join(one.shown for one in bound[:MAX_NEAREST])} is about {asked.resource or asked.url}"
-        elsewhere = [one for one in self.bindings if one.subject_kind == "ServiceAccount" and one.is_for(who)]
-        if elsewhere:
-            return f"it is bound elsewhere only: {elsewhere[0].shown}"
-        return "no binding names it"
+        own = [one for one in self.bindings if one.subject_kind in ("ServiceAccount", "User") and one.is_for(who)]
+        here = [one for one in own if one.kind == "ClusterRoleBinding" or one.namespace == asked.namespace]
+        if gone := next((one for one in here if not self.roles.get(one.of_role)), None):
+            return f"{gone.shown}, a role that does not exist"
+        if here:
+            shown = " or of ".join(one.shown for one in here[:MAX_NEAREST])
+            return f"no rule of {shown} is about {asked.resource or asked.url}"
+        return f"it is bound elsewhere only: {own[0].shown}" if own else "no binding names it"
 
 
 def _is_below(pattern: str, url: str) -> bool:
