@@ -30,7 +30,7 @@ def _named(rows: pd.DataFrame) -> pd.DataFrame:
 @check(
     section="09",
     severity="high",
-    subject="{instance}: {who}",
+    subject="{instance}: {identity}",
     because="denied to {what}: {number} from {first_at:%H:%M:%S} to {last_at:%H:%M:%S} UTC, reported by {place}; {why}",
     at="first_at",
     guide=("C115", "C116", "C117"),
@@ -51,7 +51,7 @@ def no_request_to_the_api_is_denied(k8s_unhealthy_logs, k8s_logs, k8s_events, k8
     )
     pairs = [asked_by(row) for row in rows.itertuples()]
     why = explained(rows, _access(rows, k8s_role_rules, k8s_bindings))
-    rows = rows.assign(who=[who.shown for who, _ in pairs], what=[asked.shown for _, asked in pairs], why=why)
+    rows = rows.assign(identity=[one.shown for one, _ in pairs], what=[asked.shown for _, asked in pairs], why=why)
     return rows.assign(number=counted(rows.reports, "report")).sort_values("reports", ascending=False)
 
 

@@ -62,7 +62,7 @@ def no_service_rejects_valid_tokens(k8s_unhealthy_logs, k8s_logs, *, min_lines=3
 def clients_renew_their_tokens(k8s_unhealthy_logs, k8s_logs, *, min_lines=5, min_s=20):
     """No client sends an expired token {min_lines:number} times over {min_s:seconds}.
 
-    A single rejection is how a client learns that it must renew. One client that goes on has a fault of its own; several at once point to
+    A single rejection is how a client learns that it must renew. One client that continues has a fault of its own; several at once point to
     the issuer, or to a clock. Both limits: choices of ours.
     """
     rows = _by_reason(k8s_unhealthy_logs, k8s_logs)
@@ -122,7 +122,7 @@ def no_burst_of_rejected_credentials(k8s_unhealthy_logs, k8s_logs, *, min_lines=
 def no_log_has_a_credential(k8s_unhealthy_logs, k8s_logs):
     """No line of a log has a token, a key or a card number in it.
 
-    Whoever may read the log can use it: rotate it, and remove it from the log store. Recognised by shape, as the redaction does; the case
+    Everyone with access to the log can use it: rotate it, and remove it from the log store. Recognised by shape, as the redaction does; the case
     has its kind only.
     """
     rows = pd.concat([k8s_unhealthy_logs, k8s_logs], ignore_index=True)

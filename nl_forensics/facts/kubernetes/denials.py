@@ -26,7 +26,7 @@ def denials(k8s_unhealthy_logs: pd.DataFrame, k8s_logs: pd.DataFrame, k8s_events
 
 
 def asked_by(row) -> tuple[Identity, Request]:
-    """Who asked for what, of a row of `denials`."""
+    """The identity and its request, of a row of `denials`."""
     asked = Request(row.verb, row.resource, row.group, row.namespace, url=row.url)
     return Identity.of_user(row.user), asked
 

@@ -29,7 +29,7 @@ class Identity(NamedTuple):
 
     @classmethod
     def of_user(cls, name: str) -> "Identity":
-        """A user by name; of a user who is no service account, only the group of all is known."""
+        """A user by name; beside a service account, only the group of all is known."""
         if name.startswith(ACCOUNT) and name.count(":") == 3:
             return cls.of_account(*name.removeprefix(ACCOUNT).split(":"))
         return cls(name, (ANONYMOUS[1],) if name == ANONYMOUS[0] else (AUTHENTICATED,))

@@ -22,7 +22,7 @@ UNUSABLE = (JoseError, ValueError, TypeError, KeyError, AttributeError, Overflow
         "kty": Column("str", "type of the key: `RSA`, `EC`, `OKP`; `oct` is a shared secret"),
         "alg": Column("str", "algorithm that it is for; empty if it names none"),
         "use": Column("str", "`sig` or `enc`; empty if it names none"),
-        "bits": Column("Int64", "size of the key", absent="it is no key whose size can be read"),
+        "bits": Column("Int64", "size of the key", absent="its size can't be read"),
         "is_usable": Column("boolean", "it can be read as a public key"),
         "has_private_part": Column("boolean", "its private part or a shared secret is published with it"),
         "thumbprint": Column("str", "start of the SHA-256 thumbprint (RFC 7638); empty if it can't be read"),

@@ -69,7 +69,9 @@ RULE |= {"resource_names": "resourceNames", "urls": "nonResourceURLs"}
         "namespace": Column("str", "namespace of the role; empty for a cluster role"),
         "name": Column("str", "name of the role"),
         "created_at": Column(UTC, "the role was created"),
-        "aggregates": Column("str", "labels of cluster roles whose rules a controller copies into it; empty if none"),
+        "aggregates": Column(
+            "str", "labels of other cluster roles: a controller copies their rules into it; empty if none"
+        ),
         "verbs": Column("str", "verbs that the rule allows, as a JSON list; `[]` for a role without a rule"),
         "groups": Column("str", "API groups, as a JSON list; the core group is empty"),
         "resources": Column("str", "resources that it is about, as a JSON list"),
