@@ -22,6 +22,12 @@ NEEDS = {
     "failed_requests": ["prom_service_requests"],
     "postgres_elsewhere": ["pg_archiver", "pg_replication"],
     "redis_saved": ["redis_persistence"],
+    "token_tests": ["identity_token_tests"],
+    "issuer_keys": ["identity_keys"],
+    "rejected_clients": ["k8s_unhealthy_logs", "k8s_logs"],
+    "denied_requests": ["k8s_unhealthy_logs", "k8s_logs", "k8s_events", "k8s_role_rules", "k8s_bindings"],
+    "account_bindings": ["k8s_role_rules", "k8s_bindings"],
+    "access_changes": ["k8s_role_rules", "k8s_bindings"],
 }
 
 

@@ -22,7 +22,7 @@ def token_tests(identity_token_tests) -> pd.DataFrame:
     )
 
 
-@table("Published keys of the issuer", "The issuer publishes no key: no token can be verified.")
+@table("Published keys of the issuer", "No key is published, so no token can be verified.")
 def issuer_keys(identity_keys) -> pd.DataFrame:
     """Every published key, by its properties."""
     rows = identity_keys

@@ -11,39 +11,39 @@ from nl_forensics.charts.units import NUMBER, PERCENT
 from nl_forensics.facts.rejections import rejections
 from nl_forensics.sources.prometheus.services import rejected_by_service
 
-MAX_GROUPS, MAX_CLIENTS = 5, 20
+MAX_CLIENTS = 20
+LABEL = "rejections a minute"
 NO_CLIENT = "not named in the log"
-
-
-def _named(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.assign(name=named(rows, "workload", "reason"))
 
 
 @chart("Rejected credentials in the logs")
 def rejections_over_time(canvas: Canvas, k8s_unhealthy_logs, k8s_logs):
-    """Log lines a minute that reject a credential, by service and reason. Only the newest lines of one pod of each workload are read."""
-    rows = _named(rejections(k8s_unhealthy_logs, k8s_logs))
+    """Log lines a minute that reject a credential, by reason. A service and its callers report the same request: the one with most counts.
+
+    Only the newest lines of one pod of each workload are read.
+    """
+    rows = rejections(k8s_unhealthy_logs, k8s_logs)
     if rows.empty:
         lines = len(k8s_unhealthy_logs) + len(k8s_logs)
         return canvas.say(f"No line of a log rejects a credential: {NUMBER.words(lines)} lines were read.")
-    most = rows["name"].value_counts()
-    kept = rows["name"].where(rows["name"].isin(most.index[:MAX_GROUPS]), "others")
-    minutes = rows.assign(kept=kept, at=rows["at"].dt.floor("min")).groupby(["kept", "at"], as_index=False)
-    counted = minutes.agg(rejections=("line", "size"))
-    groups = {
-        str(name): part for name, part in sorted(counted.groupby("kept"), key=lambda g: -g[1]["rejections"].sum())
-    }
-    canvas.dots(groups, "rejections", NUMBER, "rejections a minute")
-    worst = counted.loc[counted["rejections"].idxmax()]
-    words = listed(f"{name} {NUMBER.words(part['rejections'].sum())}" for name, part in groups.items())
-    return f"Rejections: {words}. Most in one minute: {worst['kept']}, {worst['rejections']} at {moment(worst['at'])}."
+    rows = rows.assign(service=named(rows, "namespace", "workload"), at=rows["at"].dt.floor("min"))
+    by_service = rows.groupby(["reason", "service", "at"], as_index=False).agg(rejections=("line", "size"))
+    minutes = by_service.groupby(["reason", "at"], as_index=False).agg(rejections=("rejections", "max"))
+    most = minutes.groupby("reason")["rejections"].sum().sort_values(ascending=False, kind="stable")
+    canvas.dots({str(name): minutes[minutes["reason"] == name] for name in most.index}, "rejections", NUMBER, LABEL)
+    totals = by_service.groupby(["reason", "service"])["rejections"].sum().sort_values(ascending=False, kind="stable")
+    words = listed(f"{reason} by {service} {NUMBER.words(lines)}" for (reason, service), lines in totals.items())
+    worst = minutes.loc[minutes["rejections"].idxmax()]
+    return (
+        f"Rejections: {words}. Most in one minute: {worst['reason']}, {worst['rejections']} at {moment(worst['at'])}."
+    )
 
 
 @chart("Requests answered with 401 or 403")
 def rejected_requests(canvas: Canvas, prom_service_requests):
-    """Share of the requests that each service rejected: in the first service that checks credentials, and in each caller before it."""
+    """Share of the requests that each service rejected: the service that checks credentials, and each caller before it."""
     rows = rejected_by_service(prom_service_requests).dropna(subset="rejected_ratio")
-    return drawn_lines(canvas, rows, ("namespace", "service"), "rejected_ratio", PERCENT, "of the requests rejected")
+    return drawn_lines(canvas, rows, ("namespace", "service"), "rejected_ratio", PERCENT, "requests rejected")
 
 
 @table("Rejected credentials by client", "No line of a log rejects a credential.")

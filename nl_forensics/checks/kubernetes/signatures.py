@@ -52,11 +52,6 @@ SIGNATURES = (
     ),
     Signature(r"(?i)certificate (?:has expired|verify failed)|x509: |CERT_HAS_EXPIRED", "invalid certificate", "04"),
     Signature(
-        r"(?i)jwt (?:expired|malformed)|invalid signature|token (?:is )?expired|TokenExpiredError",
-        "token rejected",
-        "09",
-    ),
-    Signature(
         r"(?i)rate limit(?:ed| exceeded)|too many requests|\b(?:HTTP|status)\W{0,3}429\b",
         "rate limit exceeded",
         "07",

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from nl_forensics.checks.rows import counted, one_line, usual
+from nl_forensics.checks.rows import counted, one_line
 from nl_forensics.checks.rule import check
 from nl_forensics.facts.episodes import during, worst_of_each
 from nl_forensics.facts.rejections import rejections
@@ -122,8 +122,8 @@ def no_burst_of_rejected_credentials(k8s_unhealthy_logs, k8s_logs, *, min_lines=
 def no_log_has_a_credential(k8s_unhealthy_logs, k8s_logs):
     """No line of a log has a token, a key or a card number in it.
 
-    Everyone with access to the log can use it: rotate it, and remove it from the log store. Recognised by shape, as the redaction does; the case
-    has its kind only.
+    Everyone with access to the log can use it: rotate it, and remove it from the log store. Recognised by shape, as the redaction does;
+    the case has its kind only.
     """
     rows = pd.concat([k8s_unhealthy_logs, k8s_logs], ignore_index=True)
     rows = rows[rows["at"].notna()]
@@ -158,16 +158,19 @@ def services_reject_as_few_requests_as_before(
 ):
     """No service answered {factor:.0f} times as large a share of its requests with 401 or 403 as in the baseline, and {min_ratio:percent}.
 
-    A rise is a change of keys or settings, a client with wrong credentials, or an attack. 3 times: the guide's review; 5 %, 50 % and 10
-    requests in the 5 minutes of a step: choices of ours.
+    A rise is a change of keys or settings, a client with wrong credentials, or an attack. Without a baseline, the lowest share within the
+    incident takes its place. 3 times: the guide's review; 5 %, 50 % and 10 requests in the 5 minutes of a step: choices of ours.
     """
     table = rejected_by_service(prom_service_requests)
     by = ["instance", "namespace", "service"]
     before = table[table.window == "baseline"].groupby(by)[["rejected_per_s", "requests_per_s"]].sum()
     ratio = (before.rejected_per_s / before.requests_per_s.where(before.requests_per_s > 0)).rename("before_ratio")
     rows = during(table[table.requests_per_s * range_s >= min_requests]).join(ratio, on=by)
-    rows = rows[(rows.rejected_ratio > min_ratio) & (rows.rejected_ratio > factor * rows.before_ratio.fillna(0.0))]
+    least = rows.groupby(by).rejected_ratio.transform("min")
+    rows = rows.assign(normal=rows.before_ratio.fillna(least))
+    rows = rows[(rows.rejected_ratio > min_ratio) & (rows.rejected_ratio > factor * rows.normal)]
     rows = worst_of_each(rows, by, "rejected_ratio")
     rejected, requests = rows.rejected_per_s * range_s, rows.requests_per_s * range_s
-    known = usual(rows.before_ratio, lambda share: f"{share * 100:.1f} %")
-    return rows.assign(rejected=rejected, requests=requests, usual=known)
+    known = rows.before_ratio.notna().map({True: "in the baseline", False: "at least, in the incident; no baseline"})
+    share = [f"{normal * 100:.1f} % " for normal in rows.normal]
+    return rows.assign(rejected=rejected, requests=requests, usual=share + known)

@@ -77,5 +77,5 @@ def rules_in_words(access: Access, binding: pd.Series) -> str:
     """What the role of a binding allows first, and how many rules more there are, of a row of k8s_bindings."""
     one = Binding(*(binding[name] for name in Binding._fields))
     rules = [rule.shown for rule in access.roles.get(one.of_role, []) if rule.verbs]
-    more = f"; and {len(rules) - 1} more rules" if rules[1:] else ""
+    more = f"; rules beside it: {len(rules) - 1}" if rules[1:] else ""
     return rules[0][:MAX_RULE] + ("…" if len(rules[0]) > MAX_RULE else "") + more if rules else "nothing"

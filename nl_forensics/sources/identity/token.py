@@ -14,6 +14,7 @@ from nl_forensics.sources import source
 from nl_forensics.sources.column import UTC as TIME
 from nl_forensics.sources.column import Column
 from nl_forensics.sources.identity.keys import UNUSABLE, public_key, text
+from nl_forensics.units import in_seconds
 
 MAX_BYTES, MAX_CLAIMS = 16_384, 40
 SKEW_S = 60  # tolerated by most verifiers
@@ -168,7 +169,7 @@ def _lifetime(one: Examination) -> Verdict:
     if begins is None or ends is None:
         return None, "it has no time of issue or of expiry"
     lasts_s, most_s = (ends - begins).total_seconds(), one.endpoint.max_lifetime_s
-    return lasts_s <= most_s, f"valid for {lasts_s / 3600:,.1f} h (limit {most_s / 3600:,.1f} h)"
+    return lasts_s <= most_s, f"valid for {in_seconds(max(lasts_s, 0))} (limit {in_seconds(most_s)})"
 
 
 ASPECTS: dict[str, Callable[[Examination], Verdict]] = {
