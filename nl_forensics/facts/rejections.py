@@ -33,7 +33,7 @@ REASONS = (
         r"|JwksError|JWKSet.*retriev",
     ),
     Reason(
-        "unknown key id",
+        "key id not found",
         True,
         "whether keys were rotated, and when the verifier last read the key set",
         r"unable to find a signing key|no (?:matching|suitable|applicable) key|(?:unknown|invalid|unexpected)[ _]key[ _]id"

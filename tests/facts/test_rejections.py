@@ -24,7 +24,7 @@ MESSAGES = {
         "The Token can't be used before 2026-11-30T08:00:00Z.",
         "JWT before use time",
     ),
-    "unknown key id": (
+    "key id not found": (
         "SigningKeyNotFoundError: Unable to find a signing key that matches '2026-11'",  # jwks-rsa
         'Unable to find a signing key that matches: "2026-11"',  # PyJWT
         "InvalidKeyIdError: No key for kid: '2026-11'",  # joserfc

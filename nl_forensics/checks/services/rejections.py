@@ -43,7 +43,7 @@ def _by_reason(k8s_unhealthy_logs: pd.DataFrame, k8s_logs: pd.DataFrame) -> pd.D
 def no_service_rejects_valid_tokens(k8s_unhealthy_logs, k8s_logs, *, min_lines=3):
     """No service rejects {min_lines:number} tokens for a reason on the side that issues or verifies.
 
-    Unknown key id, bad signature, algorithm, issuer, audience, a start in the future: after a rotation of keys or a change of settings,
+    Key id not found, bad signature, algorithm, issuer, audience, a start in the future: after a rotation of keys or a change of settings,
     valid tokens are rejected. Medium where all come from one client, which may have forged them. 3 lines: a choice of ours.
     """
     rows = _by_reason(k8s_unhealthy_logs, k8s_logs)
