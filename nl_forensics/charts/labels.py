@@ -26,8 +26,8 @@ def listed(words: Iterable[str], most: int = 3) -> str:
 
 
 def titled(title: str, *parts: str) -> str:
-    """A title and the sentences below it, in one line."""
-    below = " ".join(filter(None, parts))
+    """A title and the sentences below it, in one line of printable characters."""
+    below = printable(" ".join(filter(None, parts)))
     return f"{title}{'' if title.endswith('?') else ':'} {below}" if below else title
 
 

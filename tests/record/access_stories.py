@@ -73,6 +73,16 @@ def sending(platform, headers, per_second, customer):
         thread.join()
 
 
+@contextmanager
+def small_faults(platform):
+    """For a story about something else: every pod of a namespace may list all pods, and one client goes on with an expired token."""
+    reads = binding("dashboard", "pod-reader", of_account("default"), where=SYSTEM)
+    platform.cluster.apply([role("pod-reader", READ), reads])
+    old = platform.issuer.token(lasting_s=1)
+    with sending(platform, {"Authorization": f"Bearer {old}"}, per_second=0.5, customer=40):
+        yield
+
+
 @story("No tenant can be changed since this morning")
 def rbac_denied(stage):
     """Somebody took a verb out of the role of the operator: it lists tenants, and may not write what they need."""

@@ -4,6 +4,7 @@ import time
 from contextlib import ExitStack
 from datetime import timedelta
 
+from tests.record.access_stories import small_faults
 from tests.record.postgres_sessions import busy
 from tests.record.postgres_stories import UNGUARDED
 from tests.record.stories import now, story
@@ -21,6 +22,7 @@ def demo(stage):
         healthy_since = now()
         time.sleep(LASTING.total_seconds())
         since = now()
+        stuck.enter_context(small_faults(platform))
         time.sleep(BEFORE_ROLLOUT_S)
         platform.deploy("billing-service", release="1.5.0", environment={"NL_FAULTS": '{"open_payment": true}'})
         time.sleep(BEFORE_MIGRATION_S)
