@@ -32,6 +32,7 @@ COLLECTED = (
     kinds.NAMESPACES,
 )
 MAX_FIELDS = 12
+OWN_WRITERS = {"kube-apiserver", "kube-controller-manager", "clusterrole-aggregation-controller"}
 DEPTH = 6
 
 
@@ -77,7 +78,7 @@ def _is_built_in(one: dict) -> bool:
     """Roles and bindings that the API server itself writes at each start. A write by another program is shown."""
     labels = one["metadata"].get("labels") or {}
     writers = {write.get("manager") for write in _writes(one)}
-    return "kubernetes.io/bootstrapping" in labels and writers <= {"kube-apiserver", "kube-controller-manager"}
+    return "kubernetes.io/bootstrapping" in labels and writers <= OWN_WRITERS
 
 
 def _changes(plural: str, one: dict) -> Iterator[dict]:

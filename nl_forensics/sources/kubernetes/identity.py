@@ -148,15 +148,18 @@ def k8s_bindings(kubernetes, incident, platform):
 def _existing(kubernetes, kind: Kind, incident, platform) -> Callable[[str, str], bool | None]:
     """Whether there is an object; null where that may not be known. A binding may name one outside of the scope."""
     try:
+        kubernetes.objects(kind, incident.scope(platform))  # where not all may be listed, it lists those in scope
         listing = kubernetes.objects(kind)
     except SourceError:
         return lambda namespace, name: None
     there = {(one["metadata"].get("namespace", ""), one["metadata"]["name"]) for one in listing.items}
-    seen = {namespace for namespace, _ in there}
-    is_whole = listing.everywhere and not listing.unseen
-    return lambda namespace, name: (
-        (namespace, name) in there if is_whole or (namespace in seen and not listing.unseen) else None
-    )
+    seen, is_whole = {namespace for namespace, _ in there}, listing.everywhere
+
+    def exists(namespace: str, name: str) -> bool | None:
+        is_seen = not listing.unseen and (is_whole or namespace in seen)
+        return (namespace, name) in there or (False if is_seen else None)
+
+    return exists
 
 
 def _granted(one: dict, known: _Known) -> dict:
