@@ -141,7 +141,7 @@ def test_in_one_namespace_what_is_elsewhere_is_unknown(server):
     found = {row["name"]: row for row in heard.table.to_dict("records")}
     assert (found["own"]["role_exists"], found["own"]["subject_exists"]) == (True, True)
     assert (found["gone"]["role_exists"], found["gone"]["subject_exists"]) == (False, False)
-    assert found["empty"]["role_exists"] is pd.NA
+    assert pd.isna(found["empty"]["role_exists"])
 
 
 def test_the_generated_role_is_enough(server):
