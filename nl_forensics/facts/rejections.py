@@ -120,12 +120,8 @@ REASONS = (
     ),
 )
 PATTERNS = tuple(re.compile(one.pattern, re.IGNORECASE) for one in REASONS)
-# A word of any of them: most lines of a log have none, and are not searched further.
-ABOUT = re.compile(
-    r"token|jwt|jwk|\bkey|kid\b|sign|issuer|audience|claim|auth|credential|password|login|forbidden|denied|insufficient|segments"
-    r"|algorithm|valid|expired|not ?before|json web|DecodeError",
-    re.IGNORECASE,
-)
+# Where the reason stands in quotes, a template has lost it.
+IN_QUOTES = re.compile(r"claim|\bkid\b|\balg", re.IGNORECASE)
 OF_KUBERNETES = re.compile(r"User \S+ cannot ", re.IGNORECASE)
 BY_MEANING = {one.means: one for one in REASONS}
 
@@ -141,9 +137,10 @@ def rejections(k8s_unhealthy_logs: pd.DataFrame, k8s_logs: pd.DataFrame) -> pd.D
     """The log lines with a known time that reject a credential, oldest first: `reason` in words, `is_ours`, `next`."""
     rows = pd.concat([k8s_unhealthy_logs, k8s_logs], ignore_index=True)
     rows = rows[rows["at"].notna() & (rows.level != "debug")]
-    about = {template: bool(ABOUT.search(template)) for template in rows.template.unique()}
-    rows = rows[rows.template.map(about).astype(bool)]
-    rows = rows.assign(reason=rows.message.map({message: reason_of(message) for message in rows.message.unique()}))
+    known = {template: reason_of(template) for template in rows.template.unique()}
+    unclear = rows.template.isin([one for one, reason in known.items() if not reason and IN_QUOTES.search(one)])
+    named = {message: reason_of(message) for message in rows.message[unclear].unique()}
+    rows = rows.assign(reason=rows.template.map(known).mask(unclear, rows.message.map(named)))
     rows = rows[rows.reason != ""].sort_values("at", kind="stable")
     facts = {name: [getattr(BY_MEANING[reason], name) for reason in rows.reason] for name in ("is_ours", "next")}
     return rows.assign(**facts)
