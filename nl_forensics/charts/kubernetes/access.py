@@ -72,7 +72,7 @@ def _described(cells: dict[str, Cell]) -> str:
 
 @table("Rights of service accounts, and the binding of each", "No binding names a service account.")
 def account_bindings(k8s_role_rules, k8s_bindings) -> pd.DataFrame:
-    """Every binding of a service account that Kubernetes itself did not make, those with powerful rights first."""
+    """Every binding of a service account that Kubernetes itself did not make, those with powerful rights first, administrators last."""
     rows, access = _of_accounts(k8s_bindings), _access(k8s_role_rules, k8s_bindings)
     rules = [access[row.instance].roles.get(_binding(row).of_role, []) for row in rows.itertuples()]
     powers = [powers_of(one) for one in rules]
@@ -82,7 +82,7 @@ def account_bindings(k8s_role_rules, k8s_bindings) -> pd.DataFrame:
         rank=rank,
         place=rows["namespace"].replace("", EVERYWHERE),
     )
-    rows = rows.sort_values(["rank", "account", "name"], kind="stable").head(MAX_ROWS)
+    rows = rows.sort_values(["is_administrator", "rank", "account", "name"], kind="stable").head(MAX_ROWS)
     missing = rows["role_exists"].map({True: "", False: " (does not exist)"}).fillna(" (not known to exist)")
     return pd.DataFrame(
         {
