@@ -1,6 +1,9 @@
 """Child processes, forked from a server that has preloaded the modules and never runs the main program."""
 
+import contextlib
 import multiprocessing
+import os
+import signal
 import sys
 import threading
 from multiprocessing.process import BaseProcess
@@ -23,3 +26,12 @@ def start(process: BaseProcess, preload: str) -> None:
             process.start()
         finally:
             sys.modules["__main__"] = ours
+
+
+def kill_group(process: BaseProcess) -> None:
+    """Kill a process, and all that it started if it has made a group of its own."""
+    if process.pid and process.exitcode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.join()

@@ -16,7 +16,7 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from nl_forensics import processes, sources
+from nl_forensics import private, processes, sources
 from nl_forensics.collection.worker import work
 from nl_forensics.errors import check_names
 from nl_forensics.evidence.case import Case
@@ -129,6 +129,7 @@ class _Worker:
     questions: list[str]
     process: multiprocessing.process.BaseProcess | None = None
     pipe: Connection | None = None
+    scratch: private.Scratch | None = None
     silent_after: float = 0.0
     asking: str = ""
     began: float = 0.0
@@ -151,13 +152,14 @@ class _Worker:
         return self.cluster.endpoint.endpoint if self.cluster and not self.cluster.address else ""
 
     def stop(self) -> None:
-        """End the process. A process that was interrupted during its start exits when its pipe closes."""
+        """End the process and its credential plugins. A process that was interrupted during its start exits when its pipe closes."""
         if self.process:
-            self.process.kill()
-            self.process.join()
+            processes.kill_group(self.process)
         if self.pipe:
             self.pipe.close()
-        self.process = self.pipe = None
+        if self.scratch:
+            self.scratch.remove()
+        self.process = self.pipe = self.scratch = None
 
 
 class _Collection:
@@ -202,7 +204,15 @@ class _Collection:
         worker.reached = False
         with _no_interrupt():
             worker.pipe, theirs = processes.context.Pipe()
-            asked = (worker.system, worker.address, worker.endpoint.resolved(), worker.cluster, list(worker.questions))
+            worker.scratch = private.Scratch()
+            asked = (
+                worker.scratch.folder,
+                worker.system,
+                worker.address,
+                worker.endpoint.resolved(),
+                worker.cluster,
+                list(worker.questions),
+            )
             process = processes.context.Process(
                 target=work, args=(theirs, *asked, self.parameters.incident, self.parameters.platform), daemon=True
             )

@@ -8,14 +8,17 @@ the next reading; `finished`.
 import contextlib
 import json
 import os
+import signal
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
-from nl_forensics import sources
+from nl_forensics import private, sources
 from nl_forensics.connect import load_client, open_forward, open_link
 from nl_forensics.errors import NotReachable, SourceError
 from nl_forensics.sources import Partial, Proof, Source
@@ -24,8 +27,11 @@ BATCH, BATCH_S = 200, 1.0  # a slow answer is sent in parts: they are kept, and 
 REPORT = "report this, with the case"
 
 
-def work(pipe: Connection, system: str, address: str, endpoint, cluster, names: list[str], incident, platform) -> None:
-    """The whole life of a worker process."""
+def work(
+    pipe: Connection, scratch: Path, system: str, address: str, endpoint, cluster, names: list[str], incident, platform
+) -> None:
+    """The whole life of a worker process. `scratch`: where the temporary files of libraries and credential plugins lie."""
+    _settle(scratch)
 
     def open_one():
         forward = None
@@ -35,19 +41,27 @@ def work(pipe: Connection, system: str, address: str, endpoint, cluster, names: 
         pipe.send(("connecting", False))
         return open_link(system, address, endpoint, platform.budget, forward)
 
-    threading.Thread(target=_die_with_the_collector, args=(pipe,), daemon=True).start()
+    threading.Thread(target=_die_with_the_collector, args=(pipe, scratch), daemon=True).start()
     with contextlib.suppress(BrokenPipeError):  # the collector is gone
         load_client(system)
         asked = [source for source in sources.load().values() if source.name in names]
         _Asking(pipe, open_one, asked, incident, platform).run()
 
 
-def _die_with_the_collector(pipe: Connection) -> None:
+def _settle(scratch: Path) -> None:
+    """A group of its own, which ends as one, credential plugins with it; and no terminal for them to write to."""
+    os.setsid()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(scratch)
+
+
+def _die_with_the_collector(pipe: Connection, scratch: Path) -> None:
     """The collector never sends a message: its end of the pipe closes when it exits, even if it is killed."""
     try:
         pipe.recv()
     except (EOFError, OSError):
-        os._exit(1)
+        private.remove(scratch)
+        os.killpg(0, signal.SIGKILL)
 
 
 class _Asking:

@@ -9,18 +9,16 @@ No other process may use the analyst's way in: redis and requests are given a so
 
 import selectors
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
-import certifi
 import websocket
 
-from nl_forensics.connect.kubernetes import LOG_IN, KubernetesLink, connect, message, short
+from nl_forensics.connect import short
+from nl_forensics.connect.kubernetes import LOG_IN, KubernetesLink, connect, message
 from nl_forensics.errors import BadAnswer, NotAllowed, NotReachable, SourceError
 from nl_forensics.inputs.platform import Budget, Cluster, PortForward
 from nl_forensics.sources.kubernetes.kinds import ENDPOINT_SLICES, SERVICES
@@ -46,7 +44,7 @@ class Forward:
         self._namespace, kind, self._pod, self._port = via.target
         try:
             with _on_the_way(), closing(connect(cluster.address, cluster.endpoint, budget)) as api:
-                self._settings, self._headers = api.settings, api.headers()
+                self._kubeconfig, self._headers = api.kubeconfig, api.kubeconfig.headers()
                 found = _service(api, self._namespace, self._pod, until) if kind == "service" else None
             if found:
                 self._pod, self._port = ready_pod(f"{self._namespace}/{self._pod}", self._port, *found)
@@ -63,14 +61,13 @@ class Forward:
         path = f"/api/v1/namespaces/{self._namespace}/pods/{self._pod}/portforward?ports={self._port}"
         try:
             far = websocket.create_connection(
-                self._settings.host.rstrip("/").replace("http", "ws", 1) + path,
+                self._kubeconfig.host.replace("http", "ws", 1) + path,
                 timeout=max(0.1, within_s),
                 header=[f"{name}: {value}" for name, value in self._headers.items()],
                 subprotocols=[PROTOCOL],
                 suppress_origin=True,
                 redirect_limit=0,
-                sslopt=_tls(self._settings),
-                **_proxy(self._settings),
+                **self._kubeconfig.websocket(),
             )
         except websocket.WebSocketBadStatusException as error:
             raise self._refused(error.status_code, message(error.resp_body or b"")) from None
@@ -220,24 +217,3 @@ def _ready(near: socket.socket, far: Any, unread: bytes) -> tuple[list, bool]:
         ready = waiting.select()
     readable = [key.fileobj for key, events in ready if events & selectors.EVENT_READ]
     return readable, any(events & selectors.EVENT_WRITE for _, events in ready)
-
-
-def _tls(settings) -> dict[str, Any]:
-    """The kubeconfig's, in the words of the WebSocket library."""
-    found = {"certfile": settings.cert_file, "keyfile": settings.key_file, "server_hostname": settings.tls_server_name}
-    if settings.verify_ssl:
-        found |= {"ca_certs": settings.ssl_ca_cert or certifi.where(), "check_hostname": settings.assert_hostname}
-    else:
-        found |= {"cert_reqs": ssl.CERT_NONE, "check_hostname": False}
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def _proxy(settings) -> dict[str, Any]:
-    """The kubeconfig's, else that of the environment."""
-    proxy = urlsplit(settings.proxy or "")
-    found: dict[str, Any] = {"http_proxy_host": proxy.hostname, "http_proxy_port": proxy.port}
-    if settings.no_proxy:
-        found["http_no_proxy"] = settings.no_proxy.split(",")
-    if proxy.username:
-        found["http_proxy_auth"] = unquote(proxy.username), unquote(proxy.password or "")
-    return found

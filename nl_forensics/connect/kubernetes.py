@@ -15,20 +15,17 @@ from typing import NamedTuple
 from urllib.parse import urlencode
 
 import urllib3
-from kubernetes.client import ApiClient, Configuration
-from kubernetes.config import ConfigException, list_kube_config_contexts, load_incluster_config, load_kube_config
-from yaml import YAMLError
 
 from nl_forensics import sources
-from nl_forensics.connect import clock_of
-from nl_forensics.errors import BadAnswer, NotAllowed, NotConfigured, NotReachable, NotServed, SourceError
-from nl_forensics.inputs.platform import IN_CLUSTER, Budget, KubernetesEndpoint
+from nl_forensics.connect import clock_of, short
+from nl_forensics.connect.kubeconfig import Kubeconfig
+from nl_forensics.errors import BadAnswer, NotAllowed, NotReachable, NotServed, SourceError
+from nl_forensics.inputs.platform import Budget, KubernetesEndpoint
 from nl_forensics.sources import Partial
 from nl_forensics.sources.kubernetes.kinds import Kind, is_inside
 
 PAGE = 250
 CHUNK = 1 << 16
-MAX_TEXT = 300
 CREATED = 201
 LIST_SHARE = 0.9  # of the time for one question: what came of a long list by then is kept
 STALE = "as the API server remembers them, since etcd gave no answer: they may be old"
@@ -44,25 +41,7 @@ def allowed() -> frozenset[tuple[str, str]]:
 
 def connect(address: str, endpoint: KubernetesEndpoint, budget: Budget) -> "KubernetesLink":
     """Ask one API server for its identity; `address` is the path of a kubeconfig."""
-    settings = Configuration()
-    namespace = ""
-    try:
-        if address == IN_CLUSTER:
-            load_incluster_config(client_configuration=settings)
-        else:
-            load_kube_config(address, endpoint.context or None, settings, persist_config=False)
-            namespace = _namespace(address, endpoint.context)
-    except (ConfigException, YAMLError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        remedy = f"{endpoint.endpoint} must hold the path of a kubeconfig, as kubectl reads it"
-        raise NotConfigured(f"the kubeconfig can't be used: {short(str(error))}", remedy) from None
-    return KubernetesLink(settings, namespace, budget)
-
-
-def _namespace(address: str, context: str) -> str:
-    """The namespace of the context: the one to read where we may not read all."""
-    contexts, current = list_kube_config_contexts(address)
-    chosen = next((one for one in contexts if one["name"] == context), current)
-    return chosen["context"].get("namespace", "")
+    return KubernetesLink(Kubeconfig(address, endpoint), budget)
 
 
 class Listing(NamedTuple):
@@ -76,21 +55,21 @@ class Listing(NamedTuple):
 class KubernetesLink:
     """The API of one cluster, read only. A list is asked for once, and serves every source that needs it.
 
-    settings    as the kubeconfig says
+    kubeconfig  address and identity
     namespace   of the context, "" when it names none
     requests    how many were sent
     """
 
-    def __init__(self, settings: Configuration, namespace: str, budget: Budget):
-        self.settings, self._budget = settings, budget
-        self._pool = ApiClient(settings).rest_client.pool_manager
+    def __init__(self, kubeconfig: Kubeconfig, budget: Budget):
+        self.kubeconfig, self._budget = kubeconfig, budget
+        self._pool = kubeconfig.pool()
         self._lists: dict[Kind, Listing | SourceError] = {}
         self._groups: dict[str, str] | None = None
         self._stale = self._timed_out = False
         self._free_at: list[float] = []
         self._turns = threading.Lock()
         self._list_until = 0.0
-        self.namespace, self.requests = namespace, 0
+        self.namespace, self.requests = kubeconfig.namespace, 0
         before, began = datetime.now(UTC), time.monotonic()
         headers, body = self._get("/version", {}, budget.connect_s)
         took = time.monotonic() - began
@@ -252,7 +231,7 @@ class KubernetesLink:
         self, path: str, query: dict, until: float, most: int, posted: bytes | None = None
     ) -> tuple[int, Mapping[str, str], bytes]:
         self._wait_for_our_turn()
-        url = self.settings.host.rstrip("/") + path + (f"?{urlencode(query)}" if query else "")
+        url = self.kubeconfig.host + path + (f"?{urlencode(query)}" if query else "")
         timeout = urllib3.Timeout(connect=self._budget.connect_s, read=max(0.1, until - time.monotonic()))
         self._timed_out = False
         try:
@@ -261,7 +240,7 @@ class KubernetesLink:
                 url,
                 posted,
                 None,
-                self.headers(),
+                self.kubeconfig.headers(),
                 timeout=timeout,
                 retries=False,
                 redirect=False,
@@ -273,15 +252,6 @@ class KubernetesLink:
         except (urllib3.exceptions.HTTPError, OSError) as error:
             self._timed_out = isinstance(error, urllib3.exceptions.ReadTimeoutError)
             raise _unreached(error) from None
-
-    def headers(self) -> dict[str, str]:
-        """The headers of a request, with our identity."""
-        headers = {"User-Agent": "nl_forensics", "Accept": "application/json, */*", "Content-Type": "application/json"}
-        if bearer := self.settings.auth_settings().get("BearerToken"):  # asks a credential plugin when it has expired
-            headers[bearer["key"]] = str(bearer["value"])
-        if self.settings.username:
-            headers["authorization"] = str(self.settings.get_basic_auth_token())
-        return headers
 
     def _wait_for_our_turn(self) -> None:
         """At most so many requests in any second, whichever thread sends them."""
@@ -295,6 +265,7 @@ class KubernetesLink:
 
     def close(self) -> None:
         self._pool.clear()
+        self.kubeconfig.close()
 
 
 def _namespace_of(one: dict) -> str:
@@ -376,7 +347,3 @@ def _unreached(error: BaseException) -> NotReachable:
     while inner := error.__cause__ or error.__context__:
         error = inner
     return NotReachable(short(str(error)) or type(error).__name__, remedy)
-
-
-def short(text: str) -> str:
-    return " ".join(text.split())[:MAX_TEXT]

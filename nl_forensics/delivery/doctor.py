@@ -1,14 +1,12 @@
 """Connections, permissions, and the checks that a missing permission prevents: every source is queried once, and nothing is saved."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
+from nl_forensics import private
 from nl_forensics.checks import load as load_checks
 from nl_forensics.checks import run_checks
 from nl_forensics.collection.collect import REACHED, collect
@@ -104,13 +102,10 @@ class Diagnosis:
 def diagnose(asked: Parameters) -> Diagnosis:
     """Collect into a temporary folder, which is removed afterwards."""
     asked = asked.with_budget(readings_s=READINGS_S)
-    trial = Path(tempfile.mkdtemp(prefix="nl-forensics-doctor-"))
-    try:
+    with private.Scratch() as trial:
         case = collect(trial / "case", asked)
         missing = sorted(_merged([*_refused_by_kubernetes(case), *_refused(case)]), key=_worst_first)
         return Diagnosis(_reached(case, missing), missing, _beyond(case), run_checks(case), case.coverage())
-    finally:
-        shutil.rmtree(trial)
 
 
 def _reached(case: Case, missing: list[Missing]) -> dict[str, str]:

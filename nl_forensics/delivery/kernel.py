@@ -1,6 +1,6 @@
 """The kernel that executes a notebook for a report: forked from a process that has imported what notebooks need, which saves seconds.
 
-Its messages are encrypted, even on the loopback interface.
+Its messages are encrypted, even on the loopback interface. Their keys lie in a temporary folder that ends with the kernel.
 """
 
 import multiprocessing
@@ -15,19 +15,27 @@ from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning import LocalProvisioner
 
-from nl_forensics import processes
+from nl_forensics import private, processes
 
 
 class EncryptedKernel(AsyncKernelManager):
     """A kernel with its own keys; otherwise any user of the machine could read its loopback traffic."""
 
     def __init__(self, *arguments, **options):
-        super().__init__(*arguments, transport_encryption="auto", **options)
+        self._scratch = private.Scratch()
+        file = str(self._scratch.folder / "kernel.json")
+        super().__init__(*arguments, transport_encryption="auto", connection_file=file, **options)
 
     async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]
         """Start it; jupyter_client uses the provisioner that is set here."""
         self.provisioner = _Forking(parent=self, kernel_spec=self.kernel_spec)
         await super().start_kernel(**options)
+
+    async def cleanup_resources(self, restart: bool = False) -> None:  # type: ignore[override]
+        """Remove what the library leaves behind, and the folder of the keys."""
+        await super().cleanup_resources(restart)
+        if not restart:
+            self._scratch.remove()
 
     async def shutdown_kernel(self, now: bool = False, restart: bool = False) -> None:  # type: ignore[override]
         """End it at once: it has no state. The library would interrupt it first, and print a warning to standard error."""
@@ -75,7 +83,8 @@ class _Process(processes.context.Process):  # type: ignore[name-defined]
         if self.folder:
             os.chdir(self.folder)
         sys.argv = ["ipykernel_launcher", *self.arguments]
-        threading.Thread(target=_die_with_our_parent, daemon=True).start()
+        keys = Path(self.arguments[self.arguments.index("-f") + 1]).parent
+        threading.Thread(target=_die_with_our_parent, args=(keys,), daemon=True).start()
         IPKernelApp.launch_instance(
             [*self.arguments, f"--IPKernelApp.parent_handle={os.getppid()}"]
         )  # without it, ipykernel prints a message
@@ -99,8 +108,9 @@ def end_kernels() -> None:
             process.kill()
 
 
-def _die_with_our_parent() -> None:
+def _die_with_our_parent(keys: Path) -> None:
     """The fork server outlives the kernel's creator, so ipykernel's own detection fails: wait for the creator instead."""
     if asking := multiprocessing.parent_process():
         asking.join()
+    private.remove(keys)
     os._exit(1)

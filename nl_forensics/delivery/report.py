@@ -16,7 +16,7 @@ import nh3
 import pandas as pd
 from markupsafe import Markup
 
-from nl_forensics import sources
+from nl_forensics import private, sources
 from nl_forensics.checks import changes_since_last_round, run_checks
 from nl_forensics.checks import load as load_checks
 from nl_forensics.errors import CaseError, ParameterError
@@ -91,7 +91,7 @@ def report(case: Case, folder: Path, wanted: tuple[str, ...] = ()) -> Findings:
     from nl_forensics.delivery.kernel import end_kernels
 
     chosen = chosen_notebooks(wanted)
-    (folder / "notebooks").mkdir(parents=True, exist_ok=True)
+    private.make_folder(folder / "notebooks")
     with ThreadPoolExecutor(KERNELS) as pool:  # each thread waits for a kernel process; checks are evaluated meanwhile
         running = [
             pool.submit(_executed, case, number, path, folder / "notebooks" / path.name)
@@ -181,7 +181,7 @@ def with_case(case: Case, folder: Path) -> Path:
     from papermill.iorw import load_notebook_node
     from papermill.parameterize import parameterize_notebook
 
-    folder.mkdir(parents=True, exist_ok=True)
+    private.make_folder(folder)
     values = parameters_of(case)
     copies = {folder / path.name: path for path in notebooks().values()}
     kept = [copy for copy in copies if copy.exists()]
@@ -189,7 +189,8 @@ def with_case(case: Case, folder: Path) -> Path:
         if (other := _case_of(copy)) != values["case"]:
             raise ParameterError(f"{copy} is a copy for {other or 'an unknown case'}: move it, or open that case")
     for copy in copies.keys() - kept:
-        nbformat.write(parameterize_notebook(load_notebook_node(str(copies[copy])), values), copy)
+        with private.opened(copy, "w", encoding="utf-8") as file:
+            nbformat.write(parameterize_notebook(load_notebook_node(str(copies[copy])), values), file)
     return folder
 
 
@@ -209,6 +210,7 @@ def _executed(case: Case, number: str, source: Path, target: Path) -> Section:
     from nl_forensics.delivery.kernel import EncryptedKernel
 
     failed = ""
+    private.opened(target, "w").close()  # papermill keeps the mode of a file that is there
     try:
         papermill.execute_notebook(
             str(source),

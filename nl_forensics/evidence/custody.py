@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from nl_forensics import private
 from nl_forensics.errors import CaseError
 
 CHAIN = "custody.jsonl"
@@ -32,7 +33,7 @@ def sha256(path: Path) -> str:
 def write_synced(path: Path, text: str) -> None:
     """Write a whole file, or none: a reader never sees half of it, not even after a power cut."""
     draft = path.with_name(f"{path.name}.part")
-    with draft.open("w", encoding="utf-8") as file:
+    with private.opened(draft, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
@@ -64,7 +65,7 @@ class Chain:
     def append(self, event: str, **facts) -> None:
         """Add an event, and return only when it is on the disk."""
         line = _line({"seq": self._count, "at": utc_now(), "event": event, "prev": self._last} | facts)
-        with self._path.open("a", encoding="utf-8") as file:
+        with private.opened(self._path, "a", encoding="utf-8") as file:
             file.write(line + "\n")
             file.flush()
             os.fsync(file.fileno())

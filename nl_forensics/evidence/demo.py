@@ -8,6 +8,7 @@ import zipfile
 from functools import cache
 from pathlib import Path
 
+from nl_forensics import private
 from nl_forensics.inputs.parameters import home
 
 ARCHIVE = Path(__file__).parents[1] / "demo.zip"
@@ -20,7 +21,7 @@ def demo() -> Path:
     if folder.is_dir():
         return folder
     try:
-        home().mkdir(parents=True, exist_ok=True, mode=0o700)
+        private.make_folder(home())
         unpack(ARCHIVE, folder)
     except OSError:
         place = Path(tempfile.mkdtemp(prefix="nl-forensics-"))

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
-from nl_forensics import sources
+from nl_forensics import private, sources
 from nl_forensics.errors import CaseError, ParameterError
 from nl_forensics.evidence import custody
 from nl_forensics.inputs.parameters import Parameters, home
@@ -91,10 +91,10 @@ class Recording:
     proof: str = ""
 
     def __post_init__(self):
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        private.make_folder(self.path.parent)
         self._before = Counter(self.redactor.counts)
         self._draft = draft_of(self.path)
-        self._raw = self._draft.open("wb")
+        self._raw = private.opened(self._draft, "wb")
         self._zip = gzip.GzipFile(filename="", mode="wb", fileobj=self._raw, mtime=0)
 
     def write(self, items: Iterable) -> None:
@@ -208,7 +208,7 @@ class OpenRound(Round):
 
     def __init__(self, folder: Path, after: str, redactor: Redactor, lock: int):
         super().__init__(folder, after)
-        (folder / "data").mkdir(parents=True, exist_ok=True)
+        private.make_folder(folder / "data")
         self._lock = lock
         self.redactor = redactor
         self.chain = custody.Chain(folder, after)
@@ -302,7 +302,7 @@ def open_round(folder: Path, parameters: Parameters, asks: Iterable[str] = ()) -
 
     Raises ParameterError when the case, or the round that is resumed, is about another question.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    private.make_folder(folder)
     lock = _locked(folder)
     try:
         round_ = _latest_or_new(folder, parameters, lock)
