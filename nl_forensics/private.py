@@ -1,4 +1,4 @@
-"""Files and folders that only their owner can read, whatever the umask, and temporary folders that outlive nobody."""
+"""Files and folders that only their owner can read, whatever the umask, and temporary folders that are always removed."""
 
 import contextlib
 import fcntl
@@ -72,7 +72,7 @@ def _locked(folder: Path) -> int | None:
 
 
 def _remove_abandoned() -> None:
-    """Temporary folders whose maker was killed."""
+    """Temporary folders of processes that were killed."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
             facts = folder.lstat()

@@ -14,7 +14,7 @@ from nl_forensics.errors import ParameterError
 from nl_forensics.evidence.case import Case
 from nl_forensics.facts.kubernetes.revisions import JUST_BEFORE, symptoms
 from nl_forensics.inputs.incident import Incident, Window
-from nl_forensics.inputs.parameters import Parameters, read_yaml, shipped
+from nl_forensics.inputs.parameters import Parameters, incident_of, read_yaml, shipped
 from nl_forensics.inputs.platform import Platform
 from nl_forensics.sources import UTC as UTC_DTYPE
 from nl_forensics.sources.kubernetes.kinds import is_inside
@@ -61,7 +61,8 @@ def opening(namespaces: tuple[str, ...] = ()) -> Parameters:
             f" (further systems: {', '.join(others)})"
         )
     end = datetime.now(UTC).replace(microsecond=0)
-    incident = Incident(
+    incident = incident_of(
+        "-n",
         id=f"now-{end:%Y%m%dT%H%MZ}",
         start=(end - FURTHEST).isoformat(),
         end=end.isoformat(),

@@ -21,7 +21,7 @@ from nl_forensics.connect import short
 from nl_forensics.connect.kubernetes import LOG_IN, KubernetesLink, connect, message
 from nl_forensics.errors import BadAnswer, NotAllowed, NotReachable, SourceError
 from nl_forensics.inputs.platform import Budget, Cluster, PortForward
-from nl_forensics.sources.kubernetes.kinds import ENDPOINT_SLICES, SERVICES
+from nl_forensics.sources.kubernetes.kinds import ENDPOINT_SLICES, PODS, SERVICES
 
 PROTOCOL = "v4.channel.k8s.io"
 DATA, ERRORS = 0, 1  # channels
@@ -58,7 +58,7 @@ class Forward:
     def _dialled(self, within_s: float) -> websocket.WebSocket:
         """A connection of its own to the port of the pod."""
         self.failure = None
-        path = f"/api/v1/namespaces/{self._namespace}/pods/{self._pod}/portforward?ports={self._port}"
+        path = f"{PODS.path(self._namespace, self._pod, 'portforward')}?ports={int(self._port)}"
         try:
             far = websocket.create_connection(
                 self._kubeconfig.host.replace("http", "ws", 1) + path,

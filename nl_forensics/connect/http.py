@@ -1,6 +1,7 @@
 """HTTP as all of its systems are asked: no retries, a bounded body, no redirects, and never a proxy of the environment."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from nl_forensics.connect.forward import Forward
 
 CHUNK = 1 << 16
+IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 def base_of(address: str, name: str, example: str) -> str:
@@ -137,9 +139,15 @@ class JsonLink:
         """It is connected: from now on it has the time of a question."""
         self._timeout_s = budget.question_s
 
-    def get(self, path: str, also: tuple[int, ...] = ()) -> Any:
-        """The answer of one part of the API: `/api/v2/status`. `also`: statuses beside 200 that are answers, too."""
-        status = asked(self._session.get, self._url + path, timeout=self._timeout_s).status_code
+    def get(self, path: str, *names: str, also: tuple[int, ...] = ()) -> Any:
+        """The answer of one part of the API: `/api/v2/status`. `also`: statuses beside 200 that are answers, too.
+
+        names   what stands for each `{}` of the path. Raises BadAnswer for one that would lead to another path
+        """
+        for name in names:
+            if not IDENTIFIER.fullmatch(str(name)):
+                raise BadAnswer(f"{str(name)[:80]!r} is no identifier: nothing is asked under it")
+        status = asked(self._session.get, self._url + path.format(*names), timeout=self._timeout_s).status_code
         answer = self._session.answer
         if status not in (200, *also):
             said = answer.get("message", "") if isinstance(answer, dict) else answer

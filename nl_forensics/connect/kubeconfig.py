@@ -22,9 +22,10 @@ from nl_forensics import private
 from nl_forensics.connect import short
 from nl_forensics.errors import NotConfigured
 from nl_forensics.inputs.platform import IN_CLUSTER, KubernetesEndpoint
+from nl_forensics.sources.kubernetes.kinds import NAME
 
 UNUSABLE = (ConfigException, YAMLError, OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
-PLUGIN = "run the plugin that the kubeconfig names (`exec`) by hand, and log in again"
+PLUGIN = "log in again: run the command that the kubeconfig names as its plugin (`exec`) in a terminal"
 
 
 class _Log(logging.Handler):
@@ -69,6 +70,8 @@ class Kubeconfig:
             else:
                 load_kube_config(address, endpoint.context or None, self._settings, False, str(self._scratch.folder))
                 self.namespace = _namespace(address, endpoint.context)
+            if self.namespace and not NAME.fullmatch(self.namespace):
+                raise ValueError(f"its context names the namespace {self.namespace!r}")
             self.host = self._settings.host.rstrip("/")
             self.tls = _context(self._settings) if self.host.startswith("https") else None
 
@@ -78,7 +81,7 @@ class Kubeconfig:
         try:
             with self._one_reads, _logged() as errors:
                 yield
-            if errors:  # it goes on without credentials
+            if errors:  # the client would continue without credentials
                 raise NotConfigured(f"the credential plugin failed: {short(errors[0])}", PLUGIN)
         except UNUSABLE as error:
             remedy = f"{self._variable} must hold the path of a kubeconfig, as kubectl reads it"

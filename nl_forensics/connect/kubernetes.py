@@ -22,7 +22,7 @@ from nl_forensics.connect.kubeconfig import Kubeconfig
 from nl_forensics.errors import BadAnswer, NotAllowed, NotReachable, NotServed, SourceError
 from nl_forensics.inputs.platform import Budget, KubernetesEndpoint
 from nl_forensics.sources import Partial
-from nl_forensics.sources.kubernetes.kinds import Kind, is_inside
+from nl_forensics.sources.kubernetes.kinds import PODS, Kind, is_inside
 
 PAGE = 250
 CHUNK = 1 << 16
@@ -100,7 +100,7 @@ class KubernetesLink:
     def logs(self, namespace: str, pod: str, **query) -> bytes:
         """The log of one container. Its node has to answer, too, so it is waited for no longer than for a connection."""
         self._refuse_undeclared("get", "pods/log")
-        return self._get(f"/api/v1/namespaces/{namespace}/pods/{pod}/log", query, self._budget.connect_s)[1]
+        return self._get(PODS.path(namespace, pod, "log"), query, self._budget.connect_s)[1]
 
     def review(self, kind: Kind, spec: dict) -> dict:
         """What the API server says of our own rights. The only POST: it is computed, and nothing is stored."""

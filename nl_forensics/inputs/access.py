@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
-NamespacedName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9*-]+/[a-z0-9.*-]+$")]
+from nl_forensics.inputs.names import NamespacedName
+
 Folder = Annotated[str, StringConstraints(pattern=r"^/[^*]*$")]
 
 

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from nl_forensics.inputs.names import NamespacePattern
+
 if TYPE_CHECKING:
     from nl_forensics.inputs.platform import Platform
 
@@ -66,7 +68,7 @@ class Incident(Window):
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     title: str = ""
     baseline: Window | None = None
-    namespaces: tuple[str, ...] = ()
+    namespaces: tuple[NamespacePattern, ...] = ()
     service: str = ""
     tenant: str = ""
 

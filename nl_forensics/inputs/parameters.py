@@ -142,6 +142,14 @@ def resolve(values: dict, where: str = "parameters") -> Parameters:
         raise ParameterError(f"{where}: {_one_line(error)}") from None
 
 
+def incident_of(where: str, **facts) -> Incident:
+    """An incident that no file describes. Raises ParameterError: one line with the key and its valid values."""
+    try:
+        return Incident(**facts)
+    except ValidationError as error:
+        raise ParameterError(f"{where}: {_one_line(error)}") from None
+
+
 def _one_line(error: ValidationError) -> str:
     first, *more = error.errors()
     key = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("dict[", "literal[", "function-")))

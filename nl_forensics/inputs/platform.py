@@ -7,7 +7,8 @@ from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, field_validator, model_validator
 
-from nl_forensics.inputs.access import Access, NamespacedName
+from nl_forensics.inputs.access import Access
+from nl_forensics.inputs.names import Domain, Matchers, Metric, MetricPattern, NamespacedName, NamespacePattern
 from nl_forensics.inputs.tenants import Tenants
 
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$")]
@@ -106,7 +107,7 @@ class DnsEndpoint(Endpoint):
     """
 
     via: None = None
-    domain: str = "cluster.local"
+    domain: Domain = "cluster.local"
 
 
 class IdentityEndpoint(Endpoint):
@@ -227,16 +228,16 @@ class Metrics(_Model):
     database_seconds  counter of the seconds waited for the database's answers; needs request_seconds
     """
 
-    service_label: str = ""
-    requests: str = ""
-    request_seconds: str = ""
-    lines_accepted: str = ""
-    lines_stored: str = ""
-    gc_seconds: str = ""
-    pool_in_use: str = ""
-    pool_size: str = ""
-    pool_waiting: str = ""
-    database_seconds: str = ""
+    service_label: Metric = ""
+    requests: Metric = ""
+    request_seconds: Metric = ""
+    lines_accepted: Metric = ""
+    lines_stored: Metric = ""
+    gc_seconds: MetricPattern = ""
+    pool_in_use: Metric = ""
+    pool_size: Metric = ""
+    pool_waiting: Metric = ""
+    database_seconds: Metric = ""
 
     @model_validator(mode="after")
     def _belong_together(self) -> Self:
@@ -282,12 +283,12 @@ class Platform(_Model):
 
     name: str
     systems: Systems
-    namespaces: tuple[str, ...] = ()
+    namespaces: tuple[NamespacePattern, ...] = ()
     flows: tuple[Flow, ...] = ()
     redis: RedisNames = RedisNames()
     tenants: Tenants | None = None
     access: Access = Access()
-    selectors: dict[str, str] = {}
+    selectors: dict[str, Matchers] = {}
     metrics: Metrics = Metrics()
     promql: dict[str, str] = {}
     left_out: dict[str, tuple[Variable, ...]] = {}

@@ -59,7 +59,7 @@ def grafana_datasources(grafana):
     for one in found:
         row = {"uid": one["uid"], "name": one["name"], "type": one["type"], "health": None, "message": ""}
         try:
-            said = grafana.get(f"/api/datasources/uid/{one['uid']}/health", also=UNHEALTHY)
+            said = grafana.get("/api/datasources/uid/{}/health", one["uid"], also=UNHEALTHY)
         except SourceError as error:
             if not isinstance(error, BadAnswer):
                 raise
@@ -91,7 +91,7 @@ def grafana_queries(grafana):
     if len(found) == MAX_DASHBOARDS:
         yield Partial(f"dashboards beyond the first {MAX_DASHBOARDS}")
     for one in found:
-        dashboard = grafana.get(f"/api/dashboards/uid/{one['uid']}")["dashboard"]
+        dashboard = grafana.get("/api/dashboards/uid/{}", one["uid"])["dashboard"]
         for panel, target in _targets(dashboard.get("panels") or []):
             chosen = target.get("datasource") or panel.get("datasource") or {}
             if isinstance(chosen, dict) and chosen.get("type", PROMETHEUS) != PROMETHEUS:

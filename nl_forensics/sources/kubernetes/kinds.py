@@ -2,9 +2,14 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from typing import NamedTuple
+
+from nl_forensics.errors import BadAnswer
+
+NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
 class Kind(NamedTuple):
@@ -21,9 +26,15 @@ class Kind(NamedTuple):
         """As `kubectl auth can-i` writes it: `deployments.apps`."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
-    def path(self, namespace: str = "") -> str:
-        start = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        return f"{start}/namespaces/{namespace}/{self.plural}" if namespace else f"{start}/{self.plural}"
+    def path(self, namespace: str = "", name: str = "", part: str = "") -> str:
+        """Of a list, of one object, or of a part of it (`log`). Raises BadAnswer for a name that would lead to another path."""
+        start = ["apis", self.group, self.version] if self.group else ["api", self.version]
+        within = ["namespaces", namespace] if namespace else []
+        parts = [*start, *within, self.plural, *filter(None, (name, part))]
+        for one in parts:
+            if not NAME.fullmatch(one):
+                raise BadAnswer(f"{one[:80]!r} is no name of Kubernetes: nothing is asked under it")
+        return "/" + "/".join(parts)
 
 
 def is_inside(namespace: str, scope: Iterable[str]) -> bool:

@@ -15,7 +15,7 @@ FULL_RATIO = 0.95  # pg_stat_statements drops the 5 % least used when it is full
 FORGETS_PER_HOUR = 1
 
 EXTENSION = """
-SELECT n.nspname AS schema, array_agg(a.attname::text) AS columns
+SELECT quote_ident(n.nspname) AS schema, array_agg(a.attname::text) AS columns
   FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
   JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = 'pg_stat_statements'
   JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
@@ -133,7 +133,7 @@ def _with_extension(postgres) -> tuple[str, dict] | None:
 
 def _statements(link, extension: dict, most: int) -> Iterator:
     """The rows of the view, by the columns of its version, and what it does not hold."""
-    schema, columns = f'"{extension["schema"]}"', extension["columns"]
+    schema, columns = extension["schema"], extension["columns"]
     since, forgotten = "NULL::timestamptz", None
     if "toplevel" in columns:  # 1.9, PostgreSQL 14: came together with pg_stat_statements_info
         info = next(link.rows(INFO.format(schema=schema)))

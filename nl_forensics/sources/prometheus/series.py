@@ -140,7 +140,7 @@ def _placeholders(incident, platform, window, step: int) -> dict[str, Any]:
 
 def _any_of(patterns: list[str]) -> str:
     """One regular expression, as it is written within quotes."""
-    return "|".join(patterns).replace("\\", "\\\\")
+    return "|".join(patterns).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "n")
 
 
 def _ask(prometheus, query: str, window_name: str, window, step: int) -> Generator[dict | Partial, None, list[dict]]:
