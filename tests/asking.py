@@ -53,7 +53,8 @@ def ask(link, name, incident_=None, platform_=None) -> Heard:
     """Every reading of one source."""
     items = list(readings(sources.load()[name], link, incident_ or incident(), platform_ or platform()))
     records = [item for item in items if not isinstance(item, Partial | Proof)]
-    kept = [Redactor(b"test").record(json.loads(json.dumps(record, default=str))) for record in records]
+    redact = Redactor(b"test").stream()
+    kept = [sources.load()[name].recorded(json.loads(json.dumps(record, default=str)), redact) for record in records]
     unseen = [item.unseen for item in items if isinstance(item, Partial)]
     proof = next((item.shown_by for item in items if isinstance(item, Proof)), "")
     return Heard(sources.load()[name].table(kept), unseen, proof, json.dumps(kept))

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 
 HALF_SECOND = 0.5
-MAX_TEXT = 300
 
 
 class Clock(NamedTuple):
@@ -91,8 +90,3 @@ def _is_ambiguous(address: str) -> bool:
     _, is_url, rest = address.partition("://")
     authority = re.split("[/?#]", rest, maxsplit=1)[0]
     return bool(is_url) and (authority.count("@") > 1 or "@" in rest[len(authority) :])
-
-
-def short(text: str) -> str:
-    """One line of an error message."""
-    return " ".join(text.split())[:MAX_TEXT]

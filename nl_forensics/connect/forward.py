@@ -17,10 +17,10 @@ from typing import Any
 
 import websocket
 
-from nl_forensics.connect import short
 from nl_forensics.connect.kubernetes import LOG_IN, KubernetesLink, connect, message
 from nl_forensics.errors import BadAnswer, NotAllowed, NotReachable, SourceError
 from nl_forensics.inputs.platform import Budget, Cluster, PortForward
+from nl_forensics.redact import excerpt
 from nl_forensics.sources.kubernetes.kinds import ENDPOINT_SLICES, PODS, SERVICES
 
 PROTOCOL = "v4.channel.k8s.io"
@@ -73,7 +73,7 @@ class Forward:
             raise self._refused(error.status_code, message(error.resp_body or b"")) from None
         except (websocket.WebSocketException, OSError) as error:
             remedy = "see whether the API server and the kubelet of the pod's node answer"
-            raise NotReachable(f"no port-forward: {short(str(error))}", remedy, on_the_way=True) from None
+            raise NotReachable(f"no port-forward: {excerpt(str(error))}", remedy, on_the_way=True) from None
         far.settimeout(None)
         return far
 
@@ -152,7 +152,7 @@ class Forward:
 
     def _closed_port(self, said: str) -> NotReachable:
         where = f"port {self._port} of pod {self._namespace}/{self._pod}"
-        why = f"nothing listens on {where}" if "connection refused" in said else f"{where}: {short(said)}"
+        why = f"nothing listens on {where}" if "connection refused" in said else f"{where}: {excerpt(said)}"
         return NotReachable(why, "see whether the server in the pod runs, and listens on its localhost, too")
 
     def close(self) -> None:

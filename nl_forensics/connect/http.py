@@ -16,6 +16,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from nl_forensics.connect import Clock, clock_of
 from nl_forensics.errors import BadAnswer, NotAllowed, NotConfigured, NotReachable, NotServed
 from nl_forensics.inputs.platform import Budget
+from nl_forensics.redact import excerpt
 
 if TYPE_CHECKING:
     from nl_forensics.connect.forward import Forward
@@ -123,7 +124,7 @@ def _cause(error: BaseException) -> str:
     """The innermost reason: urllib3 wraps `connection refused` four times."""
     while inner := error.__cause__ or error.__context__:
         error = inner
-    return " ".join(str(error).split())[:300]
+    return excerpt(str(error))
 
 
 class JsonLink:
@@ -151,7 +152,7 @@ class JsonLink:
         answer = self._session.answer
         if status not in (200, *also):
             said = answer.get("message", "") if isinstance(answer, dict) else answer
-            raise (NotServed if status == 404 else BadAnswer)(f"HTTP {status} {said}".strip()[:300])
+            raise (NotServed if status == 404 else BadAnswer)(excerpt(f"HTTP {status} {said}"))
         return answer
 
     def measured_clock(self, path: str) -> Clock | None:

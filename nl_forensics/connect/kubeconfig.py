@@ -19,9 +19,9 @@ from urllib3.util.ssl_ import create_urllib3_context
 from yaml import YAMLError
 
 from nl_forensics import private
-from nl_forensics.connect import short
 from nl_forensics.errors import NotConfigured
 from nl_forensics.inputs.platform import IN_CLUSTER, KubernetesEndpoint
+from nl_forensics.redact import excerpt
 from nl_forensics.sources.kubernetes.kinds import NAME
 
 UNUSABLE = (ConfigException, YAMLError, OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
@@ -82,10 +82,10 @@ class Kubeconfig:
             with self._one_reads, _logged() as errors:
                 yield
             if errors:  # the client would continue without credentials
-                raise NotConfigured(f"the credential plugin failed: {short(errors[0])}", PLUGIN)
+                raise NotConfigured(f"the credential plugin failed: {excerpt(errors[0])}", PLUGIN)
         except UNUSABLE as error:
             remedy = f"{self._variable} must hold the path of a kubeconfig, as kubectl reads it"
-            raise NotConfigured(f"the kubeconfig can't be used: {short(str(error))}", remedy) from None
+            raise NotConfigured(f"the kubeconfig can't be used: {excerpt(str(error))}", remedy) from None
         finally:
             for file in self._scratch.folder.glob("*"):
                 file.unlink()

@@ -17,15 +17,17 @@ from urllib.parse import urlencode
 import urllib3
 
 from nl_forensics import sources
-from nl_forensics.connect import clock_of, short
+from nl_forensics.connect import clock_of
 from nl_forensics.connect.kubeconfig import Kubeconfig
 from nl_forensics.errors import BadAnswer, NotAllowed, NotReachable, NotServed, SourceError
 from nl_forensics.inputs.platform import Budget, KubernetesEndpoint
+from nl_forensics.redact import excerpt
 from nl_forensics.sources import Partial
 from nl_forensics.sources.kubernetes.kinds import PODS, Kind, is_inside
 
 PAGE = 250
 CHUNK = 1 << 16
+MAX_BODY = 20_000  # of an error
 CREATED = 201
 LIST_SHARE = 0.9  # of the time for one question: what came of a long list by then is kept
 STALE = "as the API server remembers them, since etcd gave no answer: they may be old"
@@ -296,7 +298,7 @@ def _uncut(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
     try:
         yield from response.stream(CHUNK)
     except (urllib3.exceptions.ProtocolError, urllib3.exceptions.DecodeError) as error:
-        raise _Cut(short(str(error))) from None
+        raise _Cut(excerpt(str(error))) from None
 
 
 def _decoded(body: bytes) -> dict:
@@ -337,13 +339,13 @@ def _failed(status: int, path: str, body: bytes, wait_s: float) -> SourceError:
 def message(body: bytes) -> str:
     """The sentence of a Status object: `pods is forbidden: User … cannot list resource "pods" … in the namespace …`."""
     try:
-        return short(str(json.loads(body)["message"]))
+        return excerpt(str(json.loads(body)["message"]))
     except (ValueError, KeyError, TypeError, RecursionError):
-        return short(body[:1000].decode(errors="replace"))
+        return excerpt(body[:MAX_BODY].decode(errors="replace"))
 
 
 def _unreached(error: BaseException) -> NotReachable:
     remedy = "check the address in the kubeconfig, and whether the API server runs"
     while inner := error.__cause__ or error.__context__:
         error = inner
-    return NotReachable(short(str(error)) or type(error).__name__, remedy)
+    return NotReachable(excerpt(str(error)) or type(error).__name__, remedy)

@@ -17,6 +17,7 @@ from nl_forensics.connect import measured_clock
 from nl_forensics.connect.http import BoundedSession, asked, base_of, decoded, through
 from nl_forensics.errors import BadAnswer
 from nl_forensics.inputs.platform import Budget, Endpoint
+from nl_forensics.redact import excerpt
 
 if TYPE_CHECKING:
     from nl_forensics.connect.forward import Forward
@@ -88,7 +89,7 @@ class PrometheusLink:
         try:
             return asked(question, *arguments, **options)
         except (PrometheusApiClientException, KeyError) as error:
-            raise BadAnswer(str(error)[:300]) from None
+            raise BadAnswer(excerpt(str(error))) from None
 
     def close(self) -> None:
         self._session.close()

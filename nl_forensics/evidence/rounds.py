@@ -19,12 +19,13 @@ from nl_forensics import private, sources
 from nl_forensics.errors import CaseError, ParameterError
 from nl_forensics.evidence import custody
 from nl_forensics.inputs.parameters import Parameters, home
-from nl_forensics.redact import Redactor, Vault, organisation_key
+from nl_forensics.redact import Redactor, Vault, organisation_key, shortened
 from nl_forensics.sanitize import printable
 
 PARAMETERS = "parameters.json"
 QUESTION = "question"  # the event of custody from which on the round is about another window or scope
 LOCK = ".open"
+MAX_WHY = 600  # characters of a reason, counted after redaction
 RECORDED_REMEDY = "closes"  # the key of a remedy in custody: cases that were sealed keep it
 
 
@@ -78,7 +79,7 @@ class Answer:
 
 @dataclass
 class Recording:
-    """An answer while it arrives: every record is redacted, then written, compressed and flushed, in that order."""
+    """An answer while it arrives: every record is redacted, derived, written, compressed and flushed, in that order."""
 
     chain: custody.Chain
     folder: Path
@@ -93,22 +94,35 @@ class Recording:
     def __post_init__(self):
         private.make_folder(self.path.parent)
         self._before = Counter(self.redactor.counts)
+        self._redact = self.redactor.stream()
         self._draft = draft_of(self.path)
         self._raw = private.opened(self._draft, "wb")
         self._zip = gzip.GzipFile(filename="", mode="wb", fileobj=self._raw, mtime=0)
 
     def write(self, items: Iterable) -> None:
         """Records, and `Partial` and `Proof` beside them. Flushed, so that a killed collection keeps them."""
+        asked = sources.load()[self.source]
         for item in items:
             if isinstance(item, sources.Partial):
-                self.parts.append((self.redactor.text(item.unseen), item.remedy, item.window))
+                self.parts.append((self._in_short(item.unseen), item.remedy, item.window))
             elif isinstance(item, sources.Proof):
                 self.proof = self.redactor.text(item.shown_by)
             else:
-                line = json.dumps(self.redactor.record(item), sort_keys=True, ensure_ascii=False, default=str)
-                self._zip.write(line.encode("utf-8", "replace") + b"\n")
-                self.rows += 1
+                self._keep(asked.recorded(item, self._redact))
         self._zip.flush()
+
+    def recover(self, records: Iterable[dict]) -> None:
+        """Records that an earlier process had redacted and derived."""
+        for record in records:
+            self._keep(self.redactor.record(record))
+
+    def _keep(self, record: dict) -> None:
+        line = json.dumps(record, sort_keys=True, ensure_ascii=False, default=str)
+        self._zip.write(line.encode("utf-8", "replace") + b"\n")
+        self.rows += 1
+
+    def _in_short(self, text: str) -> str:
+        return shortened(self.redactor.text(text), MAX_WHY)
 
     def close(self, asked_at: str, error: str = "", why: str = "", remedy: str = "", **facts) -> None:
         """Seal the answer into the chain of custody. A question that failed before its first record leaves no file."""
@@ -131,7 +145,7 @@ class Recording:
             partial=self.parts,
             proof=self.proof,
             error=error,
-            why=self.redactor.text(why),
+            why=self._in_short(why),
             **{RECORDED_REMEDY: remedy},
             redacted=dict(self.redactor.counts - self._before),
             **kept,
@@ -239,7 +253,7 @@ class OpenRound(Round):
         """Into a file of its own, and only then is the leftover removed: this process may be killed, too."""
         source, instance = path.parent.name, path.name.split(".")[0]
         recording = self.record(source, instance)
-        recording.write(_readable(path))
+        recording.recover(_readable(path))
         recording.close(
             custody.utc_now(),
             "Interrupted",

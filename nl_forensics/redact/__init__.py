@@ -14,6 +14,7 @@ from typing import Any
 
 import re2
 
+from nl_forensics.redact.across import Across
 from nl_forensics.redact.pairs import (
     IDENTIFIER_NAMES,
     PAIRS,
@@ -23,11 +24,20 @@ from nl_forensics.redact.pairs import (
     is_flag,
     label_of_key,
 )
-from nl_forensics.redact.pseudonyms import Vault, normal_form, organisation_key, pseudonym
-from nl_forensics.redact.shapes import IDENTIFIERS, SECRETS, Found, Shape
+from nl_forensics.redact.pseudonyms import Vault, keyed_digest, normal_form, organisation_key, pseudonym
+from nl_forensics.redact.shapes import IDENTIFIERS, SECRETS, Found, Shape, without_tokens
 from nl_forensics.redact.sql import normalise_sql
 
-__all__ = ["Redactor", "Vault", "normalise_sql", "organisation_key"]
+__all__ = [
+    "Redactor",
+    "Vault",
+    "excerpt",
+    "keyed_digest",
+    "normalise_sql",
+    "organisation_key",
+    "shortened",
+    "without_tokens",
+]
 
 ERROR = "<REDACTION-ERROR>"
 CLASSES = {shape.label for shape in IDENTIFIERS} | IDENTIFIER_NAMES.keys()
@@ -53,6 +63,21 @@ class Redactor:
         self._key = key
         self._vault = vault
         self._known: dict[tuple[str, str], str] = {}
+        self._across: Across | None = None
+
+    def stream(self) -> Callable[[Any], Any]:
+        """`record` for the records of one answer in their order: what one of them begins, as a private key, is removed from the next."""
+        across = Across()
+
+        def record(value: Any) -> Any:
+            across.next_record()
+            self._across = across
+            try:
+                return self.record(value)
+            finally:
+                self._across = None
+
+        return record
 
     def record(self, value: Any) -> Any:
         """A JSON value with every credential masked and every identifier pseudonymised, at any depth.
@@ -93,7 +118,7 @@ class Redactor:
         """Fails closed: text that can't be searched is not kept."""
         try:
             encoded = text.encode()
-            found = _found(encoded, label)
+            found = _found(encoded, label, self._across)
             return self._without(encoded, found).decode() if found else text
         except FAILURES:
             return self._failed()
@@ -126,6 +151,25 @@ class Redactor:
         return self._known[label, normal]
 
 
+MASK = Redactor(b"")  # of credentials alone
+
+
+def shortened(text: str, most: int) -> str:
+    """The beginning of a text that is redacted already: a cut through a secret would hide its shape."""
+    return text[:most]
+
+
+def excerpt(text: str, most: int = 300) -> str:
+    """What a foreign text says, on one line: credentials are masked first, and it ends with a whole word. Identifiers stay."""
+    try:
+        encoded = text.encode("utf-8", "replace")
+        secrets = [span for span in _found(encoded, "") if span.label not in CLASSES]
+        line = " ".join(MASK._without(encoded, secrets).decode().split())
+    except FAILURES:
+        return ERROR
+    return line if len(line) <= most else line[:most].rpartition(" ")[0] + " …"
+
+
 def _implied(items: Iterable[Any]) -> Iterator[tuple[Any, str]]:
     """Each item, and its label from the items before it: ["--password", "x"], ["AUTH", "user", "x"]."""
     before, is_login = "", False
@@ -154,12 +198,13 @@ _COUNTED = re2.compile(rb"\{[1-9]\d+(?:,\d*)?\}")
 SUSPECTS = _suspects()
 
 
-def _found(text: bytes, label: str) -> list[Found]:
+def _found(text: bytes, label: str, across: Across | None = None) -> list[Found]:
     """What must go from a text under the key `label`, in order, without overlaps."""
+    continued = list(across.find(text)) if across else []
     matching = range(len(RULES)) if len(text) > LONG else sorted(SUSPECTS.Match(text) or ())
-    if not matching and not label:
+    if not matching and not label and not continued:
         return []
-    spans = [span for index in matching for span in RULES[index].find(text)]
+    spans = continued + [span for index in matching for span in RULES[index].find(text)]
     spans = [span for span in spans if not is_empty(text[span.start : span.end])]
     if label and _is_whole(text, label, spans):
         spans.append(Found(0, len(text), label))

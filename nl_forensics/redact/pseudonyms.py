@@ -35,6 +35,11 @@ def pseudonym(key: bytes, label: str, normal: str) -> str:
     return f"{label}~{base64.b32encode(digest).decode().rstrip('=').lower()}"
 
 
+def keyed_digest(key: bytes, value: str) -> str:
+    """Equal for equal values, within one key: a dictionary can't be tried without it."""
+    return hmac.digest(key, b"digest\0" + value.encode(errors="replace"), "sha256")[:8].hex()
+
+
 def organisation_key(home: Path) -> bytes:
     """The key of this machine's pseudonyms, created on first use. Copy the file to compare cases that were collected elsewhere."""
     path = home / "pseudonym.key"

@@ -53,9 +53,13 @@ def _has_capital_and_digit(text: bytes, start: int, end: int) -> bool:
     return value != value.lower() and any(byte in b"0123456789" for byte in value)
 
 
+def is_base64(value: bytes) -> bool:
+    """Base64 of random bytes, not hexadecimal, not a word: both cases and a digit."""
+    return value not in (value.lower(), value.upper()) and any(byte in b"0123456789" for byte in value)
+
+
 def _is_mixed(text: bytes, start: int, end: int) -> bool:
-    """Base64, not hexadecimal: both cases and a digit."""
-    return _has_capital_and_digit(text, start, end) and text[start:end] != text[start:end].upper()
+    return is_base64(text[start:end])
 
 
 def _is_not_a_word(text: bytes, start: int, end: int) -> bool:
@@ -193,6 +197,14 @@ _TOKENS = {
     r"|(?:pbkdf2|scrypt)[_:][a-z0-9_:]*\$[A-Za-z0-9$:+/=.]{20,}",
 }
 
+_ANY_TOKEN = re2.compile(f"(?:{'|'.join(_TOKENS.values())})".encode())
+
+
+def without_tokens(text: str) -> str:
+    """Tokens as `?`: before a text is taken apart, as what is left of a token has no shape. Quotes stay where they are."""
+    return _ANY_TOKEN.sub(b"?", text.encode("utf-8", "replace")).decode()
+
+
 _PLACES = (
     (
         "private_key",
@@ -268,7 +280,7 @@ SECRETS = (
         _is_no_outcome,
     ),
     _place("registry_token", rf"\"auth{_Q}\s*:\s*{_Q}([A-Za-z0-9+/]{{6,}}={{0,2}})", _is_user_and_password),
-    _place("private_key", r"(?:^|\s)([A-Za-z0-9+/]{64})\s*$", _is_mixed),
+    _place("private_key", r"(?:^|\s)([A-Za-z0-9+/]{64}|[A-Za-z0-9+/]{70}|[A-Za-z0-9+/]{76})\s*$", _is_mixed),
 )
 
 IDENTIFIERS = (

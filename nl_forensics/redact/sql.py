@@ -4,6 +4,8 @@ from typing import Any
 
 import re2
 
+from nl_forensics.redact.shapes import without_tokens
+
 # Tokens that can contain or hide a value; words and operators in between are kept. A digit or a prefix inside a word is no token.
 _TOKEN = re2.compile(
     rb"(\$\d+\b|(?:\b[uU]&)?\"(?:[^\"]|\"\")*\")"  # kept: $1, "name"
@@ -34,7 +36,7 @@ def normalise_sql(query: str) -> str:
     PostgreSQL cuts statements (`track_activity_query_size`), so whatever is still open at the end is a value too. A plain string that
     holds \\' ends there or not, depending on `standard_conforming_strings`: the rest of the statement is dropped.
     """
-    text, position, parts = query.encode("utf-8", "replace"), 0, []
+    text, position, parts = without_tokens(query).encode(), 0, []
     while match := _TOKEN.search(text, position):
         shown, end = _token(text, match)
         parts += [text[position : match.start()], shown]

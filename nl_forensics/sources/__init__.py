@@ -88,6 +88,7 @@ class Source:
 
     fetch     asks: yields JSON records as they arrive, and `Partial` and `Proof` beside them; its first argument is the
               system that is asked (`postgres`, `database`, `redis`, …), the others (`incident`, `platform`) are by name
+    derive    of a record that is redacted already, what is recorded: the only place where text is cut, summarised or taken apart
     parse     reads: records → rows; pure, so that a recorded answer is read by the same code
     columns   every column, by name; a null in one that is neither `absent` nor `unknown` is a hole
     covers    `window`: events or series over the incident; `ring`: as far back as a ring reaches;
@@ -111,6 +112,7 @@ class Source:
     doc: str
     hole: str = ""
     about: str = ""
+    derive: Callable[[dict], dict] = dict
 
     @property
     def shows_only_now(self) -> bool:
@@ -131,6 +133,10 @@ class Source:
         offered = {"incident": incident, "platform": platform}
         wanted = list(inspect.signature(self.fetch).parameters)[1:]
         yield from self.fetch(link, **{name: offered[name] for name in wanted})
+
+    def recorded(self, record: dict, redact: Callable[[dict], dict]) -> dict:
+        """What is written of a fetched record: first redacted, then derived, so that no part of a secret outlives its shape."""
+        return self.derive(redact(record))
 
     def remedy(self, error: str) -> str:
         """What would close the gap that an error leaves, by its name, where it does not say so itself: what to grant, if it was refused."""
@@ -214,6 +220,7 @@ def source(
     covers: Covers,
     needs: Permission = Permission(),  # noqa: B008 (a constant)
     parse: Callable[[list[dict]], pd.DataFrame] = as_rows,
+    derive: Callable[[dict], dict] = dict,
     readings: int = 1,
     guide: tuple[str, ...] = (),
     hole: str = "",
@@ -227,6 +234,7 @@ def source(
             name=name,
             system=system,
             fetch=fetch,
+            derive=derive,
             parse=parse,
             columns=dict(columns),
             covers=covers,

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 from nl_forensics.errors import BadAnswer, SourceError
+from nl_forensics.redact import without_tokens
 from nl_forensics.sources import Partial, Permission, Proof, source
 from nl_forensics.sources.column import Column
 
@@ -121,7 +122,7 @@ def _uid(chosen: dict | str) -> str:
 def metrics_in(expression: str) -> list[str]:
     """The names of metrics in PromQL as a dashboard has it, each once, in alphabetical order."""
     named = set(NAME_MATCHER.findall(expression))
-    bare = COMMENTS.sub("", STRINGS.sub("", VARIABLES.sub("$", expression)))
+    bare = COMMENTS.sub("", STRINGS.sub("", VARIABLES.sub("$", without_tokens(expression))))
     for part in (BRACES, DURATIONS, LABEL_LISTS):
         bare = part.sub(" ", bare)
     return sorted(named | {name for name in NAMES.findall(bare) if name.lower() not in WORDS})

@@ -276,13 +276,13 @@ def _system_of(name: str) -> str:
 
 def _answer(one: Specimen, name: str, link, incident, platform) -> dict:
     """Records (redacted as in a case), partial and proof of one source."""
-    redactor, records, partial, proof = Redactor(b"specimen"), [], [], ""
-    for item in readings(sources.load()[name], link, incident, platform):
+    source, redact, records, partial, proof = sources.load()[name], Redactor(b"specimen").stream(), [], [], ""
+    for item in readings(source, link, incident, platform):
         if isinstance(item, Partial):
             partial.append(list(item))
         elif isinstance(item, Proof):
             proof = item.shown_by
         else:
-            records.append(one.edit(name, redactor.record(json.loads(json.dumps(item, default=str)))))
+            records.append(one.edit(name, source.recorded(json.loads(json.dumps(item, default=str)), redact)))
     asked_at = datetime.now(UTC) + one.later
     return {"asked_at": asked_at.isoformat(), "records": records, "partial": partial, "proof": proof}

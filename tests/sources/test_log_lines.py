@@ -4,8 +4,13 @@ import time
 
 import pytest
 
-from nl_forensics.sources.kubernetes.lines import parse
+from nl_forensics.sources.kubernetes.lines import decoded, parsed
 from nl_forensics.sources.kubernetes.requests import NO_REQUEST
+
+
+def parse(text):
+    return parsed(decoded(text))
+
 
 NGINX = (
     '10.1.2.3 - - [25/Nov/2026:02:14:09 +0000] "{method} {path} HTTP/1.1" 502 612 "https://a.example/?q=\\"x\\"" "curl/8" 73 1.204'

@@ -1,6 +1,7 @@
 """Logs of healthy containers: collected last, as they are many and not lost soon."""
 
 from nl_forensics.sources import Permission, Proof, source
+from nl_forensics.sources.kubernetes.lines import derived
 from nl_forensics.sources.kubernetes.logs import (
     COLUMNS,
     Log,
@@ -15,6 +16,7 @@ from nl_forensics.sources.kubernetes.logs import (
 @source(
     columns=COLUMNS,
     covers="window",
+    derive=derived,
     needs=Permission(kubernetes="list pods; get pods/log"),
     guide=("C029", "C032"),
 )

@@ -1,13 +1,15 @@
 """The kinds of objects that are listed, and which of their fields are never kept: data of config maps, values of environment variables."""
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import NamedTuple
 
 from nl_forensics.errors import BadAnswer
+from nl_forensics.inputs.parameters import home
+from nl_forensics.redact import keyed_digest, organisation_key
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
@@ -44,9 +46,11 @@ def is_inside(namespace: str, scope: Iterable[str]) -> bool:
 
 
 def digest(value) -> str:
-    """Equal for equal JSON values: shows that a value changed, never the value."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:16]
+    """Equal for equal JSON values under the key of this home: shows that a value changed; without the key no value can be tried."""
+    return keyed_digest(_key(home()), json.dumps(value, sort_keys=True, ensure_ascii=False))
+
+
+_key = cache(organisation_key)
 
 
 def _without_fields(one: dict) -> dict:

@@ -1,13 +1,17 @@
-"""Lines of a log: JSON, logfmt or plain text as level, message and template."""
+"""Lines of a log: JSON, logfmt or plain text as level, message and template.
+
+A line is decoded first, then redacted as a record, and only then taken apart: a template has stars where a token had its digits.
+"""
 
 import ipaddress
 import json
 import re
 from typing import NamedTuple
 
+from nl_forensics.redact import shortened
 from nl_forensics.sources.kubernetes.requests import NO_REQUEST, Request, from_access_log, from_fields
 
-MAX_TEXT = 2_000
+MAX_TEXT, MAX_TEMPLATE = 2_000, 300
 LEVELS = {
     "trace": "debug",
     "debug": "debug",
@@ -51,12 +55,14 @@ BRACKETED = re.compile(rf"(?i)[\[<|]\s*({_NAMES})\s*[\]>|]")
 CAPITALS = re.compile(rf"(?:^|[\s\[<|(])({_NAMES.upper()})(?=[\s\]>|):,]|$)")
 LEADING = re.compile(rf"(?i)^[\d\s.,:TZ+/-]*((?:{_NAMES})(?=:)|(?:debug|info|warn|warning|error|fatal)(?=\s))")
 # In a plain line, the address of a client follows such a word, or it begins the line of an access log.
-FROM = re.compile(r"(?i)\b(?:from|client|remote(?:_addr)?|peer|ip)[=: ]+(\[?[0-9a-f.:]{3,45}\]?(?::\d+)?)")
-FIRST = re.compile(r"([0-9a-fA-F.:]{3,45}) \S+ \S+ \[")
+FROM = re.compile(r"(?i)\b(?:from|client|remote(?:_addr)?|peer|ip)[=: ]+(\[?(?:ip~[a-z2-7]{13}|[0-9a-f.:]{3,45})\]?(?::\d+)?)")
+FIRST = re.compile(r"(ip~[a-z2-7]{13}|[0-9a-fA-F.:]{3,45}) \S+ \S+ \[")
+PSEUDONYM = re.compile(r"ip~[a-z2-7]{13}")
 START = 80  # where in a line its level stands
 
 VARIABLE = re.compile(
-    r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"  # uuid
+    r"\b[a-z]+~[a-z2-7]{13}"  # pseudonym
+    r"|\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"  # uuid
     r"|\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?"  # time
     r"|\b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?\b"  # address
     r"|\b0x[0-9a-fA-F]+\b|\b(?=[0-9a-f]*\d)[0-9a-f]{7,}\b"  # hash
@@ -79,24 +85,43 @@ class Line(NamedTuple):
     client: str | None = None
 
 
-def parse(text: str) -> Line:
-    """One line without its time stamp."""
+def decoded(text: str) -> dict:
+    """One line without its time stamp, as it was written: its format, and its fields, or its text."""
     for kind, fields_of in (("json", _json), ("logfmt", _logfmt)):
         if (fields := fields_of(text)) is not None:
-            level, message = _level_and_message(fields, text)
-            named = next((fields[key] for key in CLIENT_KEYS if isinstance(fields.get(key), str)), "")
-            return Line(kind, level, message[:MAX_TEXT], template(message), from_fields(fields), _address(named))
+            return {"format": kind, "fields": fields, "text": "" if _first_text(fields, MESSAGE_KEYS) else text}
+    return {"format": "plain", "text": text}
+
+
+def derived(record: dict) -> dict:
+    """The columns that are read from the decoded and redacted line in `logged`."""
+    told = parsed(record["logged"])
+    rest = {name: value for name, value in record.items() if name != "logged"}
+    return rest | told._asdict() | told.request._asdict()
+
+
+def parsed(logged: dict) -> Line:
+    """Level, message, template, request and client of a decoded line."""
+    text, fields = logged["text"], logged.get("fields")
+    if fields is not None:
+        level, message = _level_and_message(fields, text)
+        named = next((fields[key] for key in CLIENT_KEYS if isinstance(fields.get(key), str)), "")
+        shown, request = shortened(message, MAX_TEXT), from_fields(fields)
+        return Line(logged["format"], level, shown, template(message), request, _address(named))
     if found := KLOG.match(text):  # Kubernetes' own programs: `E1123 22:10:01.123456       1 file.go:12] message`
-        return Line("klog", KLOG_LEVELS[found[1]], found[2][:MAX_TEXT], template(found[2]))
-    named = FROM.search(text[:MAX_TEXT]) or FIRST.match(text[:MAX_TEXT])
-    client = _address(named[1]) if named else None
-    return Line("plain", _plain_level(text[:START]), text[:MAX_TEXT], template(text), from_access_log(text), client)
+        return Line("klog", KLOG_LEVELS[found[1]], shortened(found[2], MAX_TEXT), template(found[2]))
+    shown = shortened(text, MAX_TEXT)
+    client = FROM.search(shown) or FIRST.match(shown)
+    address = _address(client[1]) if client else None
+    return Line("plain", _plain_level(text[:START]), shown, template(text), from_access_log(text), address)
 
 
 def _address(named: str) -> str | None:
-    """The first of a list, without its port; None for what is no IP address."""
+    """The first of a list, without its port; the pseudonym of a public one; None for what is no IP address."""
     first = named.partition(",")[0].strip()
     host = first.rpartition(":")[0] if first.count(":") == 1 or first.startswith("[") else first
+    if PSEUDONYM.fullmatch(host):
+        return host
     try:
         return str(ipaddress.ip_address(host.strip("[]")))
     except ValueError:
@@ -111,7 +136,7 @@ def _plain_level(start: str) -> str:
 
 def template(message: str) -> str:
     """The constant part of a message: numbers, times, addresses, hashes and quoted words as `*`."""
-    return VARIABLE.sub("*", message[:MAX_TEXT])[:300]
+    return VARIABLE.sub("*", shortened(message, MAX_TEXT))[:MAX_TEMPLATE]
 
 
 def _json(text: str) -> dict | None:

@@ -11,7 +11,7 @@ from nl_forensics.errors import BadAnswer, NotAllowed, NotReachable
 from nl_forensics.sources import Partial, Permission, Proof, source
 from nl_forensics.sources.column import UTC, Column
 from nl_forensics.sources.kubernetes.kinds import PODS
-from nl_forensics.sources.kubernetes.lines import parse
+from nl_forensics.sources.kubernetes.lines import decoded, derived
 from nl_forensics.sources.kubernetes.pods import containers_of
 from nl_forensics.sources.kubernetes.reading import joined
 
@@ -58,6 +58,7 @@ class Log(NamedTuple):
 @source(
     columns=COLUMNS,
     covers="ring",
+    derive=derived,
     needs=Permission(kubernetes="list pods; get pods/log"),
     guide=("C029", "C032", "C057", "C080", "C091"),
 )
@@ -171,12 +172,11 @@ def _lines(log: Log, text: bytes, asked_for: int, budget) -> Iterator:
     for number, line in enumerate(lines):
         stamped = STAMP.match(line)
         if not stamped:
-            yield Partial(f"log of {log.name}: {line[:200]}", "read it on the node, or in the log store")
+            yield Partial(f"log of {log.name}: {line}", "read it on the node, or in the log store")
             continue
         oldest = oldest or stamped[1]
-        parsed = parse(stamped[2])._asdict()
-        request = parsed.pop("request")._asdict()
-        yield place | {"previous": log.previous, "line": number, "at": stamped[1]} | parsed | request
+        logged = decoded(stamped[2])
+        yield place | {"previous": log.previous, "line": number, "at": stamped[1], "logged": logged}
     if len(lines) >= asked_for:
         remedy = "raise budget.kubernetes_log_lines and kubernetes_log_bytes"
         yield Partial(f"lines of {log.name} before {oldest[:19]}Z: the newest {asked_for} were read", remedy)

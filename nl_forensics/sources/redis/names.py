@@ -4,6 +4,7 @@ import re
 from fnmatch import fnmatchcase
 
 from nl_forensics.inputs.platform import RedisNames
+from nl_forensics.redact import without_tokens
 
 SEPARATORS = re.compile(r"([:/|])")
 WORD = re.compile(r"[A-Za-z]{2,20}(?:[_-][A-Za-z]{1,20}){0,3}")
@@ -38,7 +39,7 @@ def pattern(key: str, names: RedisNames) -> str:
     for known in (*names.precious, *names.cache, *(queue.key for queue in names.queues)):
         if key == known or fnmatchcase(key, known):
             return known
-    parts = SEPARATORS.split(key)
+    parts = SEPARATORS.split(without_tokens(key))
     if len(parts) == 1:
         return key if WORD.fullmatch(key) else "*"
     kept = ""
