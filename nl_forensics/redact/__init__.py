@@ -15,17 +15,10 @@ from typing import Any
 import re2
 
 from nl_forensics.redact.across import Across
-from nl_forensics.redact.pairs import (
-    IDENTIFIER_NAMES,
-    PAIRS,
-    Pairs,
-    is_connection_without_secret,
-    is_empty,
-    is_flag,
-    label_of_key,
-)
+from nl_forensics.redact.names import IDENTIFIER_STEMS, SECRET_STEMS, WEAK, is_flag, label_of_key
+from nl_forensics.redact.pairs import PAIRS, Pairs, Reversed, is_connection_without_secret, is_empty
 from nl_forensics.redact.pseudonyms import Vault, keyed_digest, normal_form, organisation_key, pseudonym
-from nl_forensics.redact.shapes import IDENTIFIERS, SECRETS, Found, Shape, without_tokens
+from nl_forensics.redact.shapes import IDENTIFIERS, SECRETS, Found, Shape, is_random, without_tokens
 from nl_forensics.redact.sql import normalise_sql
 
 __all__ = [
@@ -40,8 +33,8 @@ __all__ = [
 ]
 
 ERROR = "<REDACTION-ERROR>"
-CLASSES = {shape.label for shape in IDENTIFIERS} | IDENTIFIER_NAMES.keys()
-RULES: tuple[Shape | Pairs, ...] = (*SECRETS, *IDENTIFIERS, *PAIRS)
+CLASSES = {shape.label for shape in IDENTIFIERS} | IDENTIFIER_STEMS.keys()
+RULES: tuple[Shape | Pairs | Reversed, ...] = (*SECRETS, *IDENTIFIERS, *PAIRS)
 
 NAME_KEYS = ("name", "key", "parameter")
 VALUE_KEYS = ("value", "values", "setting")
@@ -96,8 +89,10 @@ class Redactor:
     def _value(self, value: Any, label: str) -> Any:
         if isinstance(value, str):
             return self._text(value, label)
-        if value is None or isinstance(value, bool | int | float):
+        if value is None or isinstance(value, bool):
             return value
+        if isinstance(value, int | float):
+            return self._text(str(value), label) if label in SECRET_STEMS and label != WEAK else value
         if isinstance(value, list | tuple):
             return [self._value(item, implied or label) for item, implied in _implied(value)]
         if isinstance(value, Mapping):
@@ -110,7 +105,8 @@ class Redactor:
         of_value = next(filter(None, map(label_of_key, names)), label)
         clean = {}
         for key, value in ((str(key), value) for key, value in mapping.items()):
-            own = label_of_key(key) or (of_value if key in VALUE_KEYS or label == "cookie" else "")
+            own = label_of_key(key) or (of_value if key in VALUE_KEYS else "")
+            own = label if label == "cookie" and own in ("", WEAK) else own
             clean[self._text(key, "")] = self._value(value, own)
         return clean
 
@@ -218,6 +214,8 @@ def _is_whole(text: bytes, label: str, spans: list[Found]) -> bool:
     if label == "connection":
         is_parted = b"<SECRET:" in text or any(span.label not in CLASSES for span in spans)
         return not (is_parted or is_connection_without_secret(text))
+    if label == WEAK:
+        return is_random(text)
     return label != "version" and not is_empty(text)
 
 

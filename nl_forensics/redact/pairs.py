@@ -1,66 +1,40 @@
 """Secrets and identifiers that an adjacent name reveals: `password=…`, `"api_key": "…"`, `--token …`, `Authorization: …`, `user_id: …`.
 
 A pair can stand in JSON, in JSON inside a string (escaped once or more), YAML, an environment, a URL, libpq's conninfo, a header,
-SQL, or prose. In prose the word after the name is often no value: `token: expired`, `password: authentication failed`.
+SQL, XML, a table, source code, or prose. In prose the word after the name is often no value: `token: expired`, `password is required`.
 """
 
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import re2
 
-from nl_forensics.redact.shapes import MAX_MATCHES, UNREAD, Found
+from nl_forensics.redact.names import ANY_NAME, IDENTIFIER_STEMS, WEAK, is_word, label_of_key
+from nl_forensics.redact.shapes import MAX_MATCHES, UNREAD, Found, is_random
 
-SECRET_NAMES = {
-    "password": r"pass(?:word|wd|phrase|code)s?|pwd|(?:\b|[_-]|\\[nrt])(?:db|user|auth[_-]?)?(?:pass|pw)"
-    r"|requirepass|masterauth|rediscli_auth",
-    "api_key": r"(?:access|account|aes|api|app|application|auth|certificate|client|consumer|deploy|encryption|fernet|hmac|jwt|license"
-    r"|master|pass|private|secret|session|shared|signing|ssh|storage|webhook)[_ -]?(?:access[_ -]?)?keys?(?:[_-]?(?:id|data))?",
-    "token": r"token|bearer",
-    "secret": r"secret",
-    "credential": r"credentials?|dockerconfigjson|dockercfg|saml[_-]?response",
-    "authorization": r"authorization|auth[_-]header",
-    "cookie": r"cookies?",
-    "session": r"sessionid|phpsessid|jsessionid|connect\.sid",
-    "card": r"card[_ -]?(?:number|no)|cvv2?|cvc2?",
-    "one_time_code": r"t?otp(?:[_-]?code)?|(?:mfa|verification|one[_-]?time)[_-]?code",
-}
-IDENTIFIER_NAMES = {
-    "email": r"e[_-]?mail(?:[_-]?addr(?:ess)?)?s?",
-    "customer": r"customer[_ -]?(?:id|uuid|ref|number)s?",
-    "user": r"(?:user|member|subscriber|contact|visitor)[_ -]?(?:id|uuid)s?",
-}
-CONNECTION_NAMES = r"dsn|conninfo|connection[_-]?(?:string|ur[il])|database[_-]?ur[il]"
-_BESIDE = {**SECRET_NAMES, **IDENTIFIER_NAMES}
-_NAMES = {**_BESIDE, "connection": CONNECTION_NAMES}
-
-# Names that end like a secret's, but hold the name of one, a place in a list, or a directory.
-_NO_SECRET = re2.compile(
-    rb"(?i:.*(?:existing|image|pull|tls|ref|kind)[_.-]?secrets?|.*(?:max|next|page|continue|continuation|unexpected)[_.-]?token)"
-    rb"|(?:OLD)?PWD|userid"
-)
 # Placeholders of a value: nothing, a mask, a variable, a template, a parameter or column of SQL, what was redacted already.
 _NO_VALUE = re2.compile(
-    r"(?i:\s*|[^\w\s]|null|none|nil|undefined|true|false|yes|no|\*+|x{3,}|\.{3,}|…|-+|\{+|<\w*|<[\w -]*>)"
-    r"|(?i:\[?(?:redacted|filtered|masked|hidden)\]?|\w+\.(?:password|token|secret|email))"
-    r"|%\w|%\(\w+\)s|:[A-Za-z]\w*|\{\{.*|\$\d+(?:::\w+)?|\$\{[^}]*\}|\$\([^)]*\)?|\$[A-Z][A-Z0-9_]*"
+    r"(?i:\s*|[^\w\s]|null|none|nil|<nil>|undefined|true|false|yes|no|on|off|\*+|x{3,}|\.{3,}|…|•+|-+|\{+|<\w*|<[\w -]*>)"
+    r"|(?i:\[?(?:redacted|filtered|masked|hidden)\]?|(?:\w+\.)+\w*(?:password|passwd|token|secret|key|email)(?:\(\))?)"
+    r"|(?i:(?:os\.)?(?:get)?env(?:iron)?[\[(.].*|process\.env\b.*|System\.getenv.*|str|string|bytes|varchar|text)"
+    r"|%\w|%\(\w+\)s|:[A-Za-z]\w*|\{\{.*|\$\d+(?:::\w+)?|\$\{.*|\$\([^)]*\)?|\$[A-Za-z][A-Za-z0-9_]*|@\w+@|%[A-Z_]+%"
     r"|[A-Za-z_][\w.]*\((?:[\w.]+\()*(?:\$\d+|\?)(?:[),:].*)?"
     r"|<SECRET:\w+>|<REDACTION-ERROR>|[a-z]+~[a-z2-7]{13}".encode()
 )
 _NAME_OF_COLUMN = re2.compile(rb"(?i)(?:[a-z_]\w*\.)*(?:\w+_)?(?:id|uuid|e?mail|ref|number)|[a-z_]\w*\(.*")
-_WORD = re2.compile(
-    rb"[A-Za-z]+(?:[-./_][a-z0-9]+)*[:.!?]?|[A-Za-z]+\d:|\d{1,4}|/(?:etc|var|run|tmp|opt|home|srv|app)/[\w./-]+:?"
-)
+_PLACE = re2.compile(rb"[A-Za-z]+\d:|\d{1,4}|/(?:etc|var|run|tmp|opt|home|srv|app|usr|keys|secrets)/[\w./-]+:?")
 _WORD_OF_AN_ERROR = re2.compile(
     rb"(?i)(?:is|are|was|were|has|have|had|does|did|must|should|can|can't|cannot|may|will|not|no|too|the|a|an|for|from|in|of|to|and|or|with"
-    rb"|required|missing|invalid|incorrect|wrong|expired|empty|blank|failed|failure|error|authentication|denied|rejected|mismatch|field"
-    rb"|str|string|text|varchar|char|bytes|any|optional|integer|int|uuid|bigint|unknown|unset|set|ok|valid|changed|reset)[:.,;!?]*"
+    rb"|by|on|at|as|it|its|this|that|only|also|still|already|being|been|be|required|missing|invalid|incorrect|wrong|expired|empty|blank"
+    rb"|failed|failure|error|authentication|denied|rejected|accepted|mismatch|field|str|string|text|varchar|char|bytes|any|optional"
+    rb"|integer|int|uuid|bigint|unknown|unset|set|ok|valid|changed|reset|weak|strong|short|long|stale|revoked|used|unused|available"
+    rb"|unavailable|configured|created|deleted|updated|refreshed|rotated|found|stored|mounted|loaded|enabled|disabled|correct|safe)[:.,;!?)]*"
 )
 _SCHEME = re2.compile(
-    rb"(?i)(?:bearer|basic|token|bot|api-?key|geniekey|splunk|negotiate|ntlm|jwt)\s+(?:token=)?[\"']?"
+    rb"(?i)(?:bearer|basic|token|bot|api-?key|api-?token|geniekey|key|ssws|splunk|negotiate|ntlm|jwt|oauth2?|apitoken|discogs|sso-key"
+    rb"|goog-[\w-]+|bce-auth-v1|[a-z][\w-]*key|[a-z][\w-]*token)[ ]+(?:token=)?[\"']?"
 )
-_SCHEME_WITH_PARTS = re2.compile(rb"(?i)(?:digest|aws4-hmac-sha256|hawk|oauth|signature|scram-sha-\d+)\s")
+_SCHEME_WITH_PARTS = re2.compile(rb"(?i)(?:digest|aws4-hmac-sha256|hawk|oauth|signature|scram-sha-\d+|mac|[a-z][\w-]*)\s+\w[\w-]*=")
 _CONNECTION_WITHOUT_SECRET = re2.compile(
     rb"[A-Za-z][A-Za-z0-9+.-]*://[^\s@]*|(?:\s*\w+\s*=\s*(?:'[^']*'|\S*))+\s*|[\w.-]+:\d+"
 )
@@ -68,45 +42,24 @@ _CONNECTION_WITHOUT_SECRET = re2.compile(
 _LINE_END = re2.compile(rb"\\*[\"'`\r\n]|\\+[nr]|\z")
 _LIST_END = re2.compile(rb"\\*[\"'`]\s*\]|\z")
 _BARE_END = re2.compile(rb"[\s\"'`]|\\+[\"'`]|(?:[,;&]|%26)+(?:\s|\z|\\*[\"']?[\w.%-]+\\*[\"']?\s*(?:[=:]|%3[Dd]))|\z")
+_NEXT_VALUE = re2.compile(rb"\\*[\"']\s*\|\s*\\*[\"']([^\"'\s]+)")  # 'one' | 'other'
+_IS_KEY = re2.compile(rb"\\*[\"'`]\s*[:=]")
+_SECOND_WORD = re2.compile(rb"(?i)keys?|codes?|phrase|answer|pin|words")
+_WORD_BEFORE = re2.compile(rb"[A-Za-z_-]+ \z")
 
 _COLOUR = r"(?:\x1b\[[0-9;]*m)?"
 _QUOTE = r"\\*[\"'`]|%22|&quot;|&#34;|\\u0022"
-_VALUE = rf"{_COLOUR}(\[\s*)?(''|{_QUOTE})?"
+_WRAPPER = r"(?:(?:Some|Ok|Just|Secret|SecretString|SecretStr|Password|String|str|bytes|[brf])(?:::\w+)?\(\s*|[brfu]?)"
+_VALUE = rf"{_COLOUR}(\[\s*)?(?:{_WRAPPER}(''|{_QUOTE}))?"
 _SEPARATORS = (
-    r"\s*(?:=>|:=|={1,3}|:|%3[DdAa])\s*(?:[|>][+-]?[ ]*\n\s*)?"  # key=value, key: value, "key": value, key: |
+    r"\s*(?:=>|[:?.+|]=|:{2,3}=|->|~>|={1,3}|!={1,2}|:|%3[DdAa])\s*(?:[|>][+-]?[ ]*\n\s*)?"  # key=value, key: value, key: |
     r"|\s*,\s*\\*[\"'](?:value|setting)\\*[\"']\s*:\s*"  # {"name": "KEY", "value": …}
     r"|\s*[,\n]\s*(?:value|setting):\s*"  # the same in YAML
 )
-
-
-_SUFFIX = r"(?:[_-]?(?:old|new|previous|current|b64|base64|base|pem|plain|text|hash|confirm(?:ation)?|value)|\d){0,3}"
 _NAME_BYTES = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
-
-
-def _any_of(names: dict[str, str]) -> str:
-    """Any of the names; a suffix such as _OLD or _base64 doesn't change what it is."""
-    return f"(?i:(?:{'|'.join(names.values())}){_SUFFIX})"
-
-
-_KEY = re2.compile(rf"(?i)[\w./: -]*?(?:{'|'.join(f'({pattern})' for pattern in _NAMES.values())}){_SUFFIX}".encode())
-_VERSION_KEY = re2.compile(rb"(?i)(?:\w*[_.-])?(?:version|release|build)")
-_FLAG = re2.compile(rf"--?[\w-]*?{_any_of(SECRET_NAMES)}|(?i:requirepass|masterauth)".encode())
-
-
-@lru_cache(maxsize=10_000)
-def label_of_key(key: str) -> str:
-    """The label of a value under this key: a kind of secret, a class of identifier, `connection`, `version`, or nothing known."""
-    name = key.encode()
-    if _VERSION_KEY.fullmatch(name):
-        return "version"
-    match = _KEY.fullmatch(name)
-    return list(_NAMES)[match.lastindex - 1] if match and not _NO_SECRET.fullmatch(name) else ""
-
-
-@lru_cache(maxsize=10_000)
-def is_flag(argument: str) -> bool:
-    """Whether the next argument of a command line is a secret."""
-    return _FLAG.fullmatch(argument.encode()) is not None
+_NAME = rf"({ANY_NAME}[\w.-]*)"
+_TYPE = r"string|str|String|char|text|auto|\[\]byte|Secret\w*|\w*String"
+_OPENING = rf"()(?:{_WRAPPER}({_QUOTE}))"
 
 
 def is_empty(value: bytes) -> bool:
@@ -128,12 +81,17 @@ class _Pair(NamedTuple):
     opening: bytes
     begin: int
     at: int
+    name: bytes
 
 
 class Pairs(NamedTuple):
-    """Names and, after a separator, their values; `pattern` finds a name up to where its value begins."""
+    """Names and, after a separator, their values; `pattern` finds a name up to where its value begins.
+
+    until   what ends a value without quotes, where that is not a blank
+    """
 
     pattern: Any
+    until: bytes = b""
 
     def find(self, text: bytes) -> Iterator[Found]:
         position = count = 0
@@ -144,30 +102,63 @@ class Pairs(NamedTuple):
                 return
             pair = _pair(text, match)
             if not pair.label:
+                position = max(match.start(3), match.start() + 1)
                 continue
-            start, end = _value(text, pair)
+            start, end = _value(text, pair, self.until)
             if is_empty(text[start:end]):
                 position = max(position, end)
             elif not _is_prose(text, pair, start, end):
                 position = end
                 yield Found(start, end, pair.label, b"" if pair.opening or pair.is_list else pair.quote)
+                while pair.opening and (other := _NEXT_VALUE.match(text, position)):
+                    position = other.end()
+                    yield Found(other.start(1), other.end(1), pair.label)
+
+
+class Reversed(NamedTuple):
+    """The value before its name: `{"value": "…", "name": "DB_PASSWORD"}`. Groups: value, name."""
+
+    pattern: Any
+
+    def find(self, text: bytes) -> Iterator[Found]:
+        for count, match in enumerate(self.pattern.finditer(text)):
+            start, end = match.span(1)
+            if count == MAX_MATCHES:
+                yield Found(start, len(text), UNREAD)
+                return
+            label = label_of_key(match[2].decode(errors="replace"))
+            if label not in ("", "version", "connection") and not is_empty(match[1]):
+                yield Found(start, end, label)
 
 
 def _pair(text: bytes, match: Any) -> _Pair:
     name, quote, separator, is_list, opening = match.groups(b"")
-    before = text[max(0, match.start() - 40) : match.start()]
+    begin = match.start(1)
+    before = text[max(0, begin - 60) : begin]
     head = before.rstrip(_NAME_BYTES)  # `existing` of `existingSecret` belongs to the name
-    is_mask = name == b"SECRET" and head.endswith(b"<")
-    label = "" if is_mask else label_of_key((before[len(head) :] + name).decode())
+    is_mask = head.endswith((b"<SECRET:", b"<REDACTION-")) or (name == b"SECRET" and head.endswith(b"<"))
+    label = "" if is_mask else _label(head, before[len(head) :] + name, separator)
+    if label in ("version", "connection"):
+        label = ""
     if not head.endswith((b'"', b"'", b"`")):
         quote = b""  # it only ends there, as a path does: "/run/token": read tcp
-    return _Pair(label, quote, separator, bool(is_list), opening, match.start(), match.end())
+    return _Pair(label, quote, separator, bool(is_list), opening, begin, match.end(), name)
 
 
-def _value(text: bytes, pair: _Pair) -> tuple[int, int]:
+def _label(head: bytes, name: bytes, separator: bytes) -> str:
+    """Of the name, or of two words: `api key`."""
+    if name == b"PWD" and head.endswith((b";", b'"', b"'")) and separator == b"=":  # ODBC; a shell's is a folder
+        return "password"
+    label = label_of_key(name.strip(b"-.").decode(errors="replace"))
+    if not label and _SECOND_WORD.fullmatch(name) and (word := _WORD_BEFORE.search(head)):
+        return label_of_key((word[0] + name).decode(errors="replace"))
+    return label
+
+
+def _value(text: bytes, pair: _Pair, until: bytes) -> tuple[int, int]:
     """Where the value begins and ends."""
     start, is_login = pair.at, pair.label == "authorization"
-    if is_login and (scheme := _SCHEME.match(text, start)):
+    if is_login and not _SCHEME_WITH_PARTS.match(text, start) and (scheme := _SCHEME.match(text, start)):
         start = scheme.end()
     if pair.is_list:
         end = _LIST_END.search(text, start).start() if pair.opening else _first(text, b"]", start)
@@ -175,6 +166,9 @@ def _value(text: bytes, pair: _Pair) -> tuple[int, int]:
         end = _closing_quote(text, start, pair.opening)
     elif pair.separator.endswith(b")=("):
         end = _first(text, b")", start)
+    elif until:
+        at = text.find(until, start)
+        end = start + len(text[start:at].rstrip()) if at >= 0 else start
     elif pair.label == "cookie" or (is_login and _SCHEME_WITH_PARTS.match(text, start)):
         end = _LINE_END.search(text, start).start()
     else:
@@ -222,38 +216,74 @@ def _without_closing(value: bytes) -> bytes:
 
 
 def _begins_line(text: bytes, position: int) -> bool:
-    """Whether only a dash or the beginning of the name stand before it in its line."""
+    """Whether only a mark of a list or a diff, or the beginning of the name, stand before it in its line."""
     before = text[max(0, position - 80) : position]
     line = before.rpartition(b"\n")[2]
-    return len(line) < 80 and not line.strip(b" \t").lstrip(b"- ").strip(_NAME_BYTES)
+    return len(line) < 80 and not line.strip(b" \t").lstrip(b"-+ ").strip(_NAME_BYTES)
 
 
 def _is_prose(text: bytes, pair: _Pair, start: int, end: int) -> bool:
     """Whether the name is followed by more text, a column or a flag, rather than by its value."""
     value, after, separator = text[start:end], text[end : end + 6], pair.separator.strip()
+    if pair.label == WEAK and not _is_of_a_weak_name(pair.name, value):
+        return True
+    if separator in (b",", b"") and pair.opening:  # ["password", "email"], {"token", "value": …}
+        return is_word(value) or bool(_IS_KEY.match(text, end))
     if pair.opening:  # "orders"."user_id" = "users"."id"
         return b"=" in separator and after.replace(b"\\", b"").startswith(b'"."')
-    if pair.label in IDENTIFIER_NAMES and b"=" in separator and _NAME_OF_COLUMN.fullmatch(value):
+    if pair.label in IDENTIFIER_STEMS and b"=" in separator and _NAME_OF_COLUMN.fullmatch(value):
         return True
     if not separator:  # --token --verbose
         return value.startswith(b"-") and value.replace(b"-", b"").isalpha()
-    if separator != b":" or pair.quote:
-        return False
+    if separator in (b"|", b">"):
+        return is_word(value) or b"<" in value
+    if separator == b":" and not pair.quote:
+        return _is_prose_after_colon(text, pair, start, end)
+    return separator[:1].isalpha() and bool(_WORD_OF_AN_ERROR.fullmatch(value) or _PLACE.fullmatch(value) or is_word(value))
+
+
+def _is_of_a_weak_name(name: bytes, value: bytes) -> bool:
+    """`pin: 4711`, `salt=x7f…`: not `auth=none`, `session: closed`."""
+    is_code = name.lower().endswith(b"pin") and value.isdigit() and 4 <= len(value) <= 12
+    return is_code or is_random(value)
+
+
+def _is_prose_after_colon(text: bytes, pair: _Pair, start: int, end: int) -> bool:
+    value, after = text[start:end], text[end : end + 6]
     if _WORD_OF_AN_ERROR.fullmatch(value) or (value.isdigit() and after == b" bytes"):  # kubectl describe secret
         return True
-    is_line = after[:1] in (b"", b"\n") and _begins_line(text, pair.begin)
+    is_line = after[:1] in (b"", b"\n", b"\r") and _begins_line(text, pair.begin)
     has_scheme = start > pair.at
     is_strict = is_line or has_scheme or pair.label in _MAY_BE_A_WORD
-    return not is_strict and len(value) <= 32 and bool(_WORD.fullmatch(value))
+    return not is_strict and len(value) <= 32 and (is_word(value.rstrip(b":.!?")) or bool(_PLACE.fullmatch(value)))
 
 
 _MAY_BE_A_WORD = ("password", "user", "customer", "card", "one_time_code")
-_ANY = _any_of(_BESIDE)
-PAIRS = tuple(
-    Pairs(re2.compile(f"{name_and_separator}{_VALUE}".encode()))
-    for name_and_separator in (
-        rf"({_ANY}){_COLOUR}({_QUOTE})?\]?({_SEPARATORS})",
-        rf"(?:^|[\s\"'])--?[\w-]*?({_any_of(SECRET_NAMES)})()(\\*[\"']\s*,\s*|\s+)",  # --token x, ["--token", "x"]
-        rf"Key \([^()\n]*?({_ANY})()([^()\n]*\)=\()",  # PostgreSQL: Key (email)=(x) already exists.
-    )
+
+
+def _rule(pattern: str, until: bytes = b"") -> Pairs:
+    """Groups: name, quote after it, separator, bracket of a list, opening quote."""
+    return Pairs(re2.compile(pattern.encode()), until)
+
+
+PAIRS: tuple[Pairs | Reversed, ...] = (
+    _rule(rf"{_NAME}{_COLOUR}({_QUOTE})?\]?({_SEPARATORS}){_VALUE}"),
+    _rule(rf"(?:^|[\s\"'])--?[\w-]*?{_NAME}()(\\*[\"']\s*,\s*|\s+){_VALUE}"),  # --token x, ["--token", "x"]
+    _rule(rf"Key \([^()\n]*?{_NAME}()([^()\n]*\)=\(){_VALUE}"),  # PostgreSQL: Key (email)=(x) already exists.
+    _rule(rf"{_NAME}({_QUOTE})(\s*,\s*){_OPENING}"),  # ("password", "x")
+    _rule(rf"{_NAME}()((?:\s*:\s*[&\[\]'<>\w.:*]+|\s+(?:{_TYPE}))\s*:?=\s*){_OPENING}"),  # token string = "x"
+    _rule(rf"{_NAME}({_QUOTE})(\s+[^<>]*?\b(?i:value|content)\s*=\s*){_OPENING}"),  # <add key="password" value="x"/>
+    _rule(rf"<[^<>]*?{_NAME}({_QUOTE})?((?:\s[^<>]*)?>)()()", b"</"),  # <password>x</password>
+    _rule(rf"{_NAME}({_QUOTE})((?:\\[rn]|[\r\n])+)()()"),  # multipart: name="password"
+    _rule(rf"\|\s*`?[\w. -]*?{_NAME}(`?)(\s*\|\s*)()()", b"|"),  # | password | x |
+    _rule(rf"{_NAME}({_QUOTE})?(\s+(?i:is|was|to|are)(?:\s+now|\s+set\s+to|\s+changed\s+to)?:?\s+){_VALUE}"),  # the token is x
+    _rule(rf"{_NAME}()(\s+-+>?\s+){_OPENING}"),  # token - 'x'
+    _rule(rf"\b(?:login|user|username)\s+\S+\s+{_NAME}()(\s+)()()"),  # .netrc
+    Reversed(
+        re2.compile(
+            rf"\\*[\"'](?i:value|setting)\\*[\"']\s*:\s*\\*[\"']([^\"'\\]+)\\*[\"']\s*,\s*\\*[\"'](?:name|key)\\*[\"']\s*:\s*"
+            rf"\\*[\"']([\w./-]*{ANY_NAME}[\w.-]*)".encode()
+        )
+    ),
+    Reversed(re2.compile(rf"[\"']([^\"'\s]+)[\"']\s*[!=]={{1,2}}\s*([\w.]*{ANY_NAME}[\w.-]*)".encode())),  # "x" == password
 )

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import re2
 
+from nl_forensics.redact.names import is_word
+
 MAX_MATCHES = 25_000  # of one rule in one text; real evidence is far below it
 UNREAD = "unread"  # the text after the last match: it is not searched, so it is not kept
 Accepts = Callable[[bytes, int, int], bool]
@@ -56,6 +58,14 @@ def _has_capital_and_digit(text: bytes, start: int, end: int) -> bool:
 def is_base64(value: bytes) -> bool:
     """Base64 of random bytes, not hexadecimal, not a word: both cases and a digit."""
     return value not in (value.lower(), value.upper()) and any(byte in b"0123456789" for byte in value)
+
+
+def is_random(value: bytes) -> bool:
+    """Made by a generator: letters and digits, or letters that make no word; not a UUID, a number, a path or a host."""
+    if len(value) < 6 or not _ONE_TOKEN.fullmatch(value) or _UUID.fullmatch(value):
+        return False
+    digits = sum(byte in b"0123456789" for byte in value)
+    return (digits < len(value) and digits > 1) or not is_word(value)
 
 
 def _is_mixed(text: bytes, start: int, end: int) -> bool:
@@ -102,6 +112,8 @@ def _is_card(text: bytes, start: int, end: int) -> bool:
     return (sum(digits[::-2]) + sum(doubled)) % 10 == 0
 
 
+_ONE_TOKEN = re2.compile(rb"[A-Za-z0-9+/_.~!@#$%^*-]+={0,2}")
+_UUID = re2.compile(rb"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DOCUMENTATION = tuple(
     ipaddress.ip_network(net) for net in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
 )
