@@ -15,10 +15,13 @@ from typing import Any
 import re2
 
 from nl_forensics.redact.across import Across
+from nl_forensics.redact.first_look import FirstLook
+from nl_forensics.redact.found import Found
+from nl_forensics.redact.iban import Iban
 from nl_forensics.redact.names import IDENTIFIER_STEMS, SECRET_STEMS, WEAK, is_flag, label_of_key
 from nl_forensics.redact.pairs import PAIRS, Pairs, Reversed, is_connection_without_secret, is_empty
 from nl_forensics.redact.pseudonyms import Vault, keyed_digest, normal_form, organisation_key, pseudonym
-from nl_forensics.redact.shapes import IDENTIFIERS, SECRETS, Found, Shape, is_random, without_tokens
+from nl_forensics.redact.shapes import IDENTIFIERS, SECRETS, Shape, is_random, without_tokens
 from nl_forensics.redact.sql import normalise_sql
 
 __all__ = [
@@ -34,7 +37,7 @@ __all__ = [
 
 ERROR = "<REDACTION-ERROR>"
 CLASSES = {shape.label for shape in IDENTIFIERS} | IDENTIFIER_STEMS.keys()
-RULES: tuple[Shape | Pairs | Reversed, ...] = (*SECRETS, *IDENTIFIERS, *PAIRS)
+RULES: tuple[Shape | Iban | Pairs | Reversed, ...] = (*SECRETS, *IDENTIFIERS, *PAIRS)
 
 NAME_KEYS = ("name", "key", "parameter")
 VALUE_KEYS = ("value", "values", "setting")
@@ -175,29 +178,13 @@ def _implied(items: Iterable[Any]) -> Iterator[tuple[Any, str]]:
         before = item if isinstance(item, str) else ""
 
 
-def _suspects() -> re2.Set:
-    """All rules in one automaton, which finds in one pass the rules that may match.
-
-    Counted repetitions would make it huge, so each becomes "one or more", which finds the same and a little more.
-    """
-    options = re2.Options()
-    options.max_mem = 64 << 20
-    suspects = re2.Set.SearchSet(options)
-    for rule in RULES:
-        suspects.Add(_COUNTED.sub(b"+", rule.pattern.pattern))
-    suspects.Compile()
-    return suspects
-
-
-LONG = 32_768  # bytes; beyond, hostile text could make the automaton grow, so each rule searches separately
-_COUNTED = re2.compile(rb"\{[1-9]\d+(?:,\d*)?\}")
-SUSPECTS = _suspects()
+SUSPECTS = FirstLook(RULES)
 
 
 def _found(text: bytes, label: str, across: Across | None = None) -> list[Found]:
     """What must go from a text under the key `label`, in order, without overlaps."""
     continued = list(across.find(text)) if across else []
-    matching = range(len(RULES)) if len(text) > LONG else sorted(SUSPECTS.Match(text) or ())
+    matching = SUSPECTS(text)
     if not matching and not label and not continued:
         return []
     spans = continued + [span for index in matching for span in RULES[index].find(text)]

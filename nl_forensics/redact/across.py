@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import re2
 
-from nl_forensics.redact.shapes import Found, is_base64
+from nl_forensics.redact.found import Found
+from nl_forensics.redact.shapes import is_base64
 
 PATIENCE = 200  # records after the last line that belonged to it
 

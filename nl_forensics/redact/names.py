@@ -45,19 +45,248 @@ CONNECTION = r"dsn|conninfo|connection_?(?:string|ur[il])|database_?ur[il]"
 
 # Words after a stem that make it something about a secret.
 _ABOUT = frozenset(
-    """name names ref refs file files path paths dir folder type types kind count counts counter counts total totals size bytes len length
-    age ttl lifetime duration expiry expires expire expired expiration exp iat issued issuer created updated modified rotated rotation at on
-    in time times timestamp date days seconds timeout url uri endpoint host port address policy policies rule rules reset resets encryption
-    encrypted algorithm alg algo manager provider providers service server store version enabled disabled required requires require valid
-    validity validation validator invalid verified status state error errors failure failures failed attempts attempt tries retries changed
-    change changes command cmd supports support reload prompt hint field fields label labels format min max minimum maximum limit limits
-    usage used remaining budget bucket rate quota cost pool index seq sequence idx column table strength score history source src scope
-    scopes audience aud class mode method methods flow grant info metadata meta only missing mount mounts volume volumes annotation
-    annotations selector controller reader writer operator engine backend group groups list per requests request requested s ms us
-    duration_seconds latency seconds review reviews sync auth authenticated authentication authenticator based protected less permission
-    permissions placeholder parameter param params variable var env cache cached hits misses present set unset exists found mismatch
-    match matches user users owner role roles account accounts namespace checks check is needed ok removed revoked loaded generation
-    generated generator id ids uid key_ref keyref fingerprint thumbprint checksum digest prefix header_name""".split()
+    [
+        "name",
+        "names",
+        "ref",
+        "refs",
+        "file",
+        "files",
+        "path",
+        "paths",
+        "dir",
+        "folder",
+        "type",
+        "types",
+        "kind",
+        "count",
+        "counts",
+        "counter",
+        "counts",
+        "total",
+        "totals",
+        "size",
+        "bytes",
+        "len",
+        "length",
+        "age",
+        "ttl",
+        "lifetime",
+        "duration",
+        "expiry",
+        "expires",
+        "expire",
+        "expired",
+        "expiration",
+        "exp",
+        "iat",
+        "issued",
+        "issuer",
+        "created",
+        "updated",
+        "modified",
+        "rotated",
+        "rotation",
+        "at",
+        "on",
+        "in",
+        "time",
+        "times",
+        "timestamp",
+        "date",
+        "days",
+        "seconds",
+        "timeout",
+        "url",
+        "uri",
+        "endpoint",
+        "host",
+        "port",
+        "address",
+        "policy",
+        "policies",
+        "rule",
+        "rules",
+        "reset",
+        "resets",
+        "encryption",
+        "encrypted",
+        "algorithm",
+        "alg",
+        "algo",
+        "manager",
+        "provider",
+        "providers",
+        "service",
+        "server",
+        "store",
+        "version",
+        "enabled",
+        "disabled",
+        "required",
+        "requires",
+        "require",
+        "valid",
+        "validity",
+        "validation",
+        "validator",
+        "invalid",
+        "verified",
+        "status",
+        "state",
+        "error",
+        "errors",
+        "failure",
+        "failures",
+        "failed",
+        "attempts",
+        "attempt",
+        "tries",
+        "retries",
+        "changed",
+        "change",
+        "changes",
+        "command",
+        "cmd",
+        "supports",
+        "support",
+        "reload",
+        "prompt",
+        "hint",
+        "field",
+        "fields",
+        "label",
+        "labels",
+        "format",
+        "min",
+        "max",
+        "minimum",
+        "maximum",
+        "limit",
+        "limits",
+        "usage",
+        "used",
+        "remaining",
+        "budget",
+        "bucket",
+        "rate",
+        "quota",
+        "cost",
+        "pool",
+        "index",
+        "seq",
+        "sequence",
+        "idx",
+        "column",
+        "table",
+        "strength",
+        "score",
+        "history",
+        "source",
+        "src",
+        "scope",
+        "scopes",
+        "audience",
+        "aud",
+        "class",
+        "mode",
+        "method",
+        "methods",
+        "flow",
+        "grant",
+        "info",
+        "metadata",
+        "meta",
+        "only",
+        "missing",
+        "mount",
+        "mounts",
+        "volume",
+        "volumes",
+        "annotation",
+        "annotations",
+        "selector",
+        "controller",
+        "reader",
+        "writer",
+        "operator",
+        "engine",
+        "backend",
+        "group",
+        "groups",
+        "list",
+        "per",
+        "requests",
+        "request",
+        "requested",
+        "s",
+        "ms",
+        "us",
+        "duration_seconds",
+        "latency",
+        "seconds",
+        "review",
+        "reviews",
+        "sync",
+        "auth",
+        "authenticated",
+        "authentication",
+        "authenticator",
+        "based",
+        "protected",
+        "less",
+        "permission",
+        "permissions",
+        "placeholder",
+        "parameter",
+        "param",
+        "params",
+        "variable",
+        "var",
+        "env",
+        "cache",
+        "cached",
+        "hits",
+        "misses",
+        "present",
+        "set",
+        "unset",
+        "exists",
+        "found",
+        "mismatch",
+        "match",
+        "matches",
+        "user",
+        "users",
+        "owner",
+        "role",
+        "roles",
+        "account",
+        "accounts",
+        "namespace",
+        "checks",
+        "check",
+        "is",
+        "needed",
+        "ok",
+        "removed",
+        "revoked",
+        "loaded",
+        "generation",
+        "generated",
+        "generator",
+        "id",
+        "ids",
+        "uid",
+        "key_ref",
+        "keyref",
+        "fingerprint",
+        "thumbprint",
+        "checksum",
+        "digest",
+        "prefix",
+        "header_name",
+    ]
 )
 _ABOUT_TOKEN = _ABOUT | {"key", "keys"}
 _BEFORE = {
@@ -70,7 +299,9 @@ _BEFORE = {
 _STEMS = {**SECRET_STEMS, **IDENTIFIER_STEMS, "connection": CONNECTION}
 _NAME = re.compile("|".join(f"({stem})" for stem in _STEMS.values()))
 _NOT_BEFORE = {label: re.compile(rf"(?:.*_)?(?:{words})_?\Z") for label, words in _BEFORE.items()}
-_IS_OR_HAS = re.compile(r"(?:.*_)?(?:is|has|needs|requires?|missing|invalid|allow|enable|disable|use|uses|skip|validate|verify|without)_\Z")
+_IS_OR_HAS = re.compile(
+    r"(?:.*_)?(?:is|has|needs|requires?|missing|invalid|allow|enable|disable|use|uses|skip|validate|verify|without)_\Z"
+)
 _VERSION = re.compile(r"(?:.*_)?(?:version|release|build)")
 _CAMEL = re.compile(r"([a-z0-9])([A-Z])|([A-Z])([A-Z][a-z])")
 _BETWEEN = re.compile(r"[\W_]+")
@@ -82,6 +313,13 @@ ANY_NAME = (
     r"|authorization|auth[_-]?header|cookie|sess[_-]?(?:ion)?[_-]?id|sessid|connect\.sid|card[_ -]?num(?:ber)?|card[_ -]?no|cvv|cvc|cvn|iban"
     r"|otp|code|mnemonic|phrase|(?:security|secret)[_ -]?answer|seed|salt|pepper|pins?|auth|session|sid"
     r"|e[_-]?mail|customer[_ -]?(?:id|uuid|ref|number)|(?:user|member|subscriber|contact|visitor)[_ -]?(?:id|uuid)|dsn|conninfo)"
+)
+
+# Of which each of them has one.
+GUARD = (
+    "pass|pwd|pw|psw|kennwort|contrase|senha|wachtwoord|masterauth|rediscli_auth|key|pem|token|bearer|assertion|jwt|secret|cred|docker|saml"
+    "|auth|cookie|sess|connect.sid|card|cvv|cvc|cvn|iban|otp|code|mnemonic|phrase|answer|seed|salt|pepper|pin|sid|mail|customer|user|member"
+    "|subscriber|contact|visitor|dsn|conninfo"
 )
 
 
@@ -157,7 +395,10 @@ def _is_one_word(part: str) -> bool:
     if not letters.isalpha():
         return part.isdigit() and len(part) <= 4
     if letters not in (letters.lower(), letters.upper(), letters.capitalize()):
-        return all(map(_is_one_word, re.findall("[A-Z]?[a-z]+", letters))) and re.fullmatch("(?:[A-Z]?[a-z]{2,})+", letters) is not None
+        return (
+            all(map(_is_one_word, re.findall("[A-Z]?[a-z]+", letters)))
+            and re.fullmatch("(?:[A-Z]?[a-z]{2,})+", letters) is not None
+        )
     lower = letters.lower()
     known = sum(lower[at : at + 2] in _PAIRS for at in range(len(lower) - 1))
     return len(lower) < 4 or known >= 0.75 * (len(lower) - 1)

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import re2
 
-from nl_forensics.redact.names import ANY_NAME, IDENTIFIER_STEMS, WEAK, is_word, label_of_key
-from nl_forensics.redact.shapes import MAX_MATCHES, UNREAD, Found, is_random
+from nl_forensics.redact.found import MAX_MATCHES, UNREAD, Found
+from nl_forensics.redact.names import ANY_NAME, GUARD, IDENTIFIER_STEMS, WEAK, is_word, label_of_key
+from nl_forensics.redact.shapes import is_random
 
 # Placeholders of a value: nothing, a mask, a variable, a template, a parameter or column of SQL, what was redacted already.
 _NO_VALUE = re2.compile(
@@ -21,6 +22,7 @@ _NO_VALUE = re2.compile(
     r"|[A-Za-z_][\w.]*\((?:[\w.]+\()*(?:\$\d+|\?)(?:[),:].*)?"
     r"|<SECRET:\w+>|<REDACTION-ERROR>|[a-z]+~[a-z2-7]{13}".encode()
 )
+MOST = 4096  # bytes of a value that ends with a certain text
 _NAME_OF_COLUMN = re2.compile(rb"(?i)(?:[a-z_]\w*\.)*(?:\w+_)?(?:id|uuid|e?mail|ref|number)|[a-z_]\w*\(.*")
 _PLACE = re2.compile(rb"[A-Za-z]+\d:|\d{1,4}|/(?:etc|var|run|tmp|opt|home|srv|app|usr|keys|secrets)/[\w./-]+:?")
 _WORD_OF_AN_ERROR = re2.compile(
@@ -34,7 +36,9 @@ _SCHEME = re2.compile(
     rb"(?i)(?:bearer|basic|token|bot|api-?key|api-?token|geniekey|key|ssws|splunk|negotiate|ntlm|jwt|oauth2?|apitoken|discogs|sso-key"
     rb"|goog-[\w-]+|bce-auth-v1|[a-z][\w-]*key|[a-z][\w-]*token)[ ]+(?:token=)?[\"']?"
 )
-_SCHEME_WITH_PARTS = re2.compile(rb"(?i)(?:digest|aws4-hmac-sha256|hawk|oauth|signature|scram-sha-\d+|mac|[a-z][\w-]*)\s+\w[\w-]*=")
+_SCHEME_WITH_PARTS = re2.compile(
+    rb"(?i)(?:digest|aws4-hmac-sha256|hawk|oauth|signature|scram-sha-\d+|mac|[a-z][\w-]*)\s+\w[\w-]*="
+)
 _CONNECTION_WITHOUT_SECRET = re2.compile(
     rb"[A-Za-z][A-Za-z0-9+.-]*://[^\s@]*|(?:\s*\w+\s*=\s*(?:'[^']*'|\S*))+\s*|[\w.-]+:\d+"
 )
@@ -92,6 +96,7 @@ class Pairs(NamedTuple):
 
     pattern: Any
     until: bytes = b""
+    guard: str = GUARD
 
     def find(self, text: bytes) -> Iterator[Found]:
         position = count = 0
@@ -119,6 +124,7 @@ class Reversed(NamedTuple):
     """The value before its name: `{"value": "…", "name": "DB_PASSWORD"}`. Groups: value, name."""
 
     pattern: Any
+    guard: str = GUARD
 
     def find(self, text: bytes) -> Iterator[Found]:
         for count, match in enumerate(self.pattern.finditer(text)):
@@ -167,7 +173,7 @@ def _value(text: bytes, pair: _Pair, until: bytes) -> tuple[int, int]:
     elif pair.separator.endswith(b")=("):
         end = _first(text, b")", start)
     elif until:
-        at = text.find(until, start)
+        at = text.find(until, start, start + MOST)
         end = start + len(text[start:at].rstrip()) if at >= 0 else start
     elif pair.label == "cookie" or (is_login and _SCHEME_WITH_PARTS.match(text, start)):
         end = _LINE_END.search(text, start).start()
@@ -203,6 +209,8 @@ def _closing_quote(text: bytes, start: int, opening: bytes) -> int:
 
 def _end_of_bare(text: bytes, pair: _Pair, start: int) -> int:
     """The end of a value without quotes: the next space, or what begins the next pair; a YAML passphrase ends with its line."""
+    if pair.label == WEAK:
+        text = text[: start + MOST]
     end = _BARE_END.search(text, start).start()
     is_yaml = pair.label == "password" and pair.separator == b": " and not pair.quote and _begins_line(text, pair.begin)
     if is_yaml and not _WORD_OF_AN_ERROR.fullmatch(text[start:end]) and not is_empty(text[start:end]):
@@ -239,7 +247,9 @@ def _is_prose(text: bytes, pair: _Pair, start: int, end: int) -> bool:
         return is_word(value) or b"<" in value
     if separator == b":" and not pair.quote:
         return _is_prose_after_colon(text, pair, start, end)
-    return separator[:1].isalpha() and bool(_WORD_OF_AN_ERROR.fullmatch(value) or _PLACE.fullmatch(value) or is_word(value))
+    return separator[:1].isalpha() and bool(
+        _WORD_OF_AN_ERROR.fullmatch(value) or _PLACE.fullmatch(value) or is_word(value)
+    )
 
 
 def _is_of_a_weak_name(name: bytes, value: bytes) -> bool:
@@ -276,7 +286,9 @@ PAIRS: tuple[Pairs | Reversed, ...] = (
     _rule(rf"<[^<>]*?{_NAME}({_QUOTE})?((?:\s[^<>]*)?>)()()", b"</"),  # <password>x</password>
     _rule(rf"{_NAME}({_QUOTE})((?:\\[rn]|[\r\n])+)()()"),  # multipart: name="password"
     _rule(rf"\|\s*`?[\w. -]*?{_NAME}(`?)(\s*\|\s*)()()", b"|"),  # | password | x |
-    _rule(rf"{_NAME}({_QUOTE})?(\s+(?i:is|was|to|are)(?:\s+now|\s+set\s+to|\s+changed\s+to)?:?\s+){_VALUE}"),  # the token is x
+    _rule(
+        rf"{_NAME}({_QUOTE})?(\s+(?i:is|was|to|are)(?:\s+now|\s+set\s+to|\s+changed\s+to)?:?\s+){_VALUE}"
+    ),  # the token is x
     _rule(rf"{_NAME}()(\s+-+>?\s+){_OPENING}"),  # token - 'x'
     _rule(rf"\b(?:login|user|username)\s+\S+\s+{_NAME}()(\s+)()()"),  # .netrc
     Reversed(
@@ -285,5 +297,7 @@ PAIRS: tuple[Pairs | Reversed, ...] = (
             rf"\\*[\"']([\w./-]*{ANY_NAME}[\w.-]*)".encode()
         )
     ),
-    Reversed(re2.compile(rf"[\"']([^\"'\s]+)[\"']\s*[!=]={{1,2}}\s*([\w.]*{ANY_NAME}[\w.-]*)".encode())),  # "x" == password
+    Reversed(
+        re2.compile(rf"[\"']([^\"'\s]+)[\"']\s*[!=]={{1,2}}\s*([\w.]*{ANY_NAME}[\w.-]*)".encode())
+    ),  # "x" == password
 )
