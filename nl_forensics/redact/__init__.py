@@ -60,6 +60,7 @@ class Redactor:
         self._vault = vault
         self._known: dict[tuple[str, str], str] = {}
         self._across: Across | None = None
+        self._field = ""
 
     def stream(self) -> Callable[[Any], Any]:
         """`record` for the records of one answer in their order: what one of them begins, as a private key, is removed from the next."""
@@ -108,16 +109,20 @@ class Redactor:
         of_value = next(filter(None, map(label_of_key, names)), label)
         clean = {}
         for key, value in ((str(key), value) for key, value in mapping.items()):
+            across, self._across = self._across, None  # names of fields continue nothing
+            name = self._text(key, "")
+            self._across, self._field = across, key
             own = label_of_key(key) or (of_value if key in VALUE_KEYS else "")
             own = label if label == "cookie" and own in ("", WEAK) else own
-            clean[self._text(key, "")] = self._value(value, own)
+            clean[name] = self._value(value, own)
         return clean
 
     def _text(self, text: str, label: str) -> str:
         """Fails closed: text that can't be searched is not kept."""
         try:
             encoded = text.encode()
-            found = _found(encoded, label, self._across)
+            continued = self._across.find(encoded, self._field) if self._across else ()
+            found = _found(encoded, label, continued)
             return self._without(encoded, found).decode() if found else text
         except FAILURES:
             return self._failed()
@@ -181,9 +186,9 @@ def _implied(items: Iterable[Any]) -> Iterator[tuple[Any, str]]:
 SUSPECTS = FirstLook(RULES)
 
 
-def _found(text: bytes, label: str, across: Across | None = None) -> list[Found]:
-    """What must go from a text under the key `label`, in order, without overlaps."""
-    continued = list(across.find(text)) if across else []
+def _found(text: bytes, label: str, continued: Iterable[Found] = ()) -> list[Found]:
+    """What must go from a text under the key `label`, in order, without overlaps. `continued`: what an earlier text began."""
+    continued = list(continued)
     matching = SUSPECTS(text)
     if not matching and not label and not continued:
         return []

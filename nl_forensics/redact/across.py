@@ -33,20 +33,27 @@ class Across:
         self._left = 0
         self._open = ""
         self._indent = 0
+        self._field = ""
 
     def next_record(self) -> None:
         self._left = max(0, self._left - 1)
         if not self._left:
             self._open = ""
 
-    def find(self, text: bytes) -> Iterator[Found]:
-        """What a text continues; then, what it begins."""
-        if self._open:
+    def find(self, text: bytes, field: str) -> Iterator[Found]:
+        """What a text continues, in the field in which it was begun; then, what it begins."""
+        if self._open and field == self._field:
             yield from getattr(self, f"_in_{self._open}")(text)
         if b"\n" not in text.rstrip(b"\r\n") or b"KEY" in text:
-            self._begin(text)
+            self._begin(text, field)
 
-    def _begin(self, text: bytes) -> None:
+    def _begin(self, text: bytes, field: str) -> None:
+        before = self._open
+        self._look_for_beginning(text)
+        if self._open != before:
+            self._field = field
+
+    def _look_for_beginning(self, text: bytes) -> None:
         begins = (
             list(_BEGINS_KEY.finditer(text)) if b"rivate-" in text or b"-----BEGIN" in text or b"PuTTY" in text else []
         )
@@ -72,7 +79,7 @@ class Across:
 
     def _in_key(self, text: bytes) -> Iterator[Found]:
         body = _BODY.search(text)
-        if body and (len(body[1]) >= 40 or is_base64(body[1]) or text.strip() == body[1]):
+        if body and (len(body[1]) >= 40 or body[1].endswith(b"=") or is_base64(body[1])):
             self._left = PATIENCE
             yield Found(body.start(1), body.end(1), "private_key")
         if _ENDS_KEY.search(text):

@@ -21,9 +21,10 @@ _OF_A_KEY = (
 )
 SECRET_STEMS = {
     "password": r"pass_?(?:word|wd|phrase|code)s?|passwort|kennwort|contrase(?:n|ñ)a|senha|wachtwoord|mot_?de_?passe|passw(?=_|\d|\Z)|pwd"
-    r"|(?<![a-z])(?:db|user|usr|auth|root|admin|bind|smtp|ldap|mysql|pg|my|sql|ftp|mail|svc|key|store|trust)?_?(?:pass|pw|psw|pswd)(?=_|\d|\Z)"
-    r"|requirepass|masterauth|rediscli_auth",
-    "api_key": rf"(?:{_OF_A_KEY})_?(?:access_?)?(?:key|pem)s?(?:_?(?:id|data|secret))?|(?<![a-z])(?:jwk|pem|private|p12|pfx)(?=_?(?:key|pem|data))",
+    r"|(?<![a-z])(?:db|user|usr|auth|root|admin|bind|smtp|ldap|mysql|pg|my|sql|ftp|mail|svc|key|store|trust)?_?"
+    r"(?:pass|pw|psw|pswd)(?=_|\d|\Z)|requirepass|masterauth|rediscli_auth",
+    "api_key": rf"(?:{_OF_A_KEY})_?(?:access_?)?(?:key|pem)s?(?:_?(?:id|data|secret))?"
+    r"|(?<![a-z])(?:jwk|pem|private|p12|pfx)(?=_?(?:key|pem|data))",
     "token": r"token|bearer|(?:client|saml|jwt)_?assertion|(?<![a-z])jwt|(?<![a-z])pat(?=\Z)",
     "secret": r"secret(?:_id)?|secrets(?=\Z)",
     "credential": r"(?<![a-z])creds?|credentials?|docker_?config_?json|docker_?cfg|saml_?response|(?<![a-z])htpasswd",
@@ -44,255 +45,28 @@ IDENTIFIER_STEMS = {
 CONNECTION = r"dsn|conninfo|connection_?(?:string|ur[il])|database_?ur[il]"
 
 # Words after a stem that make it something about a secret.
-_ABOUT = frozenset(
-    [
-        "name",
-        "names",
-        "ref",
-        "refs",
-        "file",
-        "files",
-        "path",
-        "paths",
-        "dir",
-        "folder",
-        "type",
-        "types",
-        "kind",
-        "count",
-        "counts",
-        "counter",
-        "counts",
-        "total",
-        "totals",
-        "size",
-        "bytes",
-        "len",
-        "length",
-        "age",
-        "ttl",
-        "lifetime",
-        "duration",
-        "expiry",
-        "expires",
-        "expire",
-        "expired",
-        "expiration",
-        "exp",
-        "iat",
-        "issued",
-        "issuer",
-        "created",
-        "updated",
-        "modified",
-        "rotated",
-        "rotation",
-        "at",
-        "on",
-        "in",
-        "time",
-        "times",
-        "timestamp",
-        "date",
-        "days",
-        "seconds",
-        "timeout",
-        "url",
-        "uri",
-        "endpoint",
-        "host",
-        "port",
-        "address",
-        "policy",
-        "policies",
-        "rule",
-        "rules",
-        "reset",
-        "resets",
-        "encryption",
-        "encrypted",
-        "algorithm",
-        "alg",
-        "algo",
-        "manager",
-        "provider",
-        "providers",
-        "service",
-        "server",
-        "store",
-        "version",
-        "enabled",
-        "disabled",
-        "required",
-        "requires",
-        "require",
-        "valid",
-        "validity",
-        "validation",
-        "validator",
-        "invalid",
-        "verified",
-        "status",
-        "state",
-        "error",
-        "errors",
-        "failure",
-        "failures",
-        "failed",
-        "attempts",
-        "attempt",
-        "tries",
-        "retries",
-        "changed",
-        "change",
-        "changes",
-        "command",
-        "cmd",
-        "supports",
-        "support",
-        "reload",
-        "prompt",
-        "hint",
-        "field",
-        "fields",
-        "label",
-        "labels",
-        "format",
-        "min",
-        "max",
-        "minimum",
-        "maximum",
-        "limit",
-        "limits",
-        "usage",
-        "used",
-        "remaining",
-        "budget",
-        "bucket",
-        "rate",
-        "quota",
-        "cost",
-        "pool",
-        "index",
-        "seq",
-        "sequence",
-        "idx",
-        "column",
-        "table",
-        "strength",
-        "score",
-        "history",
-        "source",
-        "src",
-        "scope",
-        "scopes",
-        "audience",
-        "aud",
-        "class",
-        "mode",
-        "method",
-        "methods",
-        "flow",
-        "grant",
-        "info",
-        "metadata",
-        "meta",
-        "only",
-        "missing",
-        "mount",
-        "mounts",
-        "volume",
-        "volumes",
-        "annotation",
-        "annotations",
-        "selector",
-        "controller",
-        "reader",
-        "writer",
-        "operator",
-        "engine",
-        "backend",
-        "group",
-        "groups",
-        "list",
-        "per",
-        "requests",
-        "request",
-        "requested",
-        "s",
-        "ms",
-        "us",
-        "duration_seconds",
-        "latency",
-        "seconds",
-        "review",
-        "reviews",
-        "sync",
-        "auth",
-        "authenticated",
-        "authentication",
-        "authenticator",
-        "based",
-        "protected",
-        "less",
-        "permission",
-        "permissions",
-        "placeholder",
-        "parameter",
-        "param",
-        "params",
-        "variable",
-        "var",
-        "env",
-        "cache",
-        "cached",
-        "hits",
-        "misses",
-        "present",
-        "set",
-        "unset",
-        "exists",
-        "found",
-        "mismatch",
-        "match",
-        "matches",
-        "user",
-        "users",
-        "owner",
-        "role",
-        "roles",
-        "account",
-        "accounts",
-        "namespace",
-        "checks",
-        "check",
-        "is",
-        "needed",
-        "ok",
-        "removed",
-        "revoked",
-        "loaded",
-        "generation",
-        "generated",
-        "generator",
-        "id",
-        "ids",
-        "uid",
-        "key_ref",
-        "keyref",
-        "fingerprint",
-        "thumbprint",
-        "checksum",
-        "digest",
-        "prefix",
-        "header_name",
-    ]
-)
+_ABOUT_WORDS = """
+    name names ref refs file files path paths dir folder type types kind count counts counter total totals size bytes len
+    length age ttl lifetime duration expiry expires expire expired expiration exp iat issued issuer created updated modified
+    rotated rotation at on in time times timestamp date days seconds timeout url uri endpoint host port address policy
+    policies rule rules reset resets encryption encrypted algorithm alg algo manager provider providers service server store
+    version enabled disabled required requires require valid validity validation validator invalid verified status state error
+    errors failure failures failed attempts attempt tries retries changed change changes command cmd supports support reload
+    prompt hint field fields label labels format min max minimum maximum limit limits usage used remaining budget bucket rate
+    quota cost pool index seq sequence idx column table strength score history source src scope scopes audience aud class mode
+    method methods flow grant info metadata meta only missing mount mounts volume volumes annotation annotations selector
+    controller reader writer operator engine backend group groups list per requests request requested s ms us duration_seconds
+    latency review reviews sync auth authenticated authentication authenticator based protected less permission permissions
+    placeholder parameter param params variable var env cache cached hits misses present set unset exists found mismatch match
+    matches user users owner role roles account accounts namespace checks check is needed ok removed revoked loaded generation
+    generated generator id ids uid key_ref keyref fingerprint thumbprint checksum digest prefix header_name
+"""
+_ABOUT = frozenset(_ABOUT_WORDS.split())
 _ABOUT_TOKEN = _ABOUT | {"key", "keys"}
 _BEFORE = {
     "secret": r"existing|image_?pull|pull|tls|external|sealed|kube|k8s|no|mount|ref|kind|cert|certificate",
-    "token": r"max|next|page|continue|continuation|unexpected|num|n|prompt|completion|input|output|cached|total|reserved|invalid|sep|eos|bos"
-    r"|pad|unk|cancellation|pagination|cursor|start|end|first|last|syntax|ref|kind|per|avg|mean|generated|stop|mask|special|design",
+    "token": r"max|next|page|continue|continuation|unexpected|num|n|prompt|completion|input|output|cached|total|reserved|invalid|sep|eos"
+    r"|bos|pad|unk|cancellation|pagination|cursor|start|end|first|last|syntax|ref|kind|per|avg|mean|generated|stop|mask|special|design",
     "password": r"no|has|is|use|uses|allow|show|hide|forgot|requires?|needs?|reset|by",
     WEAK: r"no|has|is|use|require|basic|in|last|current|max|min|active",
 }
@@ -310,8 +84,8 @@ _BETWEEN = re.compile(r"[\W_]+")
 ANY_NAME = (
     r"(?i:pass(?:word|wd|phrase|code|wort|e)|[_-]?pass|kennwort|contrase(?:n|ñ)a|senha|wachtwoord|pwd|psw|pswd|pw|requirepass|masterauth"
     r"|rediscli_auth|key|pem|token|bearer|assertion|jwt|secret|creds?|credential|docker_?cfg|docker_?config_?json|saml_?response"
-    r"|authorization|auth[_-]?header|cookie|sess[_-]?(?:ion)?[_-]?id|sessid|connect\.sid|card[_ -]?num(?:ber)?|card[_ -]?no|cvv|cvc|cvn|iban"
-    r"|otp|code|mnemonic|phrase|(?:security|secret)[_ -]?answer|seed|salt|pepper|pins?|auth|session|sid"
+    r"|authorization|auth[_-]?header|cookie|sess[_-]?(?:ion)?[_-]?id|sessid|connect\.sid|card[_ -]?num(?:ber)?|card[_ -]?no|cvv|cvc|cvn"
+    r"|iban|otp|code|mnemonic|phrase|(?:security|secret)[_ -]?answer|seed|salt|pepper|pins?|auth|session|sid"
     r"|e[_-]?mail|customer[_ -]?(?:id|uuid|ref|number)|(?:user|member|subscriber|contact|visitor)[_ -]?(?:id|uuid)|dsn|conninfo)"
 )
 
@@ -341,7 +115,7 @@ def label_of_key(key: str) -> str:
 
 
 def _label(name: str, match: re.Match) -> str:
-    label = list(_STEMS)[match.lastindex - 1]
+    label = list(_STEMS)[(match.lastindex or 0) - 1]
     before, after = name[: match.start()], name[match.end() :]
     if after[:1] and after[0] not in "_0123456789" and after != "s":
         return ""  # `tokenizer`, `secretary`
@@ -354,7 +128,7 @@ def _label(name: str, match: re.Match) -> str:
 
 
 def _is_about(label: str, before: str, rest: list[str]) -> bool:
-    """Whether the name tells something about a secret, or where it is, rather than the secret."""
+    """Whether the name is of a property of a secret, or of its place, rather than of the secret."""
     about = _ABOUT_TOKEN if label in ("token", "password") else _ABOUT
     if any(word in about for word in rest) or _IS_OR_HAS.match(before):
         return True
@@ -381,7 +155,7 @@ _FOLLOWING = """
     paeghiloprstuy qu rabcdefgiklmnoprstuvy sacefhiklmnopstuy tacdefghilmnoprstuwxy uabcdefgilmnprst vaeio waehinors xaceimpst
     yaeilmnopst zaei
 """
-_PAIRS = frozenset(first + then for first, *following in _FOLLOWING.split() for then in following)
+_PAIRS = frozenset(word[0] + then for word in _FOLLOWING.split() for then in word[1:])
 
 
 @lru_cache(maxsize=20_000)

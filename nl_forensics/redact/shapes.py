@@ -107,8 +107,12 @@ def _is_bootstrap_token(text: bytes, start: int, end: int) -> bool:
 
 def _is_card(text: bytes, start: int, end: int) -> bool:
     """The check digit of a payment card holds (Luhn), and the digits are not part of a longer number."""
-    if text[max(0, start - 2) : start].endswith((b".", b"_-")) or (
-        text[end : end + 1] == b"." and text[end + 1 : end + 2].isdigit()
+    is_odd = end - start not in (15, 16, 18, 19)  # also with blanks between its groups
+    before = text[max(0, start - 2) : start]
+    if (
+        before.endswith((b".", b"_-"))
+        or (is_odd and before.endswith((b"_", b"-")))
+        or (text[end : end + 1] == b"." and text[end + 1 : end + 2].isdigit())
     ):
         return False
     digits = [byte - 48 for byte in text[start:end] if byte in b"0123456789"]
@@ -177,12 +181,20 @@ def _place(label: str, pattern: str, accepts: Accepts | None = None, guard: str 
     return Shape(label, re2.compile(pattern.encode()), accepts, guard or literal_of(pattern))
 
 
-_CARD = r"4\d{12}(?:\d{3})?|(?:50(?:18|20|38)|5893|6304|6759|676[1-3])\d{8,15}|5[1-5]\d{14}|2[2-7]\d{14}|3[47]\d{13}|3(?:0[0-5]|[68]\d)\d{11}|35\d{14}|6(?:011|5\d\d|4[4-9]\d|2\d\d)\d{12}"
+_CARD = (
+    r"4\d{12}(?:\d{3})?|(?:50(?:18|20|38)|5893|6304|6759|676[1-3])\d{8,15}"
+    r"|5[1-5]\d{14}|2[2-7]\d{14}|3[47]\d{13}|3(?:0[0-5]|[68]\d)\d{11}|35\d{14}"
+    r"|6(?:011|5\d\d|4[4-9]\d|2\d\d)\d{12}"
+)
 _IPV6 = r"(?i)[23][0-9a-f]{3}:(?:[0-9a-f]{0,4}:){0,6}(?:[0-9a-f]{1,4}\b|:|(?:\d{1,3}\.){3}\d{1,3}\b)"
 
-TOKENS = (
+TOKENS: tuple[Shape, ...] = (
     *(_token(kind, pattern) for kind, patterns in OURS.items() for pattern in alternatives(patterns)),
-    *(_token("vendor_token", part, _is_no_plain_word) for whole in GITLEAKS["shapes"].values() for part in alternatives(whole)),
+    *(
+        _token("vendor_token", part, _is_no_plain_word)
+        for whole in GITLEAKS["shapes"].values()
+        for part in alternatives(whole)
+    ),
 )
 _TOKENS_IN = FirstLook(TOKENS)
 
@@ -195,7 +207,7 @@ def without_tokens(text: str) -> str:
     return encoded.decode()
 
 
-SECRETS = (
+SECRETS: tuple[Shape | Iban, ...] = (
     *TOKENS,
     *(_place(kind, pattern) for kind, pattern in PLACES),
     _token("ai_key", r"sk-[A-Za-z0-9_-]{20,}", _has_capital_and_digit),

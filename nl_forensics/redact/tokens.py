@@ -31,8 +31,8 @@ TOKENS = {
     r"|pscale_(?:tkn|pw|oauth)_[A-Za-z0-9_.-]{32,}|sbp_[0-9a-f]{40}|sb_secret_[A-Za-z0-9_-]{20,}|pul-[0-9a-f]{40}"
     r"|tskey-[a-z]+-[A-Za-z0-9-]{16,}|fo1_[A-Za-z0-9_-]{40,}|fm[12][ar]?_[A-Za-z0-9+/=]{40,}"
     r"|[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{60,}|LTAI[A-Za-z0-9]{20}|ABSK[A-Za-z0-9+/=]{100,}",
-    "application_token": r"access_token\$(?:production|sandbox)\$[0-9a-z]{16}\$[0-9a-f]{32}|FLW(?:SECK|PUBK)(?:_TEST)?-[0-9A-Za-z]{12,}(?:-X)?"
-    r"|rzp_(?:live|test)_[A-Za-z0-9]{14}|oy2[a-z0-9]{43}|(?:sdk|mob)-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|BBDC-[A-Za-z0-9+/@_-]{40,}"
+    "application_token": r"access_token\$(?:production|sandbox)\$[0-9a-z]{16}\$[0-9a-f]{32}|FLW(?:SECK|PUBK)(?:_TEST)?"
+    r"-[0-9A-Za-z]{12,}(?:-X)?|rzp_(?:live|test)_[A-Za-z0-9]{14}|oy2[a-z0-9]{43}|(?:sdk|mob)-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|BBDC-[A-Za-z0-9+/@_-]{40,}"
     r"|[MNO][A-Za-z0-9_-]{23,25}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,40}|spu-[0-9a-f]{32}|shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}|sq0[a-z]{3}-[A-Za-z0-9_-]{22,}|EAAA[A-Za-z0-9_-]{56,}"
     r"|lin_(?:api|oauth)_[A-Za-z0-9]{32,}|ntn_[A-Za-z0-9]{40,}|secret_[A-Za-z0-9]{43}|fig[dor]_[A-Za-z0-9_-]{36,}"
     r"|PMAK-[0-9a-f]{24}-[0-9a-f]{34}|AT(?:ATT3|CTT3|BB)[A-Za-z0-9_=-]{24,}|sq[pua]_[0-9a-f]{40}|CCIP(?:AT|RJ)_[A-Za-z0-9_]{20,}"

@@ -1,7 +1,7 @@
 """Writes `nl_forensics/redact/gitleaks.json` from a release of gitleaks: the rules that know a token by its shape alone, and the vendors.
 
-    GOFLAGS=-mod=mod go mod download -json github.com/zricethezav/gitleaks/v8@v8.30.1   # prints Dir
-    python -m tests.redact.write_gitleaks DIR
+GOFLAGS=-mod=mod go mod download -json github.com/zricethezav/gitleaks/v8@v8.30.1   # prints Dir
+python -m tests.redact.write_gitleaks DIR
 """
 
 import json
@@ -13,8 +13,21 @@ from pathlib import Path
 TO = Path(__file__).parents[2] / "nl_forensics" / "redact" / "gitleaks.json"
 # Contexts, which are rules of our own; forty hexadecimal digits, which are a commit.
 LEFT_OUT = {
-    *("curl-auth-header", "curl-auth-user", "kubernetes-secret-yaml", "private-key", "nuget-config-password", "jwt-base64"),
-    *("sidekiq-sensitive-url", "freemius-secret-key", "sourcegraph-access-token", "slack-webhook-url", "azure-ad-client-secret"),
+    *(
+        "curl-auth-header",
+        "curl-auth-user",
+        "kubernetes-secret-yaml",
+        "private-key",
+        "nuget-config-password",
+        "jwt-base64",
+    ),
+    *(
+        "sidekiq-sensitive-url",
+        "freemius-secret-key",
+        "sourcegraph-access-token",
+        "slack-webhook-url",
+        "azure-ad-client-secret",
+    ),
     *("generic-api-key", "jwt", "facebook-access-token", "microsoft-teams-webhook"),
 }
 END = re.compile(r"\(\?:\[\\x60'\"\\s;\]\|\\\\\[nr\]\|\$(?:\|\\b)?\)$|\(\?:\[\^[^\]]*\]\|\\z\)$|\\b$")

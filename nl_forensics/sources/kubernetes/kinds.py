@@ -4,12 +4,10 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
-from functools import cache
 from typing import NamedTuple
 
 from nl_forensics.errors import BadAnswer
-from nl_forensics.inputs.parameters import home
-from nl_forensics.redact import keyed_digest, organisation_key
+from nl_forensics.sources.digest import digest
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
@@ -43,14 +41,6 @@ def is_inside(namespace: str, scope: Iterable[str]) -> bool:
     """Whether a namespace is in scope; an empty scope means all."""
     scope = tuple(scope)
     return not scope or any(fnmatchcase(namespace, pattern) for pattern in scope)
-
-
-def digest(value) -> str:
-    """Equal for equal JSON values under the key of this home: shows that a value changed; without the key no value can be tried."""
-    return keyed_digest(_key(home()), json.dumps(value, sort_keys=True, ensure_ascii=False))
-
-
-_key = cache(organisation_key)
 
 
 def _without_fields(one: dict) -> dict:

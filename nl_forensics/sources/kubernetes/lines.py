@@ -136,7 +136,7 @@ def _plain_level(start: str) -> str:
 
 def template(message: str) -> str:
     """The constant part of a message: numbers, times, addresses, hashes and quoted words as `*`."""
-    return VARIABLE.sub("*", shortened(message, MAX_TEXT))[:MAX_TEMPLATE]
+    return shortened(VARIABLE.sub("*", shortened(message, MAX_TEXT)), MAX_TEMPLATE)
 
 
 def _json(text: str) -> dict | None:

@@ -3,6 +3,8 @@
 import re
 from typing import NamedTuple
 
+from nl_forensics.redact import shortened
+
 NUMBER = re.compile(r"\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|µs|us|ms|s)")  # as Go writes it
 MS = {"ns": 1e-6, "µs": 1e-3, "us": 1e-3, "ms": 1.0, "s": 1000.0}
@@ -75,7 +77,7 @@ def from_access_log(text: str) -> Request:
 
 def _route(path: str) -> str:
     """Without its query, which may contain secrets, and without identifiers of a tenant or an object."""
-    return VARIES.sub("*", path.partition("?")[0])[:MAX_PATH]
+    return shortened(VARIES.sub("*", path.partition("?")[0]), MAX_PATH)
 
 
 def _milliseconds(fields: dict, units: dict[str, float]) -> float | None:

@@ -4,13 +4,13 @@ import pandas as pd
 
 from nl_forensics.sources import Permission, source
 from nl_forensics.sources.column import UTC, Column
+from nl_forensics.sources.digest import digest
 from nl_forensics.sources.kubernetes.kinds import (
     DAEMON_SETS,
     DEPLOYMENTS,
     REPLICA_SETS,
     REVISIONS,
     STATEFUL_SETS,
-    digest,
     template,
 )
 from nl_forensics.sources.kubernetes.pods import config_maps_of, probe_in_words

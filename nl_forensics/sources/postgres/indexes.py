@@ -1,10 +1,15 @@
 """Indexes: their use, validity and purpose; and foreign keys without one."""
 
+import re
+
 from nl_forensics.sources import UTC, Partial, Permission, Proof, source
 from nl_forensics.sources.column import Column
+from nl_forensics.sources.digest import digest
 from nl_forensics.sources.postgres.rights import sees_statistics, without_monitor
 
 MIN_BYTES = 10 * 1024**2  # dropping a smaller index saves too little
+
+_HASH = re.compile(r"\bexpression ([0-9a-f]{32})\b")
 
 # The functions that print an index (pg_get_indexdef, pg_get_expr) wait behind an exclusive lock on its table, so columns are
 # named from the catalogue, and an expression or a predicate by the hash of its parse tree, without the places in the text.
@@ -12,7 +17,7 @@ MIN_BYTES = 10 * 1024**2  # dropping a smaller index saves too little
 INDEXES = """
 SELECT current_database() AS database, n.nspname AS schema, t.relname AS "table", c.relname AS index, am.amname AS method,
        keys.text AS keys, included.text AS included_columns,
-       'hash ' || left(md5(regexp_replace(i.indpred::text, ' :location -?[0-9]+', '', 'g')), 8) AS predicate,
+       'hash ' || md5(regexp_replace(i.indpred::text, ' :location -?[0-9]+', '', 'g')) AS predicate,
        CASE WHEN i.indisprimary THEN 'primary key' WHEN i.indisexclusion THEN 'exclusion'
             WHEN i.indisunique THEN 'uniqueness' WHEN i.indisreplident THEN 'replica identity' END AS enforces,
        i.indisvalid AS is_valid,
@@ -30,8 +35,8 @@ SELECT current_database() AS database, n.nspname AS schema, t.relname AS "table"
   JOIN pg_stat_database d ON d.datname = current_database()
   LEFT JOIN pg_stat_all_indexes s ON s.indexrelid = i.indexrelid
   CROSS JOIN LATERAL (
-      SELECT string_agg(concat_ws(' ', coalesce(named.attname, 'expression ' || left(md5(
-                                      regexp_replace(i.indexprs::text, ' :location -?[0-9]+', '', 'g')), 8)),
+      SELECT string_agg(concat_ws(' ', coalesce(named.attname, 'expression ' || md5(
+                                      regexp_replace(i.indexprs::text, ' :location -?[0-9]+', '', 'g'))),
                                   CASE WHEN NOT o.opcdefault THEN o.opcname END,
                                   CASE WHEN l.oid <> type.typcollation THEN 'collate ' || l.collname END,
                                   CASE k.option WHEN 1 THEN 'desc nulls last' WHEN 2 THEN 'nulls first' WHEN 3 THEN 'desc' END),
@@ -100,6 +105,11 @@ SELECT current_database() AS database, n.nspname AS schema, t.relname AS "table"
 """
 
 
+def _keyed(found: re.Match) -> str:
+    """An expression may compare with a value that can be guessed."""
+    return f"expression {digest(found[1])}"
+
+
 @source(
     columns={
         "database": Column("str", "database of the index"),
@@ -139,7 +149,9 @@ def pg_indexes(database):
     """
     if not sees_statistics(database):
         yield without_monitor("index builds in progress")
-    yield from database.rows(INDEXES)
+    for row in database.rows(INDEXES):
+        predicate = row["predicate"] and f"hash {digest(row['predicate'])}"
+        yield row | {"predicate": predicate, "keys": _HASH.sub(_keyed, row["keys"] or "")}
     yield Proof("the catalogue of the indexes was read")
 
 
