@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from nl_forensics.connect.http import JsonLink, base_of
 from nl_forensics.errors import BadAnswer
 from nl_forensics.inputs.platform import Budget, IdentityEndpoint
+from nl_forensics.redact import excerpt
 
 if TYPE_CHECKING:
     from nl_forensics.connect.forward import Forward
@@ -48,7 +49,7 @@ class IdentityLink(JsonLink):
         return datetime.now(UTC) + timedelta(seconds=self.clock.offset_s if self.clock else 0.0)
 
     def _issuer_in(self, published: Any) -> str:
-        return str(published.get("issuer", ""))[:200] if isinstance(published, dict) else ""
+        return excerpt(str(published.get("issuer", "")), 200) if isinstance(published, dict) else ""
 
     def _keys_in(self, published: Any) -> list[dict]:
         """A discovery document names the address of the keys; one on another host is not followed."""

@@ -46,20 +46,21 @@ CONNECTION = r"dsn|conninfo|connection_?(?:string|ur[il])|database_?ur[il]"
 
 # Words after a stem that make it something about a secret.
 _ABOUT_WORDS = """
-    name names ref refs file files path paths dir folder type types kind count counts counter total totals size bytes len
-    length age ttl lifetime duration expiry expires expire expired expiration exp iat issued issuer created updated modified
-    rotated rotation at on in time times timestamp date days seconds timeout url uri endpoint host port address policy
-    policies rule rules reset resets encryption encrypted algorithm alg algo manager provider providers service server store
-    version enabled disabled required requires require valid validity validation validator invalid verified status state error
-    errors failure failures failed attempts attempt tries retries changed change changes command cmd supports support reload
-    prompt hint field fields label labels format min max minimum maximum limit limits usage used remaining budget bucket rate
-    quota cost pool index seq sequence idx column table strength score history source src scope scopes audience aud class mode
-    method methods flow grant info metadata meta only missing mount mounts volume volumes annotation annotations selector
-    controller reader writer operator engine backend group groups list per requests request requested s ms us duration_seconds
-    latency review reviews sync auth authenticated authentication authenticator based protected less permission permissions
-    placeholder parameter param params variable var env cache cached hits misses present set unset exists found mismatch match
-    matches user users owner role roles account accounts namespace checks check is needed ok removed revoked loaded generation
-    generated generator id ids uid key_ref keyref fingerprint thumbprint checksum digest prefix header_name
+    from to of by with for name names ref refs file files path paths dir folder type types kind count counts counter total
+    totals size bytes len length age ttl lifetime duration expiry expires expire expired expiration exp iat issued issuer
+    created updated modified rotated rotation at on in time times timestamp date days seconds timeout url uri endpoint host
+    port address policy policies rule rules reset resets encryption encrypted algorithm alg algo manager provider providers
+    service server store version enabled disabled required requires require valid validity validation validator invalid
+    verified status state error errors failure failures failed attempts attempt tries retries changed change changes command
+    cmd supports support reload prompt hint field fields label labels format min max minimum maximum limit limits usage used
+    remaining budget bucket rate quota cost pool index seq sequence idx column table strength score history source src scope
+    scopes audience aud class mode method methods flow grant info metadata meta only missing mount mounts volume volumes
+    annotation annotations selector controller reader writer operator engine backend group groups list per requests request
+    requested s ms us duration_seconds latency review reviews sync auth authenticated authentication authenticator based
+    protected less permission permissions placeholder parameter param params variable var env cache cached hits misses present
+    set unset exists found mismatch match matches user users owner role roles account accounts namespace checks check is
+    needed ok removed revoked loaded generation generated generator id ids uid key_ref keyref fingerprint thumbprint checksum
+    digest prefix header_name
 """
 _ABOUT = frozenset(_ABOUT_WORDS.split())
 _ABOUT_TOKEN = _ABOUT | {"key", "keys"}

@@ -1,13 +1,14 @@
 """The published keys of an issuer (JWKS): their properties, never the keys themselves."""
 
-import hashlib
 from typing import Any
 
 from joserfc import jwk
 from joserfc.errors import JoseError
 
+from nl_forensics.redact import excerpt
 from nl_forensics.sources import Partial, Proof, source
 from nl_forensics.sources.column import Column
+from nl_forensics.sources.digest import digest
 
 MAX_KEYS, MAX_TEXT = 100, 200
 MAX_RSA_BITS = 16_384
@@ -52,7 +53,7 @@ def _properties(one: dict[str, Any]) -> dict:
         "bits": _bits(one),
         "is_usable": key is not None,
         "has_private_part": any(part in one for part in PRIVATE),
-        "thumbprint": hashlib.sha256(key.thumbprint().encode()).hexdigest()[:16] if key else "",
+        "thumbprint": digest(key.thumbprint()) if key else "",
     }
 
 
@@ -76,4 +77,4 @@ def _bits(one: dict[str, Any]) -> int | None:
 
 def text(value: Any) -> str:
     """A short text of whatever type the issuer, or a token, has in this place."""
-    return "" if value is None else str(value)[:MAX_TEXT]
+    return "" if value is None else excerpt(str(value), MAX_TEXT)

@@ -55,7 +55,9 @@ BRACKETED = re.compile(rf"(?i)[\[<|]\s*({_NAMES})\s*[\]>|]")
 CAPITALS = re.compile(rf"(?:^|[\s\[<|(])({_NAMES.upper()})(?=[\s\]>|):,]|$)")
 LEADING = re.compile(rf"(?i)^[\d\s.,:TZ+/-]*((?:{_NAMES})(?=:)|(?:debug|info|warn|warning|error|fatal)(?=\s))")
 # In a plain line, the address of a client follows such a word, or it begins the line of an access log.
-FROM = re.compile(r"(?i)\b(?:from|client|remote(?:_addr)?|peer|ip)[=: ]+(\[?(?:ip~[a-z2-7]{13}|[0-9a-f.:]{3,45})\]?(?::\d+)?)")
+FROM = re.compile(
+    r"(?i)\b(?:from|client|remote(?:_addr)?|peer|ip)[=: ]+(\[?(?:ip~[a-z2-7]{13}|[0-9a-f.:]{3,45})\]?(?::\d+)?)"
+)
 FIRST = re.compile(r"(ip~[a-z2-7]{13}|[0-9a-fA-F.:]{3,45}) \S+ \S+ \[")
 PSEUDONYM = re.compile(r"ip~[a-z2-7]{13}")
 START = 80  # where in a line its level stands
