@@ -147,7 +147,7 @@ class JsonLink:
         """
         for name in names:
             if not IDENTIFIER.fullmatch(str(name)):
-                raise BadAnswer(f"{str(name)[:80]!r} is no identifier: nothing is asked under it")
+                raise BadAnswer(f"{excerpt(str(name), 80)!r} is no identifier: nothing is asked under it")
         status = asked(self._session.get, self._url + path.format(*names), timeout=self._timeout_s).status_code
         answer = self._session.answer
         if status not in (200, *also):

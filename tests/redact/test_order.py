@@ -112,6 +112,7 @@ def test_a_token_in_a_statement_a_key_or_a_dashboard_is_not_taken_apart():
 
 LISTS = {  # bounded, but no texts
     *("names.pattern", "changes._shown", "logs.not_read", "postgres.databases", "kubernetes.message"),
+    *("token._key", "token._audience", "token.identity_token", "keys.identity_keys"),
     *("lines.parsed", "logs._lines"),  # the place of a level, a time
 }
 

@@ -235,7 +235,7 @@ def identity_token(identity):
         "aud": text(", ".join(map(text, named)) if isinstance(named, list) else named),
         "user_id": text(token.claims.get("sub")),
         **{column: _iso(token.moment(claim)) for column, claim in TIMES.items()},
-        "claims": ", ".join(sorted(text(name)[:40] for name in token.claims)[:MAX_CLAIMS]),
+        "claims": ", ".join(sorted(text(name) for name in token.claims)[:MAX_CLAIMS]),
         "size_bytes": len(identity.token.encode(errors="replace")),
     }
 

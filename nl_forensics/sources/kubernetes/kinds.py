@@ -1,12 +1,12 @@
 """The kinds of objects that are listed, and which of their fields are never kept: data of config maps, values of environment variables."""
 
-import json
 import re
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from nl_forensics.errors import BadAnswer
+from nl_forensics.redact import excerpt
 from nl_forensics.sources.digest import digest
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
@@ -33,7 +33,7 @@ class Kind(NamedTuple):
         parts = [*start, *within, self.plural, *filter(None, (name, part))]
         for one in parts:
             if not NAME.fullmatch(one):
-                raise BadAnswer(f"{one[:80]!r} is no name of Kubernetes: nothing is asked under it")
+                raise BadAnswer(f"{excerpt(one, 80)!r} is no name of Kubernetes: nothing is asked under it")
         return "/" + "/".join(parts)
 
 
