@@ -1,6 +1,6 @@
 """PostgreSQL: one read-only session with short timeouts that proves its settings, and refuses to be a superuser."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC
 from decimal import Decimal
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import errors
+from psycopg import sql as compose
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
 
@@ -156,8 +157,12 @@ class PostgresLink:
                 "give the address of PostgreSQL itself, not of the pooler",
             )
 
-    def rows(self, sql: str, parameters: list | None = None) -> Iterator[dict]:
+    def rows(
+        self, sql: str, parameters: list | dict | None = None, names: Mapping[str, tuple[str, ...]] | None = None
+    ) -> Iterator[dict]:
         """The rows of one statement that only reads, each a dict, as they arrive.
+
+        names   {placeholder: name, in parts}: `{usage}` in the statement becomes `"public"."usage_records"`
 
         Raises NotAllowed, NotReachable or BadAnswer.
         """
@@ -165,7 +170,8 @@ class PostgresLink:
             raise BadAnswer(f"refused to send a statement that does not begin with {' or '.join(READS)}")
         try:
             with self._connection.cursor() as cursor:
-                stream = cursor.stream(sql, parameters) if parameters else cursor.stream(sql)
+                query = _composed(sql, names) if names else sql
+                stream = cursor.stream(query, parameters) if parameters else cursor.stream(query)
                 # One row ahead: a caller that takes the only row and leaves must not make the driver cancel the statement.
                 row = next(stream, None)
                 while row is not None:
@@ -218,6 +224,11 @@ class PostgresLink:
     def close(self) -> None:
         self._connection.close()
         self._port.close()
+
+
+def _composed(sql: str, names: Mapping[str, tuple[str, ...]]) -> compose.Composed:
+    """The statement with its names put in, quoted."""
+    return compose.SQL(sql).format(**{name: compose.Identifier(*parts) for name, parts in names.items()})
 
 
 def _plain(setting: str) -> str:

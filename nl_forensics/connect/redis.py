@@ -24,7 +24,8 @@ WITH_SUBCOMMAND = frozenset({"acl", "client", "cluster", "config", "latency", "m
 @cache
 def allowed() -> frozenset[str]:
     """Every command that a source declares, as in an ACL: `slowlog|get`."""
-    rules = (rule for source in sources.load().values() for rule in source.needs.redis.split())
+    needs = (source.needs for source in sources.load().values())
+    rules = (rule for need in needs for rule in f"{need.redis} {need.redis_values}".split())
     return frozenset(rule.removeprefix("+") for rule in rules)
 
 

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraint
 
 from nl_forensics.inputs.access import Access
 from nl_forensics.inputs.names import Domain, Matchers, Metric, MetricPattern, NamespacedName, NamespacePattern
+from nl_forensics.inputs.access import Access, NamespacedName
+from nl_forensics.inputs.billing import Billing
 from nl_forensics.inputs.tenants import Tenants
 
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$")]
@@ -139,6 +141,12 @@ class IdentityEndpoint(Endpoint):
         return resolved
 
 
+class StripeEndpoint(Endpoint):
+    """The variable holds the address of Stripe's API with a restricted key as its password. It is on the internet: no port-forward."""
+
+    via: None = None
+
+
 class Cluster(NamedTuple):
     """The cluster through which a system is reached."""
 
@@ -156,6 +164,7 @@ class Systems(_Model):
     prometheus: dict[InstanceName, Endpoint] | Absent
     alertmanager: dict[InstanceName, Endpoint] | Absent = "absent"
     grafana: dict[InstanceName, Endpoint] | Absent = "absent"
+    stripe: dict[InstanceName, StripeEndpoint] | Absent = "absent"
     kubernetes: dict[InstanceName, KubernetesEndpoint] | Absent = "absent"
     probe: dict[InstanceName, ProbeEndpoint] | Absent = "absent"
     dns: dict[InstanceName, DnsEndpoint] | Absent = "absent"
@@ -260,6 +269,7 @@ class Budget(_Model):
     redis_scan_s: float = Field(5, ge=0.1, le=600)
     prometheus_points: int = Field(1_000, ge=10, le=10_000)
     prometheus_rules: int = Field(300, ge=0, le=10_000)
+    stripe_objects: int = Field(1_000, ge=100, le=10_000)
     kubernetes_per_s: float = Field(10, ge=0.5, le=200)
     kubernetes_logs: int = Field(150, ge=0, le=10_000)
     kubernetes_all_logs: bool = False
@@ -274,6 +284,7 @@ class Platform(_Model):
     flows       required connections: checks test whether network policies allow them
     tenants     how tenants are named; none: the platform has no tenants
     access      exceptions from the rules about rights
+    billing     tables, keys and prices of billing; none: the platform bills nobody
     selectors   PromQL label matchers of each exporter, put into the queries of the sources (`job="postgres"`)
     metrics     metric names of the programs, put into the queries of the sources
     promql      PromQL that replaces the default of a Prometheus source, by source name
@@ -289,10 +300,18 @@ class Platform(_Model):
     tenants: Tenants | None = None
     access: Access = Access()
     selectors: dict[str, Matchers] = {}
+    billing: Billing | None = None
+    selectors: dict[str, str] = {}
     metrics: Metrics = Metrics()
     promql: dict[str, str] = {}
     left_out: dict[str, tuple[Variable, ...]] = {}
     budget: Budget = Budget()
+
+    @model_validator(mode="after")
+    def _billing_knows_its_tenants(self) -> Self:
+        if self.billing and not (self.tenants and self.tenants.table):
+            raise ValueError("billing needs tenants.table: the currency of a tenant is one of its columns")
+        return self
 
     def with_addresses(self) -> "Platform":
         """The same platform with the instances that have a known address; the others are left out."""

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from nl_forensics import sources
 from nl_forensics.inputs.platform import Platform
+from nl_forensics.permissions import billing
 from nl_forensics.permissions import kubernetes as cluster
 
 ROLE = "nl_forensics"
@@ -17,7 +18,7 @@ class Section(NamedTuple):
     text: str
 
 
-def postgres() -> str:
+def postgres(platform: Platform | None = None) -> str:
     """The role with the required grants, then the optional ones as comments."""
     asked = _asked("postgres", "database")
     adding = {s.needs.postgres: s.needs.adds for s in asked if s.needs.adds}
@@ -25,6 +26,7 @@ def postgres() -> str:
         f"CREATE ROLE {ROLE} LOGIN CONNECTION LIMIT 5 PASSWORD '…';",
         *(f"{grant};" for grant in postgres_grants()),
         *(f"-- GRANT {grant} TO {ROLE};  -- optional, adds {what}" for grant, what in sorted(adding.items())),
+        *(f"-- {grant};  -- optional, adds billing; in the database with this table" for grant in table_grants(platform)),
     ]
     return "\n".join(lines)
 
@@ -35,15 +37,29 @@ def postgres_grants() -> list[str]:
     return [f"GRANT {grant} TO {ROLE}" for grant in sorted(needed)]
 
 
-def redis(version: str = "7.0") -> str:
+def table_grants(platform: Platform | None) -> list[str]:
+    """The grants on the tables that the platform file names, of their columns that are read."""
+    return [f"GRANT {grant} TO {ROLE}" for grant in billing.selects(platform)] if platform else []
+
+
+def redis(version: str = "7.0", platform: Platform | None = None) -> str:
     """The ACL line of the user."""
-    return f"ACL SETUSER {ROLE} on >… {redis_rules(version)}"
+    return f"ACL SETUSER {ROLE} on >… {redis_rules(version, platform)}"
 
 
-def redis_rules(version: str = "7.0") -> str:
-    """Every command that a source sends; key metadata is readable, values are not. 6.2 has no read-only key patterns."""
-    commands = {rule for source in sources.load().values() for rule in source.needs.redis.split()}
-    return f"resetkeys {'%R~*' if version >= '7' else '~*'} resetchannels -@all {' '.join(sorted(commands))}"
+def redis_rules(version: str = "7.0", platform: Platform | None = None) -> str:
+    """Every command that a source sends; key metadata is readable, values are not, except those of the keys that count usage.
+
+    6.2 has no read-only key patterns, and no rules for some keys alone: there, no value is readable.
+    """
+    needs = [source.needs for source in sources.load().values()]
+    commands = " ".join(sorted({rule for need in needs for rule in need.redis.split()}))
+    rules = f"resetkeys {'%R~*' if version >= '7' else '~*'} resetchannels -@all {commands}"
+    usage = platform.billing.usage if platform and platform.billing else None
+    if version < "7" or not usage or not usage.redis_key:
+        return rules
+    values = " ".join(sorted({rule for need in needs for rule in need.redis_values.split()}))
+    return f"{rules} (%R~{usage.keys} {values})"
 
 
 def pgbouncer() -> str:
@@ -72,6 +88,12 @@ def grafana() -> str:
     return "\n".join(sorted(allowed))
 
 
+def stripe() -> str:
+    """The permissions of the restricted key."""
+    declared = {permission for source in _asked("stripe") for permission in source.needs.stripe.split("; ")}
+    return "\n".join(sorted(declared))
+
+
 def kubernetes_rules() -> list[dict]:
     """The rules of the ClusterRole: every request of a source, in the whole cluster."""
     return cluster.rules(set(sources.asked_of_kubernetes()))
@@ -86,13 +108,14 @@ def sections(
     home         the namespace of the service account
     """
     found = [
-        Section("postgres", "PostgreSQL", postgres()),
+        Section("postgres", "PostgreSQL", postgres(platform)),
         Section("pgbouncer", "PgBouncer (pgbouncer.ini)", pgbouncer()),
-        Section("redis", "Redis 7.0 and newer, Valkey", redis()),
+        Section("redis", "Redis 7.0 and newer, Valkey", redis(platform=platform)),
         Section("redis_6_2", "Redis 6.2", redis("6.2")),
         Section("prometheus", "Prometheus", prometheus()),
         Section("alertmanager", "Alertmanager", alertmanager()),
         Section("grafana", "Grafana (a service account)", grafana()),
+        Section("stripe", "Stripe (a restricted key)", stripe()),
         Section("kubernetes", "Kubernetes (kubectl apply -f -)", cluster.everywhere(home)),
     ]
     if namespaces and not any("*" in name for name in namespaces):

@@ -4,7 +4,6 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
-from operator import attrgetter
 from typing import Literal, NamedTuple
 
 import pandas as pd
@@ -42,9 +41,12 @@ class Permission(NamedTuple):
 
     postgres    a role to be granted (`pg_monitor`), or `SELECT ON table`; empty: any role that may connect
     redis       ACL rules, separated by blanks (`+slowlog|get +slowlog|len`)
+    redis_values  the same for commands that read values, and only those of the keys in `billing.usage` (Redis 7.0 and newer)
     prometheus  the parts of the HTTP API, separated by blanks (`/api/v1/rules`)
     alertmanager  the same (`/api/v2/silences`)
+    tables      the part of the platform file whose tables are read (`billing`): the grants name their columns
     grafana     permissions of the role of the service account, separated by blanks (`datasources:read`)
+    stripe      permissions of the restricted key, separated by `;` (`Events: read`)
     pgbouncer   a list of its configuration that the user must be in (`stats_users`)
     kubernetes  verbs and what they are allowed for, as `kubectl auth can-i` writes it, separated by `;`
                 (`list pods; get pods/log; list deployments.apps; get /readyz`)
@@ -53,9 +55,12 @@ class Permission(NamedTuple):
 
     postgres: str = ""
     redis: str = ""
+    redis_values: str = ""
     prometheus: str = ""
     alertmanager: str = ""
+    tables: str = ""
     grafana: str = ""
+    stripe: str = ""
     pgbouncer: str = ""
     kubernetes: str = ""
     adds: str = ""
@@ -68,6 +73,10 @@ class Permission(NamedTuple):
 
     def remedy(self, system: str) -> str:
         """What to grant where the answer was refused."""
+        if self.tables and connection_of(system) == "postgres":
+            return f"run the grants on the tables of {self.tables} that `nl-forensics permissions` prints"
+        if self.redis_values and system == "redis":
+            return f"allow the user {self.redis} and, for the keys that count usage, {self.redis_values}"
         wanted = getattr(self, connection_of(system), "")
         words = {
             "postgres": f"GRANT {wanted} TO the role",
@@ -76,6 +85,7 @@ class Permission(NamedTuple):
             "prometheus": f"let us read {wanted}",
             "alertmanager": f"let us read {wanted}",
             "grafana": f"give the service account {wanted}",
+            "stripe": f"give the restricted key {wanted}",
             "pgbouncer": f"add the user to {wanted}",
             "kubernetes": f"allow us to {wanted}",
         }
@@ -126,7 +136,10 @@ class Source:
         first = self.about.partition(".")[0]
         if first in type(platform.systems).model_fields:
             return bool(platform.systems.instances(first))
-        return bool(attrgetter(self.about)(platform))
+        part = platform
+        for name in self.about.split("."):
+            part = getattr(part, name) if part else None
+        return bool(part)
 
     def ask(self, link, incident, platform) -> Iterator:
         """Put the question through an open link."""
@@ -263,6 +276,7 @@ def load() -> dict[str, Source]:
     """Every source, in the order in which they are asked: first what is lost soonest."""
     from nl_forensics.sources import (  # noqa: F401
         alertmanager,
+        billing,
         dns,
         grafana,
         identity,
@@ -272,6 +286,7 @@ def load() -> dict[str, Source]:
         probe,
         prometheus,
         redis,
+        stripe,
         systems,
     )
 

@@ -71,6 +71,7 @@ ENDPOINTS = (
     "NL_PROMETHEUS_URL",
     "NL_ALERTMANAGER_URL",
     "NL_GRAFANA_URL",
+    "NL_STRIPE_URL",
 )
 # The same pseudonyms at each recording, whoever records.
 KEY = b"the key of the recorded stories\n"

@@ -10,6 +10,8 @@ from urllib.parse import quote
 import psycopg
 
 from nl_forensics import permissions
+from nl_forensics.inputs.parameters import read_yaml, shipped
+from nl_forensics.inputs.platform import Platform
 from tests.stack.process import (
     HOST,
     MissingServer,
@@ -43,6 +45,8 @@ ROLES = (
     "GRANT pg_monitor TO exporter",
     "CREATE ROLE replicator LOGIN REPLICATION",
 )
+# On the tables of the platform file.
+TABLE_GRANTS = permissions.table_grants(Platform.model_validate(read_yaml(shipped("platforms/neurallog.yaml"))))
 
 # A server in good order, so that a story shows its own fault only. `start(settings=…)` overrides any of them.
 SETTINGS = {
@@ -158,7 +162,8 @@ def _write_settings(server):
 
 def prepared_data(version):
     """A data folder with roles and tables, made once per version and then copied: a start takes less than a second."""
-    recipe = repr((run([programs(version) / "postgres", "--version"]), ROLES, PASSWORDS, SCHEMA.read_text()))
+    parts = ROLES, TABLE_GRANTS, PASSWORDS, SCHEMA.read_text()
+    recipe = repr((run([programs(version) / "postgres", "--version"]), *parts))
     prepared = cache_folder() / f"pg{version}-data-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
     cache_folder().mkdir(parents=True, exist_ok=True)
     with (cache_folder() / f"pg{version}-data.lock").open("w") as lock:
@@ -196,6 +201,8 @@ def _create_database(server):
     server.execute(f"CREATE DATABASE {DATABASE} OWNER app", database="postgres")
     server.execute("CREATE EXTENSION pg_stat_statements", database="postgres")
     server.execute(SCHEMA.read_text())
+    for grant in TABLE_GRANTS:
+        server.execute(grant)
     # The counters shall tell of what a test does, not of how its data were made.
     for database in ("postgres", DATABASE):
         server.execute("SELECT pg_stat_reset()", database=database)

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from tests.stack import alertmanager, exporters, history, pgbouncer, postgres, prometheus, redis
+from tests.stack import alertmanager, billing, exporters, history, pgbouncer, postgres, prometheus, redis
 from tests.stack.alertmanager import Alertmanager
 from tests.stack.grafana import Grafana, grafana
 from tests.stack.pgbouncer import PgBouncer
@@ -13,6 +13,7 @@ from tests.stack.process import Process
 from tests.stack.prometheus import Prometheus
 from tests.stack.redis import Redis
 from tests.stack.rules import RULES
+from tests.stack.stripe import Stripe, stripe
 
 # As a real Prometheus is, not faster: the exporters' own queries would be a large part of so small a load.
 SCRAPE_INTERVAL_S = 5
@@ -27,6 +28,7 @@ class Stack:
     prometheus: Prometheus
     alertmanager: Alertmanager
     grafana: Grafana
+    stripe: Stripe
     exporters: list[Process]
 
     def environment(self):
@@ -38,6 +40,7 @@ class Stack:
             "NL_PROMETHEUS_URL": self.prometheus.url,
             "NL_ALERTMANAGER_URL": self.alertmanager.url,
             "NL_GRAFANA_URL": self.grafana.url,
+            "NL_STRIPE_URL": self.stripe.url,
         }
 
 
@@ -74,7 +77,9 @@ def stack(
         cache = begin(redis.start, redis_version, redis_settings, None, environment)
         alarm = begin(alertmanager.start)
         past = history.healthy() if past is None else past
+        sold = running.enter_context(stripe())
         primary, replica, pooler = starting.result()
+        billing.fill(primary, sold)
         unwatched(primary, replica, cache)
         scraped = (
             (history.POSTGRES, begin(exporters.start_postgres_exporter, primary)),
@@ -85,4 +90,5 @@ def stack(
         targets = [prometheus.Target(**labels, port=server.port) for labels, server in watched]
         watcher = begin(prometheus.start, targets, past, rules, scrape_s, [alarm.port])
         shown = running.enter_context(grafana(watcher.url))
-        yield Stack(primary, replica, pooler, cache, watcher, alarm, shown, [exporter for _, exporter in scraped])
+        running_exporters = [exporter for _, exporter in scraped]
+        yield Stack(primary, replica, pooler, cache, watcher, alarm, shown, sold, running_exporters)
