@@ -103,6 +103,8 @@ def priced(row: dict, platform) -> dict:
         "buckets": Column("Int64", "of these, buckets with a record"),
         "gap_at": Column(UTC, "the longest run of empty buckets began", absent="no bucket is empty"),
         "gap_s": Column("Int64", "length of that run; 0: no bucket is empty"),
+        "bucket_s": Column("Int64", "length of a bucket"),
+        "until_at": Column(UTC, "end of the incident window: later records are not read"),
         "newest_at": Column(UTC, "the newest record was written", absent="no record in the incident window or the baseline"),
         "baseline_records": Column("Int64", "records written during the baseline"),
         "baseline_units": Column("Int64", f"sum of their values, {WHOLE}"),
@@ -137,8 +139,9 @@ def _with_gap(row: dict, incident, windows: dict) -> dict:
     if at_end > missing:
         missing, first = at_end, expected - at_end
     began = incident.start + timedelta(seconds=first * windows["bucket"]) if missing else None
-    facts = {"gap_at": began, "gap_s": missing * windows["bucket"], "expected_buckets": expected}
-    return row | facts | {"baseline_expected_buckets": windows["baseline_expected"]}
+    gap = {"gap_at": began, "gap_s": missing * windows["bucket"], "bucket_s": windows["bucket"], "until_at": incident.end}
+    expected_buckets = {"expected_buckets": expected, "baseline_expected_buckets": windows["baseline_expected"]}
+    return row | gap | expected_buckets
 
 
 @source(

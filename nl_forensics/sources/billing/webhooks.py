@@ -1,10 +1,13 @@
 """Events of Stripe as the billing service received and processed them."""
 
+from datetime import timedelta
+
 from nl_forensics.sources import UTC, Partial, Permission, Proof, source
 from nl_forensics.sources.billing.tables import asked, is_here, names, not_cheap
 from nl_forensics.sources.column import Column
 
 MAX_EVENTS = 5_000
+LATE = timedelta(hours=1)  # an event of the window can arrive after it
 
 EVENTS = """
 SELECT w.{webhooks_event}::text AS event, max(w.{webhooks_type}::text) AS type, max(w.{webhooks_object}::text) AS object,
@@ -38,14 +41,14 @@ SELECT w.{webhooks_event}::text AS event, max(w.{webhooks_type}::text) AS type, 
     about="billing.webhooks",
 )
 def billing_events(database, incident, platform):
-    """Events of Stripe that were received during the incident; one row per event, newest first, 5,000 at most."""
+    """Events of Stripe that were received during the incident or within an hour after it; one row per event, newest first, 5,000 at most."""
     webhooks = platform.billing.webhooks
     if not is_here(database, webhooks):
         return
     if gap := next(not_cheap(database, webhooks, webhooks.received), None):
         yield gap
         return
-    rows = list(asked(database, EVENTS, [incident.start, incident.end, MAX_EVENTS], names(webhooks=webhooks)))
+    rows = list(asked(database, EVENTS, [incident.start, incident.end + LATE, MAX_EVENTS], names(webhooks=webhooks)))
     yield from rows
     if len(rows) == MAX_EVENTS:
         yield Partial(f"events before the newest {MAX_EVENTS:,}")

@@ -11,6 +11,9 @@ from nl_forensics.sources.stripe.objects import at, listed
         "address": Column("str", "scheme, host and path of its URL; user, password and query are not recorded"),
         "status": Column("str", "`enabled` or `disabled`"),
         "api_version": Column("str", "version in which its events are written", absent="that of the account"),
+        "expected_version": Column(
+            "str", "version that the billing service is written for", absent="the platform file does not name it"
+        ),
         "types": Column("str", "types of events that it receives, separated by blanks; `*`: all"),
         "created_at": Column(UTC, "the endpoint was created"),
     },
@@ -21,11 +24,11 @@ from nl_forensics.sources.stripe.objects import at, listed
 def stripe_endpoints(stripe, platform):
     """Webhook endpoints of the account; one row per endpoint. Its signing secret is never in an answer of Stripe."""
     for one in listed(stripe, platform.budget, "webhook_endpoints", "endpoints"):
-        yield one if isinstance(one, Partial) else _row(one)
+        yield one if isinstance(one, Partial) else _row(one, platform)
     yield Proof("Stripe listed the endpoints")
 
 
-def _row(one):
+def _row(one, platform):
     scheme, _, rest = one["url"].partition("://")
     place = rest.partition("?")[0].partition("#")[0].rpartition("@")[2]
     return {
@@ -33,6 +36,7 @@ def _row(one):
         "address": f"{scheme}://{place}",
         "status": one["status"],
         "api_version": one.get("api_version"),
+        "expected_version": (platform.billing.api_version if platform.billing else "") or None,
         "types": " ".join(one["enabled_events"]),
         "created_at": at(one["created"]),
     }
