@@ -36,7 +36,7 @@ from nl_forensics.inputs.platform import Platform
 from nl_forensics.redact import Redactor
 from nl_forensics.sources import Partial, Proof
 from tests import recorded
-from tests.stack import alertmanager, pgbouncer, postgres, prometheus, redis, tls
+from tests.stack import alertmanager, billing, pgbouncer, postgres, prometheus, redis, tls
 from tests.stack.alertmanager import Alertmanager
 from tests.stack.grafana import grafana
 from tests.stack.issuer import issuer
@@ -44,6 +44,7 @@ from tests.stack.kubernetes import dns
 from tests.stack.kubernetes.cluster import cluster
 from tests.stack.prometheus import Prometheus
 from tests.stack.rules import RULES
+from tests.stack.stripe import Stripe, stripe
 
 MODULES = (
     "postgres_sessions",
@@ -55,6 +56,7 @@ MODULES = (
     "saturation",
     "dns",
     "monitoring",
+    "billing",
     "pgbouncer",
     "kubernetes",
     "probe",
@@ -203,6 +205,29 @@ def _grafana() -> Iterator[tuple]:
 
 
 @contextmanager
+def _stripe() -> Iterator[tuple]:
+    with stripe() as server:
+        yield server, {"stripe": server.url}
+
+
+@dataclass(frozen=True)
+class Bill:
+    """The servers of a platform that bills, in good order."""
+
+    postgres: postgres.Postgres
+    redis: redis.Redis
+    stripe: Stripe
+
+
+@contextmanager
+def _bill() -> Iterator[tuple]:
+    with postgres.start() as database, redis.start() as cache, stripe() as sold:
+        billing.fill(database, sold)
+        addresses = {"postgres": database.dsn(), "redis": cache.url(), "stripe": sold.url}
+        yield Bill(database, cache, sold), addresses
+
+
+@contextmanager
 def _kubernetes() -> Iterator[tuple]:
     with cluster(nodes=1, real_node=True) as server:
         yield server, {"kubernetes": str(server.kubeconfig())}
@@ -243,6 +268,9 @@ SERVERS = {
     frozenset({"alertmanager"}): _alertmanager,
     frozenset({"prometheus", "alertmanager"}): _alarm,
     frozenset({"grafana"}): _grafana,
+    frozenset({"stripe"}): _stripe,
+    frozenset({"postgres", "stripe"}): _bill,
+    frozenset({"postgres", "redis"}): _bill,
     frozenset({"kubernetes"}): _kubernetes,
     frozenset({"probe"}): _probe,
     frozenset({"dns"}): _dns,

@@ -11,7 +11,7 @@ from nl_forensics.money import in_money
     section="08",
     severity="high",
     subject="postgres/{instance}, {metric}",
-    because="{total} of {tenants} recorded and not invoiced; most: {one} of {tenant}, {recorded_units:number} units recorded,"
+    because="{total} of {tenants} recorded and not invoiced; {tenant}: {one}, {recorded_units:number} units recorded,"
     " {invoiced_units:number} invoiced",
     guide=("C111",),
 )
@@ -30,7 +30,7 @@ def recorded_usage_is_invoiced(billing_invoiced):
     section="08",
     severity="high",
     subject="postgres/{instance}, {metric}",
-    because="{total} of {tenants} invoiced and not recorded; most: {one} of {tenant}, {recorded_units:number} units recorded,"
+    because="{total} of {tenants} invoiced and not recorded; {tenant}: {one}, {recorded_units:number} units recorded,"
     " {invoiced_units:number} invoiced",
     guide=("C111",),
 )

@@ -31,7 +31,7 @@ def usage_is_recorded_without_gaps(billing_usage, *, min_buckets=MIN_GAP_BUCKETS
     section="08",
     severity="critical",
     subject="postgres/{instance}, {metric}",
-    because="{total} of {tenants} recorded more than once; most: {extra_units:number} units of {tenant}, {records} records with one idempotency key",
+    because="{total} of {tenants} recorded more than once; {tenant}: {extra_units:number} units too many, {records} records with one idempotency key",
     at="at",
     guide=("C110", "C111"),
 )
@@ -48,7 +48,7 @@ def usage_is_recorded_once(billing_repeated):
     section="08",
     severity="critical",
     subject="redis/{instance}, {metric}",
-    because="{total} of {tenants} counted and not written; most: {units:number} units of {tenant}, whose newest record is {age_s:seconds} old",
+    because="{total} of {tenants} counted and not written; {tenant}: {units:number} units, and the newest record is {age_s:seconds} old",
     guide=("C109",),
 )
 def counted_usage_is_written(redis_usage, billing_usage, *, min_buckets=MIN_GAP_BUCKETS):
