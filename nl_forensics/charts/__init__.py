@@ -1,5 +1,9 @@
 """Every chart: one question, one picture, and the same in words. `nl.charts.slow_commands(case)` draws one."""
 
+from nl_forensics.charts.billing.events import event_delay
+from nl_forensics.charts.billing.money import money_at_risk
+from nl_forensics.charts.billing.payments import payments_by_reason, stripe_latency
+from nl_forensics.charts.billing.usage import usage_gaps, usage_recorded
 from nl_forensics.charts.chart import CHARTS, Chart
 from nl_forensics.charts.kubernetes.access import account_rights
 from nl_forensics.charts.kubernetes.api import api_health
@@ -82,6 +86,7 @@ __all__ = [
     "disk_filling",
     "dns_answers",
     "dns_slowest",
+    "event_delay",
     "evictions",
     "garbage_collection",
     "hop_times",
@@ -91,12 +96,14 @@ __all__ = [
     "lock_tree",
     "log_errors",
     "log_errors_over_time",
+    "money_at_risk",
     "needed_flows",
     "node_conditions",
     "node_room",
     "node_usage",
     "notification_failures",
     "open_transactions",
+    "payments_by_reason",
     "pods_not_ready",
     "pool_clients",
     "pools_over_time",
@@ -122,10 +129,13 @@ __all__ = [
     "services_answered",
     "slow_commands",
     "slowest_answers",
+    "stripe_latency",
     "table_sizes",
     "targets_up",
     "top_statements",
     "unused_indexes",
+    "usage_gaps",
+    "usage_recorded",
     "usual_answers",
     "volumes_missing",
     "wait_profile",

@@ -2,6 +2,9 @@
 
 from nl_forensics.charts.identity.token import issuer_keys, token_tests
 from nl_forensics.charts.kubernetes.access import access_changes, account_bindings, denied_requests
+from nl_forensics.charts.billing.events import undelivered_events, webhook_endpoints
+from nl_forensics.charts.billing.money import invoices_recomputed
+from nl_forensics.charts.billing.payments import failed_payments
 from nl_forensics.charts.kubernetes.logs import last_lines
 from nl_forensics.charts.kubernetes.rollouts import changed
 from nl_forensics.charts.network.certificates import certificates_issued
@@ -23,6 +26,10 @@ __all__ = [
     "failed_requests",
     "ingress_rules",
     "issuer_keys",
+    "failed_payments",
+    "failed_requests",
+    "ingress_rules",
+    "invoices_recomputed",
     "last_lines",
     "policy_rules",
     "postgres_elsewhere",
@@ -30,4 +37,6 @@ __all__ = [
     "rejected_clients",
     "routes_in_logs",
     "token_tests",
+    "undelivered_events",
+    "webhook_endpoints",
 ]

@@ -19,13 +19,13 @@ from urllib.parse import unquote, urlsplit
 import requests
 
 os.environ.pop("STRIPE_LOG", None)  # with it, the library prints answers; it is read once, at the import
-import stripe  # noqa: E402
-from stripe import HTTPClient, StripeClient, StripeError  # noqa: E402
+import stripe
+from stripe import HTTPClient, StripeClient, StripeError
 
-from nl_forensics.connect import Clock, clock_of  # noqa: E402
-from nl_forensics.connect.http import BoundedSession, asked, base_of  # noqa: E402
-from nl_forensics.errors import BadAnswer, NotAllowed, NotConfigured, NotReachable, NotServed  # noqa: E402
-from nl_forensics.inputs.platform import Budget, Endpoint  # noqa: E402
+from nl_forensics.connect import Clock, clock_of
+from nl_forensics.connect.http import BoundedSession, asked, base_of
+from nl_forensics.errors import BadAnswer, NotAllowed, NotConfigured, NotReachable, NotServed
+from nl_forensics.inputs.platform import Budget, Endpoint
 
 EXAMPLE = "https://api_key:rk_…@api.stripe.com, with a restricted key that may only read"
 KEY = re.compile(r"(sk|rk)_(test|live)_\w+")
@@ -64,7 +64,9 @@ def _checked(response: requests.Response) -> dict:
     if status == 200 and isinstance(answer, dict) and "object" in answer:
         return answer
     if status == 401:
-        raise NotAllowed("HTTP 401: Stripe rejected the key", "renew the key in the environment variable of this endpoint")
+        raise NotAllowed(
+            "HTTP 401: Stripe rejected the key", "renew the key in the environment variable of this endpoint"
+        )
     if status == 403:
         lacking = ", ".join(PERMISSION.findall(json.dumps(answer))) or "a permission"
         raise NotAllowed(f"HTTP 403: the key lacks {lacking}")

@@ -20,7 +20,7 @@ COMPUTED = {
     REPEATED: "price of the units of every record after the first with the same key",
     COUNTED: "price of the units in Redis of tenants without a new record",
     GAPS: "price of the baseline's units per bucket, for each empty bucket",
-    FAILED: "amounts of the payments at Stripe whose last attempt failed",
+    FAILED: "amounts of the payments at Stripe with a failed last attempt",
 }
 
 
@@ -38,12 +38,12 @@ def amounts(rows: pd.DataFrame, units: str, per: int | str = 1) -> pd.Series:
     """What these units cost, each row by itself, rounded half up; null without a price. `per`: the price is of so many times the units."""
     shares = rows[per] if isinstance(per, str) else [per] * len(rows)
     prices = zip(rows[units], rows.price_amount, rows.price_per, shares, strict=True)
-    found = [None if pd.isna(amount) else price_of(number, amount, each * share) for number, amount, each, share in prices]
+    found = [None if any(map(pd.isna, one)) else price_of(one[0], one[1], one[2] * one[3]) for one in prices]
     return pd.Series(pd.array(found, dtype="Int64"), index=rows.index)
 
 
 def invoiced_wrongly(invoiced: pd.DataFrame) -> pd.DataFrame:
-    """Lines whose amount is not the price of what was recorded: `expected_amount`, and `amount`: what is missing; negative: too much."""
+    """Lines with an amount that is not the price of what was recorded: `expected_amount`, and `amount`: what is missing; negative: too much."""
     rows = invoiced.assign(expected_amount=amounts(invoiced, "recorded_units"))
     rows = rows.assign(amount=rows.expected_amount - rows.invoiced_amount)
     return rows[(rows.amount != 0).fillna(False)]
@@ -56,7 +56,9 @@ def recorded_twice(repeated: pd.DataFrame) -> pd.DataFrame:
 
 def not_written(counted: pd.DataFrame, usage: pd.DataFrame, min_buckets: int = MIN_GAP_BUCKETS) -> pd.DataFrame:
     """Counters in Redis of tenants that have no new record: `amount`, `age_s` (of the newest record; null: there is none)."""
-    known = usage[["tenant_id", "metric", "tenant", "currency", "price_amount", "price_per", "newest_at", "until_at", "bucket_s"]]
+    known = usage[
+        ["tenant_id", "metric", "tenant", "currency", "price_amount", "price_per", "newest_at", "until_at", "bucket_s"]
+    ]
     rows = counted.merge(known, on=["tenant_id", "metric"], how="left")
     rows = rows.assign(age_s=(rows.until_at - rows.newest_at).dt.total_seconds())
     is_old = rows.age_s.isna() | (rows.age_s > min_buckets * rows.bucket_s.astype("float64"))
@@ -80,7 +82,7 @@ def with_gaps(usage: pd.DataFrame, min_buckets: int = MIN_GAP_BUCKETS) -> pd.Dat
 
 
 def failed(payments: pd.DataFrame) -> pd.DataFrame:
-    """The payments of the incident whose last attempt failed."""
+    """The payments of the incident with a failed last attempt."""
     return payments[(payments.window == "incident") & payments.failed]
 
 

@@ -155,7 +155,7 @@ class Billing(_Model):
     tenants      columns of the table that lists the tenants
     prices       {metric: {currency: price}}: a tenant pays in its own currency
     free_plans   plans without invoices
-    period_days  invoices whose period ended within so many days before the end of the incident are recomputed
+    period_days  invoices of periods that ended within so many days before the end of the incident are recomputed
     metadata     key in the metadata of Stripe's objects that holds the name of the tenant
     api_version  version of Stripe's API that the billing service is written for; empty: unknown
     """

@@ -26,7 +26,10 @@ def postgres(platform: Platform | None = None) -> str:
         f"CREATE ROLE {ROLE} LOGIN CONNECTION LIMIT 5 PASSWORD '…';",
         *(f"{grant};" for grant in postgres_grants()),
         *(f"-- GRANT {grant} TO {ROLE};  -- optional, adds {what}" for grant, what in sorted(adding.items())),
-        *(f"-- {grant};  -- optional, adds billing; in the database with this table" for grant in table_grants(platform)),
+        *(
+            f"-- {grant};  -- optional, adds billing; in the database with this table"
+            for grant in table_grants(platform)
+        ),
     ]
     return "\n".join(lines)
 

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
+from importlib import import_module
 from typing import Literal, NamedTuple
 
 import pandas as pd
@@ -44,7 +45,7 @@ class Permission(NamedTuple):
     redis_values  the same for commands that read values, and only those of the keys in `billing.usage` (Redis 7.0 and newer)
     prometheus  the parts of the HTTP API, separated by blanks (`/api/v1/rules`)
     alertmanager  the same (`/api/v2/silences`)
-    tables      the part of the platform file whose tables are read (`billing`): the grants name their columns
+    tables      the part of the platform file that names the tables (`billing`): the grants name their columns
     grafana     permissions of the role of the service account, separated by blanks (`datasources:read`)
     stripe      permissions of the restricted key, separated by `;` (`Events: read`)
     pgbouncer   a list of its configuration that the user must be in (`stats_users`)
@@ -276,7 +277,6 @@ def load() -> dict[str, Source]:
     """Every source, in the order in which they are asked: first what is lost soonest."""
     from nl_forensics.sources import (  # noqa: F401
         alertmanager,
-        billing,
         dns,
         grafana,
         identity,
@@ -290,4 +290,5 @@ def load() -> dict[str, Source]:
         systems,
     )
 
+    import_module("nl_forensics.sources.billing")  # last: what PostgreSQL and Redis say of themselves is lost sooner
     return SOURCES

@@ -9,7 +9,6 @@ from tests.stack import billing
 from tests.stack import stripe as api
 
 EVENTS = ("stripe_events", "billing_events", "stripe_endpoints")
-LOST_FOR = "30 minutes"
 OLDER = timedelta(minutes=20)  # than what may still be under way
 
 
@@ -54,7 +53,9 @@ def endpoint_of_an_old_version(server):
 def events_undelivered(server):
     """One since an hour, one for so long that Stripe has given up."""
     server.objects["events"] = [
-        api.event(n, "invoice.paid", f"in_test{n:08}", time.time() - age_s, pending=1, tenant="tenant-4", delivered=False)
+        api.event(
+            n, "invoice.paid", f"in_test{n:08}", time.time() - age_s, pending=1, tenant="tenant-4", delivered=False
+        )
         for n, age_s in enumerate([api.HOUR_S, 4 * api.DAY_S])
     ]
     yield
@@ -185,9 +186,10 @@ def usage_missing(server):
 @contextmanager
 def usage_recorded_twice(server):
     _filled(server).execute(
-        "INSERT INTO usage_records (tenant_id, metric_type, value, recorded_at, idempotency_key)"
-        " SELECT tenant_id, metric_type, value, recorded_at + interval '9 seconds', idempotency_key FROM usage_records"
-        " WHERE tenant_id IN (3, 5) AND recorded_at BETWEEN now() - interval '20 minutes' AND now() - interval '9 minutes'"
+        """INSERT INTO usage_records (tenant_id, metric_type, value, recorded_at, idempotency_key)
+           SELECT tenant_id, metric_type, value, recorded_at + interval '9 seconds', idempotency_key FROM usage_records
+            WHERE metric_type = 'logs_ingested' AND tenant_id IN (3, 5)
+              AND recorded_at BETWEEN now() - interval '20 minutes' AND now() - interval '9 minutes'"""
     )
     yield
 
@@ -199,5 +201,5 @@ def usage_not_written(servers):
     servers.postgres.execute("DELETE FROM usage_records WHERE recorded_at > now() - interval '20 minutes'")
     with servers.redis.connect() as keys:
         for tenant in range(1, 21):
-            keys.hset(f"usage:{tenant}:2026113008", mapping={"logs_ingested": 1_000 * tenant, "searches": tenant})
+            keys.hset(f"usage:{tenant}:2026113008", mapping={"logs_ingested": 1_000 * tenant})
     yield

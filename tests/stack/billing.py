@@ -46,7 +46,7 @@ def period(now):
 
 
 def _write_usage(sql, tenants, now, chance):
-    begun, ended = period(now)
+    begun, _ended = period(now)
     moments = [begun + timedelta(hours=hour, minutes=30) for hour in range(24)]
     at = now - BEFORE
     while at < now + AHEAD:
@@ -100,7 +100,9 @@ def take_payment(sql, shown, number, at, amount, tenant, currency, customer, dec
     """One payment at Stripe and in the database, and its event: Stripe has sent it, and the platform has processed it."""
     one = api.payment(number, amount, currency, at.timestamp(), tenant, customer, decline)
     outcome = "payment_failed" if decline else "succeeded"
-    event = api.event(number, f"payment_intent.{outcome}", one["id"], at.timestamp() + 1, customer=customer, tenant=tenant)
+    event = api.event(
+        number, f"payment_intent.{outcome}", one["id"], at.timestamp() + 1, customer=customer, tenant=tenant
+    )
     shown.objects.setdefault("payment_intents", []).append(one)
     shown.objects.setdefault("events", []).append(event)
     sql.execute(

@@ -14,7 +14,9 @@ from tests.stack.process import HOST, MissingServer, Process, free_port, new_fol
 VERSIONS = ("6.2", "7.0")
 DEBIAN_PROGRAM = Path("/usr/bin/redis-server")
 PASSWORDS = {"default": "default-test-password", "nl_forensics": "nl_forensics-test-password"}
-PLATFORM = Platform.model_validate(read_yaml(shipped("platforms/neurallog.yaml")))  # its keys that count usage are readable
+PLATFORM = Platform.model_validate(
+    read_yaml(shipped("platforms/neurallog.yaml"))
+)  # its keys that count usage are readable
 
 # A server in good order, so that a story shows its own fault only. `start(settings=…)` overrides any of them.
 SETTINGS = {
@@ -71,6 +73,8 @@ def start(version="7.0", settings=None, acl=None, environment=None):
     # An empty value (save "") has to be written as quotes.
     lines = [f"{name} {value if value != '' else chr(34) * 2}\n" for name, value in values.items()]
     lines.append(f"user default on >{PASSWORDS['default']} ~* &* +@all\n")
-    lines.append(f"user nl_forensics on >{PASSWORDS['nl_forensics']} {acl or permissions.redis_rules(version, PLATFORM)}\n")
+    lines.append(
+        f"user nl_forensics on >{PASSWORDS['nl_forensics']} {acl or permissions.redis_rules(version, PLATFORM)}\n"
+    )
     configuration.write_text("".join(lines))
     return server.start()

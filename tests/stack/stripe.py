@@ -109,7 +109,9 @@ def invoice(number, amount, currency, created, tenant="", customer=None, status=
     } | more
 
 
-def endpoint(number=1, status="enabled", events=("*",), version=None, url="https://api.neurallog.example/webhooks/stripe"):
+def endpoint(
+    number=1, status="enabled", events=("*",), version=None, url="https://api.neurallog.example/webhooks/stripe"
+):
     return {
         "id": f"we_test{number:06}",
         "object": "webhook_endpoint",
@@ -149,13 +151,17 @@ class Stripe:
             return 401, {"error": {"type": "invalid_request_error", "message": said}}
         self.allowance -= 1
         if self.allowance < 0:
-            return 429, {"error": {"type": "invalid_request_error", "code": "rate_limit", "message": "Too many requests."}}
+            return 429, {
+                "error": {"type": "invalid_request_error", "code": "rate_limit", "message": "Too many requests."}
+            }
         if resource in self.refused:
             said = f"The provided key '{self.key[:8]}****{self.key[-4:]}' does not have the required permissions for this endpoint on"
             said += " account 'acct_1NeuraLogTest0'. Having the 'rak_event_read' permission would allow this request to continue."
             return 403, {"error": {"type": "invalid_request_error", "message": said}}
         if resource not in ("events", "payment_intents", "invoices", "webhook_endpoints"):
-            return 404, {"error": {"type": "invalid_request_error", "message": f"Unrecognized request URL (GET: {path})."}}
+            return 404, {
+                "error": {"type": "invalid_request_error", "message": f"Unrecognized request URL (GET: {path})."}
+            }
         return 200, _page(path, self.objects.get(resource, []), query)
 
 

@@ -8,8 +8,8 @@ from nl_forensics.checks.rule import check
 # What the libraries of Stripe say where a signature does not hold.
 NOT_GENUINE = (
     "(?i)no signatures? found (?:matching the expected signature|with expected scheme)|unable to extract timestamp and signatures"
-    "|timestamp (?:outside the tolerance zone|wasn't within tolerance)|webhook had no valid signature|signatureverification(?:error|exception)"
-    "|invalid stripe-signature header"
+    "|timestamp (?:outside the tolerance zone|wasn't within tolerance)|webhook had no valid signature|invalid stripe-signature header"
+    "|signatureverification(?:error|exception)"
 )
 
 
@@ -27,8 +27,7 @@ def every_event_is_processed(billing_events, *, min_age_s=300):
     The endpoint has confirmed it, so Stripe does not send it again. What it would have changed is not changed.
     """
     rows = billing_events[billing_events.processings == 0]
-    rows = rows[seconds_since(rows.received_at, rows) >= min_age_s].sort_values("received_at")
-    return rows
+    return rows[seconds_since(rows.received_at, rows) >= min_age_s].sort_values("received_at")
 
 
 @check(
@@ -44,8 +43,7 @@ def no_event_is_processed_twice(billing_events):
 
     Stripe may deliver an event several times; its id says that it is the same. Processed twice, it credits or charges twice.
     """
-    rows = billing_events[billing_events.processings > 1].sort_values(["processings", "event"], ascending=[False, True])
-    return rows
+    return billing_events[billing_events.processings > 1].sort_values(["processings", "event"], ascending=[False, True])
 
 
 @check(
@@ -87,8 +85,7 @@ def every_delivered_event_is_stored(stripe_events, billing_events, stripe_endpoi
     types = {one for types in enabled.types for one in types.split()}
     rows = stripe_events[(stripe_events.pending_webhooks == 0) & ~stripe_events.event.isin(set(billing_events.event))]
     rows = rows[rows.type.isin(types) | ("*" in types)]
-    rows = rows[seconds_since(rows["at"], rows) >= min_age_s].sort_values("at")
-    return rows
+    return rows[seconds_since(rows["at"], rows) >= min_age_s].sort_values("at")
 
 
 @check(
@@ -117,7 +114,7 @@ def no_unsigned_event_is_accepted(billing_events):
     guide=("C105", "C106"),
 )
 def webhook_signatures_are_valid(k8s_unhealthy_logs, k8s_logs):
-    """No log shows a webhook whose signature does not hold.
+    """No log shows a webhook with a signature that does not hold.
 
     In the words of Stripe's libraries. Many at once: the signing secret was changed on one side, a proxy alters the body, or the clock is
     wrong. A few: requests that are not Stripe's.
@@ -134,4 +131,6 @@ def webhook_signatures_are_valid(k8s_unhealthy_logs, k8s_logs):
         last_at=("at", "max"),
         asked_at=("asked_at", "max"),
     )
-    return rows.assign(said=one_line(rows.said), number=counted(rows.lines, "line")).sort_values("lines", ascending=False)
+    return rows.assign(said=one_line(rows.said), number=counted(rows.lines, "line")).sort_values(
+        "lines", ascending=False
+    )

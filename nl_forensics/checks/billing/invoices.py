@@ -18,8 +18,8 @@ from nl_forensics.money import in_money
 def recorded_usage_is_invoiced(billing_invoiced):
     """Every invoice bills at least what was recorded in its period.
 
-    The records of the period are added up again, and multiplied by the price of the platform file; each line is rounded half up. Records that
-    were written after the invoice run, or that a failed run left out, are never paid.
+    The records of the period are added up again, and multiplied by the price of the platform file; each line is rounded half up. Records
+    that were written after the invoice run, or that a failed run left out, are never paid.
     """
     rows = invoiced_wrongly(billing_invoiced)
     rows = rows[rows.amount > 0].sort_values(["amount", "tenant"], ascending=[False, True])
@@ -59,10 +59,17 @@ def invoices_match_stripe(billing_invoices, stripe_invoices):
     A status that differs is an event that was not processed; an amount that differs, an invoice that was changed on one side.
     """
     there = stripe_invoices[["invoice", "amount", "currency", "status"]].rename(
-        columns={"invoice": "stripe_invoice", "amount": "amount_there", "currency": "currency_there", "status": "status_there"}
+        columns={
+            "invoice": "stripe_invoice",
+            "amount": "amount_there",
+            "currency": "currency_there",
+            "status": "status_there",
+        }
     )
     rows = billing_invoices[billing_invoices.stripe_invoice.notna()].merge(there, on="stripe_invoice", how="left")
-    is_same = (rows.amount == rows.amount_there) & (rows.currency == rows.currency_there) & (rows.status == rows.status_there)
+    is_same = (
+        (rows.amount == rows.amount_there) & (rows.currency == rows.currency_there) & (rows.status == rows.status_there)
+    )
     rows = rows[~is_same.fillna(False).astype(bool)]
     ours = [in_money(amount, currency) for amount, currency in zip(rows.amount, rows.currency, strict=True)]
     return rows.assign(ours=ours, theirs=[_there(row) for row in rows.itertuples()])

@@ -15,7 +15,7 @@ MIN_PAYMENTS = 5
     severity="high",
     critical="failed_ratio >= critical_ratio",
     subject="stripe/{instance}, {reason}",
-    because="{number} failed ({reason}): {failed_ratio:percent} of {finished} failed for any reason, {before}; {total} of {tenants} not collected",
+    because="{number} failed ({reason}), {total} of {tenants}; {failed_ratio:percent} of {finished} failed for any reason, {before}",
     at="at",
     baseline=True,
     guide=("C104",),
@@ -36,12 +36,14 @@ def payments_succeed(stripe_payments, *, max_ratio=0.1, factor=2, min_failed=MIN
     severity="high",
     critical="failed_ratio >= critical_ratio",
     subject="postgres/{instance}, {reason}",
-    because="{number} failed ({reason}): {failed_ratio:percent} of {finished} failed for any reason, {before}; {total} of {tenants} not collected",
+    because="{number} failed ({reason}), {total} of {tenants}; {failed_ratio:percent} of {finished} failed for any reason, {before}",
     at="at",
     baseline=True,
     guide=("C107",),
 )
-def recorded_payments_succeed(billing_payments, *, max_ratio=0.1, factor=2, min_failed=MIN_PAYMENTS, critical_ratio=0.5):
+def recorded_payments_succeed(
+    billing_payments, *, max_ratio=0.1, factor=2, min_failed=MIN_PAYMENTS, critical_ratio=0.5
+):
     """Less than {max_ratio:percent} of the recorded payments failed, or less than {factor:.0f} times the share of the baseline.
 
     As the platform's own table has them, of {min_failed:.0f} failed payments and more. Where Stripe has fewer, they failed before they got

@@ -53,7 +53,7 @@ def endpoints_use_the_expected_version(stripe_endpoints, stripe_events):
     """
     newest = stripe_events.sort_values("at").drop_duplicates("instance", keep="last")
     of_account = newest.set_index("instance").api_version
-    rows = stripe_endpoints.assign(account=stripe_endpoints.instance.map(of_account))
+    rows = stripe_endpoints.assign(account=stripe_endpoints.instance.map(of_account).astype("str"))
     rows = rows.assign(version=rows.api_version.fillna(rows.account))
     wanted = rows.expected_version.fillna(rows.account)
     is_other = rows.version.notna() & wanted.notna() & (rows.version != wanted)
@@ -73,8 +73,8 @@ def endpoints_use_the_expected_version(stripe_endpoints, stripe_events):
 def every_event_is_delivered(stripe_undelivered, *, min_age_s=300, lost_s=3 * DAY_S):
     """Every event of Stripe older than {min_age_s:seconds} was delivered to its endpoints.
 
-    Stripe repeats a delivery for up to 3 days, and then gives up: an older event is lost unless it is sent again. The first repetitions come
-    within minutes. Of the last 30 days.
+    Stripe repeats a delivery for up to 3 days, first within minutes, and then gives up: an older event is lost unless it is sent again. Of
+    the last 30 days.
     """
     rows = stripe_undelivered.assign(age_s=seconds_since(stripe_undelivered["at"], stripe_undelivered))
     rows = rows[rows.age_s >= min_age_s].sort_values("at")

@@ -11,7 +11,7 @@ WORST = {"by": ["amount", "tenant"], "ascending": [False, True]}
     severity="high",
     critical="is_everyone",
     subject="postgres/{instance}, {metric}",
-    because="no usage of {tenants} recorded from {gap_at:%H:%M:%S} UTC, about {total} at the rate of the baseline; longest: {gap_s:seconds} of {tenant}",
+    because="no usage of {tenants} recorded from {gap_at:%H:%M:%S} UTC, about {total}; longest: {gap_s:seconds} of {tenant}",
     at="gap_at",
     guide=("C108", "C110"),
 )
@@ -22,7 +22,9 @@ def usage_is_recorded_without_gaps(billing_usage, *, min_buckets=MIN_GAP_BUCKETS
     all tenants in use. 2 intervals: the guide's review.
     """
     rows = with_gaps(billing_usage, min_buckets).sort_values(["gap_s", "tenant"], ascending=[False, True])
-    in_use = billing_usage[billing_usage.records + billing_usage.baseline_records > 0].groupby("metric").tenant.nunique()
+    in_use = (
+        billing_usage[billing_usage.records + billing_usage.baseline_records > 0].groupby("metric").tenant.nunique()
+    )
     everyone = rows.groupby("metric").tenant.transform("nunique") >= rows.metric.map(in_use)
     return in_words(rows.assign(is_everyone=everyone), "metric")
 
@@ -31,7 +33,7 @@ def usage_is_recorded_without_gaps(billing_usage, *, min_buckets=MIN_GAP_BUCKETS
     section="08",
     severity="critical",
     subject="postgres/{instance}, {metric}",
-    because="{total} of {tenants} recorded more than once; {tenant}: {extra_units:number} units too many, {records} records with one idempotency key",
+    because="{total} of {tenants} recorded more than once; {tenant}: {extra_units:number} units too many, {records} records with one key",
     at="at",
     guide=("C110", "C111"),
 )

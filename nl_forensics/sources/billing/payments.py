@@ -45,7 +45,7 @@ def billing_payments(database, incident, platform):
         yield gap
         return
     statuses = {"failed": [*payments.failed], "succeeded": [*payments.succeeded]}
-    windows = {name: moment for name, moment in times(incident, 1).items() if name in ("start", "end", "before", "until")}
+    windows = times(incident, 1)
     named = names(payments=payments) | of_tenants(platform)
     yield from asked(database, PAYMENTS, windows | statuses, named)
     yield Proof("the payments of the windows were added up")

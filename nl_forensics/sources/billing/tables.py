@@ -51,7 +51,7 @@ def names(**tables: Any) -> dict[str, tuple[str, ...]]:
 
 
 def of_tenants(platform) -> dict[str, tuple[str, ...]]:
-    """The same for the table of tenants: {tenants}, {tenants_id}, {tenants_name}, {tenants_plan}, {tenants_currency}, {tenants_customer}."""
+    """The same for the table of tenants: {tenants}, {tenants_id}, {tenants_name}, {tenants_currency}, {tenants_plan} if there is one."""
     table, columns = platform.tenants.table, platform.billing.tenants
     place = BillingTable(table=table.name).place
     found = {"tenants": place, "tenants_id": (table.id,), "tenants_name": (table.tenant,)}

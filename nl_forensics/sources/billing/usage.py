@@ -105,7 +105,9 @@ def priced(row: dict, platform) -> dict:
         "gap_s": Column("Int64", "length of that run; 0: no bucket is empty"),
         "bucket_s": Column("Int64", "length of a bucket"),
         "until_at": Column(UTC, "end of the incident window: later records are not read"),
-        "newest_at": Column(UTC, "the newest record was written", absent="no record in the incident window or the baseline"),
+        "newest_at": Column(
+            UTC, "the newest record was written", absent="no record in the incident window or the baseline"
+        ),
         "baseline_records": Column("Int64", "records written during the baseline"),
         "baseline_units": Column("Int64", f"sum of their values, {WHOLE}"),
         "baseline_expected_buckets": Column("Int64", "whole buckets in the baseline; 0: there is no baseline"),
@@ -139,7 +141,12 @@ def _with_gap(row: dict, incident, windows: dict) -> dict:
     if at_end > missing:
         missing, first = at_end, expected - at_end
     began = incident.start + timedelta(seconds=first * windows["bucket"]) if missing else None
-    gap = {"gap_at": began, "gap_s": missing * windows["bucket"], "bucket_s": windows["bucket"], "until_at": incident.end}
+    gap = {
+        "gap_at": began,
+        "gap_s": missing * windows["bucket"],
+        "bucket_s": windows["bucket"],
+        "until_at": incident.end,
+    }
     expected_buckets = {"expected_buckets": expected, "baseline_expected_buckets": windows["baseline_expected"]}
     return row | gap | expected_buckets
 
@@ -164,7 +171,7 @@ def _with_gap(row: dict, incident, windows: dict) -> dict:
 def billing_repeated(database, incident, platform):
     """Idempotency keys that more than one record has, from the baseline to the end of the incident; one row per key, 1,000 at most.
 
-    A record whose key is missing cannot be compared, and is left out.
+    A record without a key cannot be compared, and is left out.
     """
     usage = platform.billing.usage
     if not is_here(database, usage):
@@ -173,11 +180,9 @@ def billing_repeated(database, incident, platform):
         yield gap
         return
     named = names(usage=usage) | of_tenants(platform)
-    found = 0
-    for found, row in enumerate(
-        asked(database, REPEATED, times(incident, usage.bucket_s) | {"most": MAX_REPEATED}, named), 1
-    ):
-        yield priced(row, platform)
-    if found == MAX_REPEATED:
+    asked_for = times(incident, usage.bucket_s) | {"most": MAX_REPEATED}
+    rows = list(asked(database, REPEATED, asked_for, named))
+    yield from (priced(row, platform) for row in rows)
+    if len(rows) == MAX_REPEATED:
         yield Partial(f"keys beyond the first {MAX_REPEATED:,} that were used more than once")
     yield Proof("the idempotency keys of usage were compared")

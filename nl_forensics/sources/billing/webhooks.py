@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from nl_forensics.sources import UTC, Partial, Permission, Proof, source
 from nl_forensics.sources.billing.tables import asked, is_here, names, not_cheap
+from nl_forensics.sources.billing.usage import times
 from nl_forensics.sources.column import Column
 
 MAX_EVENTS = 5_000
@@ -15,10 +16,11 @@ SELECT w.{webhooks_event}::text AS event, max(w.{webhooks_type}::text) AS type, 
        min(w.{webhooks_processed}) AS processed_at, max(w.{webhooks_processed}) AS last_processed_at,
        count(w.{webhooks_processed}) AS processings, bool_and(w.{webhooks_verified}) AS verified
   FROM {webhooks} w
- WHERE w.{webhooks_received} >= %s AND w.{webhooks_received} < %s
+ WHERE w.{webhooks_received} >= %(start)s AND w.{webhooks_received} < %(late)s
+       OR w.{webhooks_received} >= %(before)s AND w.{webhooks_received} < %(until)s
  GROUP BY 1
  ORDER BY min(w.{webhooks_received}) DESC
- LIMIT %s
+ LIMIT %(most)s
 """
 
 
@@ -41,14 +43,18 @@ SELECT w.{webhooks_event}::text AS event, max(w.{webhooks_type}::text) AS type, 
     about="billing.webhooks",
 )
 def billing_events(database, incident, platform):
-    """Events of Stripe that were received during the incident or within an hour after it; one row per event, newest first, 5,000 at most."""
+    """Events of Stripe; one row per event, newest first, 5,000 at most.
+
+    Received during the baseline, during the incident, or within an hour after it.
+    """
     webhooks = platform.billing.webhooks
     if not is_here(database, webhooks):
         return
     if gap := next(not_cheap(database, webhooks, webhooks.received), None):
         yield gap
         return
-    rows = list(asked(database, EVENTS, [incident.start, incident.end + LATE, MAX_EVENTS], names(webhooks=webhooks)))
+    asked_for = times(incident, 1) | {"late": incident.end + LATE, "most": MAX_EVENTS}
+    rows = list(asked(database, EVENTS, asked_for, names(webhooks=webhooks)))
     yield from rows
     if len(rows) == MAX_EVENTS:
         yield Partial(f"events before the newest {MAX_EVENTS:,}")

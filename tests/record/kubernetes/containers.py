@@ -229,6 +229,22 @@ def burst_of_errors(server):
         yield
 
 
+NOT_GENUINE = (
+    '{"level":"error","message":"webhook rejected","error":"No signatures found matching the expected signature for payload.'
+    ' Are you passing the raw request body you received from Stripe?"}'
+)
+
+
+@specimen("webhook_signatures_are_valid", sources=LOGS)
+@contextmanager
+def signatures_rejected(server):
+    """The secret of the endpoint was changed at Stripe, and not here."""
+    with _running(server, pod("billing-service", container(_writes(NOT_GENUINE, 4)))):
+        server.wait("Pod", "billing-service", SYSTEM, until=lambda seen: is_true(seen, "Ready"))
+        time.sleep(0.5)
+        yield
+
+
 ANSWERED = '{"level":"info","method":"GET","route":"%s","status":200,"duration_ms":%d,"upstream_ms":%d}'
 
 
