@@ -43,7 +43,7 @@ def amounts(rows: pd.DataFrame, units: str, per: int | str = 1) -> pd.Series:
 
 
 def invoiced_wrongly(invoiced: pd.DataFrame) -> pd.DataFrame:
-    """Lines with an amount that is not the price of what was recorded: `expected_amount`, and `amount`: what is missing; negative: too much."""
+    """Lines that are not the price of what was recorded: `expected_amount`, and `amount`: what is missing; negative: too much."""
     rows = invoiced.assign(expected_amount=amounts(invoiced, "recorded_units"))
     rows = rows.assign(amount=rows.expected_amount - rows.invoiced_amount)
     return rows[(rows.amount != 0).fillna(False)]

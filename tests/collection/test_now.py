@@ -33,10 +33,11 @@ HANGING = {
     "NL_PROMETHEUS_URL": "http://{where}",
     "NL_ALERTMANAGER_URL": "http://{where}",
     "NL_GRAFANA_URL": "http://{where}",
+    "NL_STRIPE_URL": "https://api_key:rk_test_1@{where}",
     "NL_API_URL": "https://{where}/health",
     "NL_CLUSTER_DNS": "{where}",
 }
-NOT_ASKED = "postgres, pgbouncer, redis, prometheus, alertmanager, grafana, probe, dns: set NL_POSTGRES_DSN, …"
+NOT_ASKED = "postgres, pgbouncer, redis, prometheus, alertmanager, grafana, stripe, probe, dns: set NL_POSTGRES_…"
 
 
 @dataclass

@@ -15,7 +15,17 @@ from nl_forensics.sources.kubernetes.access import BEYOND, _permit, _places
 from tests.investigation import Investigation, ago
 from tests.stack import postgres, redis
 
-EVERYTHING = {"postgres", "pgbouncer", "redis", "redis_6_2", "prometheus", "alertmanager", "grafana", "kubernetes"}
+EVERYTHING = {
+    "postgres",
+    "pgbouncer",
+    "redis",
+    "redis_6_2",
+    "prometheus",
+    "alertmanager",
+    "grafana",
+    "stripe",
+    "kubernetes",
+}
 
 
 @pytest.fixture

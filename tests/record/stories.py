@@ -47,6 +47,7 @@ MODULES = (
     "kubernetes_stories",
     "cluster_stories",
     "monitoring_stories",
+    "billing_stories",
     "connectivity_stories",
     "performance_stories",
     "access_stories",

@@ -54,7 +54,7 @@ def stripe_latency(canvas: Canvas, stripe_requests):
 
 @table("Failed payments by tenant", "No payment failed in the incident.")
 def failed_payments(stripe_payments, billing_invoices) -> pd.DataFrame:
-    """Which tenants could not pay, why, and which of their invoices are open. The tenant is that of the metadata, else that of the customer."""
+    """Which tenants could not pay, why, and which of their invoices are open. The tenant: of the metadata, else of the customer."""
     of_customer = billing_invoices.dropna(subset="customer").drop_duplicates("customer").set_index("customer").tenant
     rows = failed(stripe_payments)
     rows = rows.assign(tenant=rows.tenant.mask(rows.tenant == "", rows.customer.map(of_customer)).fillna("unknown"))

@@ -40,17 +40,16 @@ def invoices_bill_no_more_than_recorded(billing_invoiced):
     Computed as above. Usage that was counted twice, or a price that was changed, is money to pay back.
     """
     rows = invoiced_wrongly(billing_invoiced)
-    rows = rows[rows.amount < 0].assign(amount=-rows.amount)
-    rows = rows.sort_values(["amount", "tenant"], ascending=[False, True])
+    rows = rows[rows.amount < 0]
+    rows = rows.assign(amount=-rows.amount).sort_values(["amount", "tenant"], ascending=[False, True])
     return in_words(rows, "metric")
 
 
 @check(
     section="08",
     severity="high",
-    subject="postgres/{instance}, invoice {invoice}",
-    because="invoice of {tenant} over {ours} is {status}; at Stripe, {stripe_invoice} is {theirs}",
-    at="at",
+    subject="postgres/{instance}, invoices",
+    because="invoice {invoice} of {tenant} over {ours} is {status}; at Stripe, {stripe_invoice} is {theirs}",
     guide=("C107", "C111"),
 )
 def invoices_match_stripe(billing_invoices, stripe_invoices):

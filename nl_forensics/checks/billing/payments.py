@@ -8,6 +8,7 @@ from nl_forensics.money import in_currencies
 from nl_forensics.units import in_percent
 
 MIN_PAYMENTS = 5
+MIN_SHARE = 0.1  # of the failed payments; a rarer reason is not the cause
 
 
 @check(
@@ -53,7 +54,7 @@ def recorded_payments_succeed(
 
 
 def _failing(rows: pd.DataFrame, max_ratio: float, factor: float, min_failed: float) -> pd.DataFrame:
-    """One row per reason, where too many failed."""
+    """One row per frequent reason, where too many failed."""
     by_outcome = rows.groupby(["instance", "window", "outcome"]).payments.sum().unstack(fill_value=0)
     by_outcome = by_outcome.reindex(columns=["failed", "succeeded"], fill_value=0).reset_index()
     by_outcome["finished"] = by_outcome.failed + by_outcome.succeeded
@@ -71,6 +72,8 @@ def _failing(rows: pd.DataFrame, max_ratio: float, factor: float, min_failed: fl
 def _by_reason(failed: pd.DataFrame) -> pd.DataFrame:
     found = []
     for (instance, reason), part in failed.groupby(["instance", "reason"]):
+        if part.payments.sum() < MIN_SHARE * failed[failed.instance == instance].payments.sum():
+            continue
         tenants = part.tenant.nunique()
         row = {
             "instance": instance,

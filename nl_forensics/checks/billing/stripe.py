@@ -63,8 +63,8 @@ def endpoints_use_the_expected_version(stripe_endpoints, stripe_events):
 
 @check(
     section="08",
-    severity="medium",
-    high="is_lost",
+    severity="high",
+    critical="is_lost",
     subject="stripe/{instance}, {type}",
     because="not delivered for {age_s:seconds}{lost}; created at {at:%Y-%m-%d %H:%M:%S} UTC: event {event}",
     at="at",
