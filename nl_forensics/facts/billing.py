@@ -86,6 +86,13 @@ def failed(payments: pd.DataFrame) -> pd.DataFrame:
     return payments[(payments.window == "incident") & payments.failed]
 
 
+def of_tenants(payments: pd.DataFrame, invoices: pd.DataFrame) -> pd.DataFrame:
+    """With the tenant of the customer where the metadata names none: both sides have the same pseudonym. `unknown` where neither does."""
+    of_customer = invoices.dropna(subset="customer").drop_duplicates("customer").set_index("customer").tenant
+    named = payments.tenant.mask(payments.tenant == "", payments.customer.map(of_customer))
+    return payments.assign(tenant=named.fillna("unknown"))
+
+
 def risks(kind: str, rows: pd.DataFrame) -> Iterable[Risk]:
     """The amounts of these rows, without those that are unknown."""
     known = rows[rows.amount.notna()]

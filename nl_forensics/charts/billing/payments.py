@@ -8,7 +8,7 @@ from nl_forensics.charts.labels import listed
 from nl_forensics.charts.shapes import Bar
 from nl_forensics.charts.table import table
 from nl_forensics.charts.units import MILLISECONDS, PERCENT
-from nl_forensics.facts.billing import failed
+from nl_forensics.facts.billing import failed, of_tenants
 from nl_forensics.money import in_currencies, in_money
 
 BANK, INTEGRATION, BEFORE = "declined by a bank", "error of the integration", "share in the baseline"
@@ -55,9 +55,7 @@ def stripe_latency(canvas: Canvas, stripe_requests):
 @table("Failed payments by tenant", "No payment failed in the incident.")
 def failed_payments(stripe_payments, billing_invoices) -> pd.DataFrame:
     """Which tenants could not pay, why, and which of their invoices are open. The tenant: of the metadata, else of the customer."""
-    of_customer = billing_invoices.dropna(subset="customer").drop_duplicates("customer").set_index("customer").tenant
-    rows = failed(stripe_payments)
-    rows = rows.assign(tenant=rows.tenant.mask(rows.tenant == "", rows.customer.map(of_customer)).fillna("unknown"))
+    rows = of_tenants(failed(stripe_payments), billing_invoices)
     unpaid = billing_invoices[~billing_invoices.status.isin(("paid", "void"))].groupby("tenant").invoice.agg(", ".join)
     found = []
     for (tenant, reason), part in rows.groupby(["tenant", "reason"]):
