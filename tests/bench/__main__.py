@@ -3,10 +3,12 @@
 Figures are medians of whole processes, in seconds of wall time, and the memory of all our processes together, in MiB.
 """
 
+from tests.bench.billing import many_tenants
 from tests.bench.cluster import collections
 from tests.bench.databases import live_run
 from tests.bench.report import report_and_findings
 
 report_and_findings()
 live_run()
+many_tenants()
 collections()
