@@ -1,10 +1,10 @@
 """Every table of a notebook that is more than a recorded answer. `nl.tables.last_lines(case)` makes one."""
 
-from nl_forensics.charts.identity.token import issuer_keys, token_tests
-from nl_forensics.charts.kubernetes.access import access_changes, account_bindings, denied_requests
 from nl_forensics.charts.billing.events import undelivered_events, webhook_endpoints
 from nl_forensics.charts.billing.money import invoices_recomputed
 from nl_forensics.charts.billing.payments import failed_payments
+from nl_forensics.charts.identity.token import issuer_keys, token_tests
+from nl_forensics.charts.kubernetes.access import access_changes, account_bindings, denied_requests
 from nl_forensics.charts.kubernetes.logs import last_lines
 from nl_forensics.charts.kubernetes.rollouts import changed
 from nl_forensics.charts.network.certificates import certificates_issued
@@ -23,13 +23,11 @@ __all__ = [
     "certificates_issued",
     "changed",
     "denied_requests",
-    "failed_requests",
-    "ingress_rules",
-    "issuer_keys",
     "failed_payments",
     "failed_requests",
     "ingress_rules",
     "invoices_recomputed",
+    "issuer_keys",
     "last_lines",
     "policy_rules",
     "postgres_elsewhere",

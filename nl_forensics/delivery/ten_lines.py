@@ -21,7 +21,7 @@ from nl_forensics.sanitize import printable
 
 COLUMNS = 110
 WIDTH = 10  # of the label of each line
-MAX_COMPONENTS, MAX_CHANGES, MAX_GAPS = 3, 2, 2
+MAX_COMPONENTS, MAX_CHANGES, MAX_GAPS, MAX_SKIPPED = 3, 2, 2, 6
 MANUAL = "nothing_was_changed_manually"
 
 
@@ -161,7 +161,9 @@ def _unseen(case: Case, findings: Findings) -> Iterator[tuple[str, str]]:
         tail = f"{remedy} ({gap['checks']} {'check' if gap['checks'] == 1 else 'checks'}{more})"
         yield "data gap", _cut(_without_instance(case, gap["data gap"]), COLUMNS - WIDTH - len(tail)) + tail
     if left_out:
-        yield "skipped", f"{', '.join(left_out)}: set {', '.join(variables[:1])}{', …' if variables[1:] else ''}"
+        rest = len(left_out) - MAX_SKIPPED
+        names = [*list(left_out)[:MAX_SKIPPED], *([f"{rest} more"] if rest > 0 else [])]
+        yield "skipped", f"{', '.join(names)}: set {', '.join(variables[:1])}{', …' if variables[1:] else ''}"
 
 
 def _without_instance(case: Case, unseen: str) -> str:

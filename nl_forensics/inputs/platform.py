@@ -284,7 +284,6 @@ class Platform(_Model):
     flows       required connections: checks test whether network policies allow them
     tenants     how tenants are named; none: the platform has no tenants
     access      exceptions from the rules about rights
-    billing     tables, keys and prices of billing; none: the platform bills nobody
     billing     tables, keys and prices of billing; none: the platform does not bill
     selectors   PromQL label matchers of each exporter, put into the queries of the sources (`job="postgres"`)
     metrics     metric names of the programs, put into the queries of the sources

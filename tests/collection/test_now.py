@@ -37,7 +37,7 @@ HANGING = {
     "NL_API_URL": "https://{where}/health",
     "NL_CLUSTER_DNS": "{where}",
 }
-NOT_ASKED = "postgres, pgbouncer, redis, prometheus, alertmanager, grafana, stripe, probe, dns: set NL_POSTGRES_…"
+NOT_ASKED = "postgres, pgbouncer, redis, prometheus, alertmanager, grafana, 4 more: set NL_POSTGRES_DSN, …"
 
 
 @dataclass
