@@ -9,6 +9,7 @@ from nl_forensics.inputs.tenants import Name, Table
 
 PLACE = "{tenant_id}"
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+KeyPattern = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_:./|*{}-]*$")]
 SCHEMA = "public"  # of a table without one
 
 
@@ -68,7 +69,7 @@ class Usage(BillingTable):
     at: Name
     key: Name | None = None
     bucket_s: int = Field(default=300, ge=1)
-    redis_key: str = ""
+    redis_key: KeyPattern = ""
 
     @classmethod
     def named(cls) -> frozenset[str]:

@@ -8,9 +8,8 @@ from typing import Annotated, Literal, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, field_validator, model_validator
 
 from nl_forensics.inputs.access import Access
-from nl_forensics.inputs.names import Domain, Matchers, Metric, MetricPattern, NamespacedName, NamespacePattern
-from nl_forensics.inputs.access import Access, NamespacedName
 from nl_forensics.inputs.billing import Billing
+from nl_forensics.inputs.names import Domain, Matchers, Metric, MetricPattern, NamespacedName, NamespacePattern
 from nl_forensics.inputs.tenants import Tenants
 
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$")]
@@ -301,7 +300,6 @@ class Platform(_Model):
     access: Access = Access()
     selectors: dict[str, Matchers] = {}
     billing: Billing | None = None
-    selectors: dict[str, str] = {}
     metrics: Metrics = Metrics()
     promql: dict[str, str] = {}
     left_out: dict[str, tuple[Variable, ...]] = {}

@@ -43,6 +43,14 @@ def test_a_pattern_names_the_tenant_once(pattern):
         Usage(**USAGE | {"redis_key": pattern})
 
 
+@pytest.mark.parametrize(
+    "pattern", ["usage:{tenant_id} +@all", "usage:{tenant_id})", "usage:{tenant_id}\n", "usage:{tenant_id}?"]
+)
+def test_a_pattern_is_nothing_else_in_a_line_of_rules(pattern):
+    with pytest.raises(ValidationError, match="pattern"):
+        Usage(**USAGE | {"redis_key": pattern})
+
+
 @pytest.mark.parametrize("price", [{"amount": 0.5}, {"amount": -1}, {"amount": 1, "per": 0}])
 def test_a_price_is_a_whole_number_of_minor_units(price):
     with pytest.raises(ValidationError):
