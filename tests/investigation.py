@@ -30,6 +30,7 @@ class Investigation:
     """Of the systems given by address, {"redis": {"main": "redis://…"}}; the others are absent.
 
     options   {"postgres": {"allow_superuser": True}}: what the platform file says of every instance of a system
+    parts     more keys of the platform file: `tenants`, `billing`
     """
 
     folder: Path
@@ -38,12 +39,13 @@ class Investigation:
     incident: dict = field(default_factory=lambda: {"id": "test", "start": ago(minutes=30), "end": "now"})
     options: dict = field(default_factory=dict)
     more: dict = field(default_factory=dict)
+    parts: dict = field(default_factory=dict)
 
     def __post_init__(self):
-        systems = {name: self._declared(name) for name in (*SYSTEMS, "kubernetes", "probe", "identity")}
+        systems = {name: self._declared(name) for name in (*SYSTEMS, "kubernetes", "probe", "identity", "stripe")}
         platform = {"name": "test", "systems": systems, "budget": self.budget}
         platform["selectors"] = {"postgres": 'job="postgres"', "redis": 'job="redis"'}
-        (self.folder / "platform.yaml").write_text(json.dumps(platform))  # JSON is YAML
+        (self.folder / "platform.yaml").write_text(json.dumps(platform | self.parts))  # JSON is YAML
         asked = {
             "incident": self.incident,
             "platform": str(self.folder / "platform.yaml"),

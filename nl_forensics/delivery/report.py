@@ -23,6 +23,7 @@ from nl_forensics.errors import CaseError, ParameterError
 from nl_forensics.evidence import custody
 from nl_forensics.evidence.case import Case
 from nl_forensics.finding import Change, Findings, Severity, When
+from nl_forensics.sanitize import printable_json
 from nl_forensics.units import Wording
 
 NOTEBOOKS = (Path(__file__).parents[2] / "notebooks", Path(__file__).parents[1] / "notebooks")
@@ -106,7 +107,7 @@ def report(case: Case, folder: Path, wanted: tuple[str, ...] = ()) -> Findings:
                 end_kernels()
                 time.sleep(0.1)
     changes = changes_since_last_round(case, findings)
-    findings_json = json.dumps(as_json(case, findings, changes), indent=1, ensure_ascii=False)
+    findings_json = printable_json(json.dumps(as_json(case, findings, changes), indent=1, ensure_ascii=False))
     custody.write_synced(folder / FINDINGS, findings_json + "\n")
     custody.write_synced(folder / "report.html", _page(case, findings, changes, sections))
     return findings

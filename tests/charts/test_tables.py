@@ -13,6 +13,10 @@ from tests.recorded import recorded_case, specimen
 from tests.write_notebooks import NOTEBOOKS
 
 NEEDS = {
+    "undelivered_events": ["stripe_undelivered"],
+    "webhook_endpoints": ["stripe_endpoints"],
+    "invoices_recomputed": ["billing_invoiced"],
+    "failed_payments": ["stripe_payments", "billing_invoices"],
     "last_lines": ["k8s_unhealthy_logs", "k8s_containers"],
     "changed": ["k8s_replica_sets", "k8s_controller_revisions", "k8s_containers", "k8s_pods"],
     "routes_in_logs": ["k8s_unhealthy_logs", "k8s_logs"],

@@ -26,7 +26,7 @@ def event_delay(canvas: Canvas, billing_events):
     return f"{len(rows)} events: {words}."
 
 
-@table("Events that were not delivered", "Every endpoint confirmed every event.")
+@table("Events that were not delivered", "No event is undelivered.")
 def undelivered_events(stripe_undelivered) -> pd.DataFrame:
     """By type: how many, since when, of which tenants. Stripe repeats a delivery for up to 3 days."""
     found = []
@@ -38,7 +38,7 @@ def undelivered_events(stripe_undelivered) -> pd.DataFrame:
     return pd.DataFrame(found, columns=columns).sort_values(["events", "type"], ascending=[False, True])
 
 
-@table("Webhook endpoints", "The account has no webhook endpoint.")
+@table("Webhook endpoints", "No webhook endpoint is set up.")
 def webhook_endpoints(stripe_endpoints) -> pd.DataFrame:
     """Where Stripe sends its events, and in which version of the API."""
     rows = stripe_endpoints.assign(version=stripe_endpoints.api_version.fillna("that of the account"))

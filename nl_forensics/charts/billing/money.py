@@ -37,7 +37,11 @@ def money_at_risk(canvas: Canvas, *, billing_invoiced, billing_repeated, billing
     if not seen:
         return canvas.say("No data available.")
     sums = {kind: summed((one.currency, one.amount) for one in rows) for kind, rows in seen.items()}
-    currencies = sorted({currency for one in sums.values() for currency in one})[:MAX_CURRENCIES] or ["no currency"]
+    unseen = [kind for kind in COMPUTED if kind not in seen]
+    blind = f" No data for: {', '.join(unseen)}." if unseen else ""
+    if not any(sums.values()):
+        return canvas.say(f"No money at risk{' in the data available' if unseen else ''}.{blind}")
+    currencies = sorted({currency for one in sums.values() for currency in one})[:MAX_CURRENCIES]
     rows = {kind: {currency: _cell(sums.get(kind), currency) for currency in currencies} for kind in COMPUTED}
     canvas.grid(rows, currencies)
     amounts = (
@@ -45,10 +49,8 @@ def money_at_risk(canvas: Canvas, *, billing_invoiced, billing_repeated, billing
         for kind, one in sums.items()
         if one
     )
-    unseen = [kind for kind in COMPUTED if kind not in seen]
-    blind = f" No data for: {', '.join(unseen)}." if unseen else ""
-    nothing = "No money at risk" + (" in the data available" if unseen else "")
-    return f"{listed(amounts, len(COMPUTED)) or nothing}.{blind}"
+    rest = len({currency for one in sums.values() for currency in one}) - len(currencies)
+    return f"{listed(amounts, len(COMPUTED))}.{f' {rest} currencies more are not drawn.' if rest else ''}{blind}"
 
 
 def found_risks(invoiced, repeated, usage, counted, payments) -> dict[str, list[Risk] | None]:
@@ -71,7 +73,7 @@ def _cell(sums: dict[str, int] | None, currency: str) -> Cell:
     return Cell(in_money(amount, currency), UNHEALTHY) if amount else Cell(NOTHING, HEALTHY)
 
 
-@table("Invoices recomputed from the records", "Every line of every invoice is what its records amount to.")
+@table("Invoices recomputed from the records", "No line differs from its records.")
 def invoices_recomputed(billing_invoiced) -> pd.DataFrame:
     """Lines that differ: what is on the invoice, and what the price of the recorded units is; the largest shares first."""
     rows = invoiced_wrongly(billing_invoiced)
