@@ -64,7 +64,7 @@ def rows(opened, source, **key):
 def test_a_binding_knows_its_ends(opened, name, facts):
     [row] = rows(opened, "k8s_bindings", name=name)
     assert (row["tenant"], row["subject_tenant"], row["role_exists"], row["subject_exists"]) == facts
-    assert (row["changed_by"], row["built_in"]) == ("tests", False)
+    assert (row["changed_by"], row["built_in"]) == ("deploy-pipeline", False)
 
 
 def test_a_binding_without_a_subject_is_a_row(opened):

@@ -59,7 +59,7 @@ CHAINS = {
     "missing intermediate": (
         lambda a: served(a, complete=False),
         {},
-        {"every_served_chain_is_complete": "incomplete chain: the intermediate certificate Test Root R1 is missing"},
+        {"every_served_chain_is_complete": "incomplete chain: the intermediate certificate Example Root R1 is missing"},
     ),
     "self-signed": (
         lambda a: self_signed(a.folder, "localhost"),

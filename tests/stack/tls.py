@@ -37,7 +37,7 @@ class Chain:
 class Authority:
     """A root, and the intermediate authority that it vouches for, in a folder; `root` is the file to trust."""
 
-    def __init__(self, folder, name="Test Root"):
+    def __init__(self, folder, name="Example Root"):
         self.folder = folder
         self._root_key, self._key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
         self._root = _certificate(name, self._root_key, name, self._root_key, is_authority=True)

@@ -27,7 +27,7 @@ class Refused(RuntimeError):
 class Api:
     """An API server as one user sees it."""
 
-    def __init__(self, url, authority, token, field_manager="tests"):
+    def __init__(self, url, authority, token, field_manager="deploy-pipeline"):
         self.url, self.authority, self.token = url, authority, token
         self.field_manager = field_manager  # who changed what, as the objects' managedFields tell
         self._plurals = {}
