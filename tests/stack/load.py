@@ -141,10 +141,15 @@ def bill(sql, keys):
         counted = keys.hgetall(key)
         keys.delete(key)
         for metric, value in counted.items():
-            insert = "INSERT INTO usage_records (tenant_id, metric_type, value) VALUES (%s, %s, %s)"
-            sql.execute(insert, [tenant, metric, value])
+            insert = (
+                "INSERT INTO usage_records (tenant_id, metric_type, value, idempotency_key) VALUES (%s, %s, %s, %s)"
+            )
+            sql.execute(insert, [tenant, metric, value, f"{key}:{metric}:{time.time_ns()}"])
     with sql.transaction():
-        insert = "INSERT INTO payments (tenant_id, amount_cents, status) VALUES (%s, %s, 'pending') RETURNING id"
-        (payment,) = sql.execute(insert, [tenant, random.randint(100, 20_000)]).fetchone()
+        insert = (
+            "INSERT INTO payments (tenant_id, amount_cents, currency, status)"
+            " SELECT id, %s, currency, 'pending' FROM tenants WHERE id = %s RETURNING id"
+        )
+        (payment,) = sql.execute(insert, [random.randint(100, 20_000), tenant]).fetchone()
         status, error = random.choices([("succeeded", None), ("failed", "card_declined")], weights=[49, 1])[0]
         sql.execute("UPDATE payments SET status = %s, error_code = %s WHERE id = %s", [status, error, payment])

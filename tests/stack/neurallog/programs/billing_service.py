@@ -26,7 +26,7 @@ def flush_usage():
         # Taken and removed in one step: what is counted meanwhile is not lost.
         counted, _ = service.redis.pipeline().hgetall(key).delete(key).execute()
         try:
-            write_usage(tenant, counted)
+            write_usage(tenant, counted, f"{key}:{time.time_ns()}")
         except (psycopg.Error, Refused):
             for metric, value in counted.items():
                 service.redis.hincrby(key, metric, value)
@@ -36,19 +36,20 @@ def flush_usage():
     log("info", "usage flushed", keys=len(keys))
 
 
-def write_usage(tenant, counted):
-    insert = "INSERT INTO usage_records (tenant_id, metric_type, value) VALUES (%s, %s, %s)"
+def write_usage(tenant, counted, flush):
+    """`flush`: of which no other record is, so that one written again would be seen."""
+    insert = "INSERT INTO usage_records (tenant_id, metric_type, value, idempotency_key) VALUES (%s, %s, %s, %s)"
     with service.database() as sql, sql.transaction():
         for metric, value in counted.items():
-            sql.execute(insert, [tenant, metric, value])
+            sql.execute(insert, [tenant, metric, value, f"{flush}:{metric}"])
 
 
 @service.background(service.settings["payment_every_s"])
 def take_payment():
     with service.database() as sql, sql.transaction():
-        (tenant,) = sql.execute("SELECT id FROM tenants ORDER BY random() LIMIT 1").fetchone()
-        insert = "INSERT INTO payments (tenant_id, amount_cents, status) VALUES (%s, %s, 'pending') RETURNING id"
-        (payment,) = sql.execute(insert, [tenant, random.randint(100, 20_000)]).fetchone()
+        tenant, currency = sql.execute("SELECT id, currency FROM tenants ORDER BY random() LIMIT 1").fetchone()
+        insert = "INSERT INTO payments (tenant_id, amount_cents, currency, status) VALUES (%s, %s, %s, 'pending') RETURNING id"
+        (payment,) = sql.execute(insert, [tenant, random.randint(100, 20_000), currency]).fetchone()
         declined = random.random() < DECLINED_RATIO
         status, error = ("failed", "card_declined") if declined else ("succeeded", None)
         sql.execute("UPDATE payments SET status = %s, error_code = %s WHERE id = %s", [status, error, payment])
