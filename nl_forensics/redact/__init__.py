@@ -18,10 +18,10 @@ from nl_forensics.redact.across import Across
 from nl_forensics.redact.first_look import FirstLook
 from nl_forensics.redact.found import Found
 from nl_forensics.redact.iban import Iban
-from nl_forensics.redact.names import IDENTIFIER_STEMS, SECRET_STEMS, WEAK, is_flag, label_of_key
+from nl_forensics.redact.names import IDENTIFIER_STEMS, KEY, SECRET_STEMS, WEAK, is_flag, label_of_key
 from nl_forensics.redact.pairs import PAIRS, Pairs, Reversed, is_connection_without_secret, is_empty
 from nl_forensics.redact.pseudonyms import Vault, keyed_digest, normal_form, organisation_key, pseudonym
-from nl_forensics.redact.shapes import IDENTIFIERS, SECRETS, Shape, is_random, without_tokens
+from nl_forensics.redact.shapes import IDENTIFIERS, SECRETS, Shape, is_generated, is_random, without_tokens
 from nl_forensics.redact.sql import normalise_sql
 
 __all__ = [
@@ -96,7 +96,7 @@ class Redactor:
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, int | float):
-            return self._text(str(value), label) if label in SECRET_STEMS and label != WEAK else value
+            return self._text(str(value), label) if label in SECRET_STEMS and label not in (WEAK, KEY) else value
         if isinstance(value, list | tuple):
             return [self._value(item, implied or label) for item, implied in _implied(value)]
         if isinstance(value, Mapping):
@@ -113,7 +113,7 @@ class Redactor:
             name = self._text(key, "")
             self._across, self._field = across, key
             own = label_of_key(key) or (of_value if key in VALUE_KEYS else "")
-            own = label if label == "cookie" and own in ("", WEAK) else own
+            own = label if label == "cookie" and own in ("", WEAK, KEY) else own
             clean[name] = self._value(value, own)
         return clean
 
@@ -206,8 +206,8 @@ def _is_whole(text: bytes, label: str, spans: list[Found]) -> bool:
     if label == "connection":
         is_parted = b"<SECRET:" in text or any(span.label not in CLASSES for span in spans)
         return not (is_parted or is_connection_without_secret(text))
-    if label == WEAK:
-        return is_random(text)
+    if label in (WEAK, KEY):
+        return is_generated(text) if label == KEY else is_random(text)
     return label != "version" and not is_empty(text)
 
 

@@ -13,7 +13,7 @@ class Iban(NamedTuple):
 
     label: str = "iban"
     guard: str = ""
-    pattern: Any = re2.compile(rb"(?:\b|_)([A-Z]{2}\d\d(?:[ -]?[A-Z0-9]){10,34})")
+    pattern: Any = re2.compile(rb"(?:\b|_|\x1b\[[0-9;]*m)([A-Z]{2}\d\d(?:[ -]?[A-Z0-9]){10,34})")
 
     def find(self, text: bytes) -> Iterator[Found]:
         for count, match in enumerate(self.pattern.finditer(text)):

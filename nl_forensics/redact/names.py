@@ -10,6 +10,7 @@ from functools import lru_cache
 import re2
 
 WEAK = "value"  # a name that is often no secret's: only a random value beside it is removed
+KEY = "key"  # even more often, so the value must be random beyond doubt
 
 _OF_A_KEY = (
     "access|account|admin|aes|api|app|application|auth|certificate|client|consumer|crypto|decryption|deploy|encryption|fernet|gpg|hmac"
@@ -36,6 +37,7 @@ SECRET_STEMS = {
     r"|device|auth|authorization|reset|pairing|unlock)_?codes?|pass_?codes?",
     "phrase": r"mnemonic(?:_phrase)?|(?:seed|recovery|secret|wallet|backup)_?(?:phrase|words)|(?:security|secret)_?answers?|wallet_?seed",
     WEAK: r"(?<![a-z])(?:salt|pepper|pin|auth|session(?:_id)?|sid|passkey|sess)",
+    KEY: r"keys?(?=_|\d|\Z)",
 }
 IDENTIFIER_STEMS = {
     "email": r"e_?mail(?:_?addr(?:ess)?)?s?",
@@ -46,29 +48,31 @@ CONNECTION = r"dsn|conninfo|connection_?(?:string|ur[il])|database_?ur[il]"
 
 # Words after a stem that make it something about a secret.
 _ABOUT_WORDS = """
-    from to of by with for name names ref refs file files path paths dir folder type types kind count counts counter total
-    totals size bytes len length age ttl lifetime duration expiry expires expire expired expiration exp iat issued issuer
-    created updated modified rotated rotation at on in time times timestamp date days seconds timeout url uri endpoint host
-    port address policy policies rule rules reset resets encryption encrypted algorithm alg algo manager provider providers
-    service server store version enabled disabled required requires require valid validity validation validator invalid
-    verified status state error errors failure failures failed attempts attempt tries retries changed change changes command
-    cmd supports support reload prompt hint field fields label labels format min max minimum maximum limit limits usage used
-    remaining budget bucket rate quota cost pool index seq sequence idx column table strength score history source src scope
-    scopes audience aud class mode method methods flow grant info metadata meta only missing mount mounts volume volumes
-    annotation annotations selector controller reader writer operator engine backend group groups list per requests request
-    requested s ms us duration_seconds latency review reviews sync auth authenticated authentication authenticator based
-    protected less permission permissions placeholder parameter param params variable var env cache cached hits misses present
-    set unset exists found mismatch match matches user users owner role roles account accounts namespace checks check is
-    needed ok removed revoked loaded generation generated generator id ids uid key_ref keyref fingerprint thumbprint checksum
-    digest prefix header_name
+    encoder decoder factory java py go rb js ts util utils handler filter config configuration builder callback processor
+    resolver interceptor test tests spec module plugin exception impl helper stdin stdout from to of by with for name names
+    ref refs file files path paths dir folder type types kind count counts counter total totals size bytes len length age ttl
+    lifetime duration expiry expires expire expired expiration exp iat issued issuer created updated modified rotated rotation
+    at on in time times timestamp date days seconds timeout url uri endpoint host port address policy policies rule rules
+    reset resets encryption encrypted algorithm alg algo manager provider providers service server store version enabled
+    disabled required requires require valid validity validation validator invalid verified status state error errors failure
+    failures failed attempts attempt tries retries changed change changes command cmd supports support reload prompt hint
+    field fields label labels format min max minimum maximum limit limits usage used remaining budget bucket rate quota cost
+    pool index seq sequence idx column table strength score history source src scope scopes audience aud class mode method
+    methods flow grant info metadata meta only missing mount mounts volume volumes annotation annotations selector controller
+    reader writer operator engine backend group groups list per requests request requested s ms us duration_seconds latency
+    review reviews sync auth authenticated authentication authenticator based protected less permission permissions
+    placeholder parameter param params variable var env cache cached hits misses present set unset exists found mismatch match
+    matches user users owner role roles account accounts namespace checks check is needed ok removed revoked loaded generation
+    generated generator id ids uid key_ref keyref fingerprint thumbprint checksum digest prefix header_name
 """
 _ABOUT = frozenset(_ABOUT_WORDS.split())
 _ABOUT_TOKEN = _ABOUT | {"key", "keys"}
 _BEFORE = {
     "secret": r"existing|image_?pull|pull|tls|external|sealed|kube|k8s|no|mount|ref|kind|cert|certificate",
-    "token": r"max|next|page|continue|continuation|unexpected|num|n|prompt|completion|input|output|cached|total|reserved|invalid|sep|eos"
-    r"|bos|pad|unk|cancellation|pagination|cursor|start|end|first|last|syntax|ref|kind|per|avg|mean|generated|stop|mask|special|design",
+    "token": r"public_key|public|max|next|page|continue|continuation|unexpected|num|n|prompt|completion|input|output|cached|total|reserved"
+    r"|invalid|sep|eos|bos|pad|unk|cancellation|pagination|cursor|start|end|first|last|syntax|ref|kind|per|avg|mean|generated|stop|mask|special|design",
     "password": r"no|has|is|use|uses|allow|show|hide|forgot|requires?|needs?|reset|by",
+    KEY: r"public|primary|foreign|sort|partition|cache|idempotency|object|shard|group|dedup|trace|request|correlation",
     WEAK: r"no|has|is|use|require|basic|in|last|current|max|min|active",
 }
 _STEMS = {**SECRET_STEMS, **IDENTIFIER_STEMS, "connection": CONNECTION}
@@ -146,7 +150,7 @@ def is_flag(argument: str) -> bool:
     """Whether the next argument of a command line is a secret: `--token`, `requirepass`."""
     label = label_of_key(argument.lstrip("-"))
     named = argument in ("requirepass", "masterauth") or _FLAG.fullmatch(argument) is not None
-    return named and label in SECRET_STEMS and label != WEAK
+    return named and label in SECRET_STEMS and label not in (WEAK, KEY)
 
 
 # Letters that follow a letter in English words and names of programs: the 300 most frequent pairs, of which random letters have few.

@@ -10,14 +10,15 @@ from typing import Any, NamedTuple
 import re2
 
 from nl_forensics.redact.found import MAX_MATCHES, UNREAD, Found
-from nl_forensics.redact.names import ANY_NAME, GUARD, IDENTIFIER_STEMS, WEAK, is_word, label_of_key
-from nl_forensics.redact.shapes import is_random
+from nl_forensics.redact.names import ANY_NAME, GUARD, IDENTIFIER_STEMS, KEY, WEAK, is_word, label_of_key
+from nl_forensics.redact.shapes import is_generated, is_random
 
 # Placeholders of a value: nothing, a mask, a variable, a template, a parameter or column of SQL, what was redacted already.
 _NO_VALUE = re2.compile(
     r"(?i:\s*|[^\w\s]|null|none|nil|<nil>|undefined|true|false|yes|no|on|off|\*+|x{3,}|\.{3,}|…|•+|-+|\{+|<\w*|<[\w -]*>)"
     r"|(?i:\[?(?:redacted|filtered|masked|hidden)\]?|(?:\w+\.)+\w*(?:password|passwd|token|secret|key|email)(?:\(\))?)"
     r"|(?i:(?:os\.)?(?:get)?env(?:iron)?[\[(.].*|process\.env\b.*|System\.getenv.*|str|string|bytes|varchar|text)"
+    r"|[a-z_]\w*(?:\.\w+)+\(.*|(?:\w+\.)+[A-Z]\w*@[0-9a-f]{5,8}|[A-Z][A-Za-z]*\{[0-9a-f]*|![a-z]\w*"
     r"|%\w|%\(\w+\)s|:[A-Za-z]\w*|\{\{.*|\$\d+(?:::\w+)?|\$\{.*|\$\([^)]*\)?|\$[A-Za-z][A-Za-z0-9_]*|@\w+@|%[A-Z_]+%"
     r"|[A-Za-z_][\w.]*\((?:[\w.]+\()*(?:\$\d+|\?)(?:[),:].*)?"
     r"|<SECRET:\w+>|<REDACTION-ERROR>|[a-z]+~[a-z2-7]{13}".encode()
@@ -46,7 +47,7 @@ _CONNECTION_WITHOUT_SECRET = re2.compile(
 _LINE_END = re2.compile(rb"\\*[\"'`\r\n]|\\+[nr]|\z")
 _LIST_END = re2.compile(rb"\\*[\"'`]\s*\]|\z")
 _BARE_END = re2.compile(rb"[\s\"'`]|\\+[\"'`]|(?:[,;&]|%26)+(?:\s|\z|\\*[\"']?[\w.%-]+\\*[\"']?\s*(?:[=:]|%3[Dd]))|\z")
-_NEXT_VALUE = re2.compile(rb"\\*[\"']\s*\|\s*\\*[\"']([^\"'\s]+)")  # 'one' | 'other'
+_NEXT_VALUE = re2.compile(rb"\\*[\"']\s*\|\s*\\*[\"']\s*([^\"'\s]+)")  # 'one' | 'other'
 _IS_KEY = re2.compile(rb"\\*[\"'`]\s*[:=]")
 _SECOND_WORD = re2.compile(rb"(?i)keys?|codes?|phrase|answer|pin|words")
 _WORD_BEFORE = re2.compile(rb"[A-Za-z_-]+ \z")
@@ -86,6 +87,7 @@ class _Pair(NamedTuple):
     begin: int
     at: int
     name: bytes
+    is_path: bool
 
 
 class Pairs(NamedTuple):
@@ -148,7 +150,17 @@ def _pair(text: bytes, match: Any) -> _Pair:
         label = ""
     if not head.endswith((b'"', b"'", b"`")):
         quote = b""  # it only ends there, as a path does: "/run/token": read tcp
-    return _Pair(label, quote, separator, bool(is_list), opening, begin, match.end(), name)
+    return _Pair(
+        label,
+        quote,
+        separator,
+        bool(is_list),
+        opening,
+        begin,
+        match.end(),
+        before[len(head) :] + name,
+        head.endswith(b":"),
+    )
 
 
 def _label(head: bytes, name: bytes, separator: bytes) -> str:
@@ -209,7 +221,7 @@ def _closing_quote(text: bytes, start: int, opening: bytes) -> int:
 
 def _end_of_bare(text: bytes, pair: _Pair, start: int) -> int:
     """The end of a value without quotes: the next space, or what begins the next pair; a YAML passphrase ends with its line."""
-    if pair.label == WEAK:
+    if pair.label in (WEAK, KEY):
         text = text[: start + MOST]
     end = _BARE_END.search(text, start).start()
     is_yaml = pair.label == "password" and pair.separator == b": " and not pair.quote and _begins_line(text, pair.begin)
@@ -233,10 +245,16 @@ def _begins_line(text: bytes, position: int) -> bool:
 def _is_prose(text: bytes, pair: _Pair, start: int, end: int) -> bool:
     """Whether the name is followed by more text, a column or a flag, rather than by its value."""
     value, after, separator = text[start:end], text[end : end + 6], pair.separator.strip()
+    if pair.label == KEY:
+        return not is_generated(value)
     if pair.label == WEAK and not _is_of_a_weak_name(pair.name, value):
         return True
     if separator in (b",", b"") and pair.opening:  # ["password", "email"], {"token", "value": …}
         return is_word(value) or bool(_IS_KEY.match(text, end))
+    if pair.name == b"secret" and (
+        (pair.is_path and separator == b":") or (b"-" in value and is_word(value) and pair.opening)
+    ):  # its name
+        return True
     if pair.opening:  # "orders"."user_id" = "users"."id"
         return b"=" in separator and after.replace(b"\\", b"").startswith(b'"."')
     if pair.label in IDENTIFIER_STEMS and b"=" in separator and _NAME_OF_COLUMN.fullmatch(value):
@@ -244,7 +262,7 @@ def _is_prose(text: bytes, pair: _Pair, start: int, end: int) -> bool:
     if not separator:  # --token --verbose
         return value.startswith(b"-") and value.replace(b"-", b"").isalpha()
     if separator in (b"|", b">"):
-        return is_word(value) or b"<" in value
+        return is_word(value) or any(byte in value for byte in b" (<")
     if separator == b":" and not pair.quote:
         return _is_prose_after_colon(text, pair, start, end)
     return separator[:1].isalpha() and bool(
@@ -254,13 +272,20 @@ def _is_prose(text: bytes, pair: _Pair, start: int, end: int) -> bool:
 
 def _is_of_a_weak_name(name: bytes, value: bytes) -> bool:
     """`pin: 4711`, `salt=x7f…`: not `auth=none`, `session: closed`."""
+    if value.strip(b"0123456789abcdef-") == b"":
+        return False  # an id
     is_code = name.lower().endswith(b"pin") and value.isdigit() and 4 <= len(value) <= 12
     return is_code or is_random(value)
 
 
 def _is_prose_after_colon(text: bytes, pair: _Pair, start: int, end: int) -> bool:
     value, after = text[start:end], text[end : end + 6]
+    separator_is_blank = pair.separator.endswith(b" ")
     if _WORD_OF_AN_ERROR.fullmatch(value) or (value.isdigit() and after == b" bytes"):  # kubectl describe secret
+        return True
+    if (pair.name == b"PASS" and separator_is_blank) or (len(value) < 4 and pair.label not in _MAY_BE_A_WORD):
+        return True
+    if b"." in pair.name and value.isdigit():  # TokenService.java:42
         return True
     is_line = after[:1] in (b"", b"\n", b"\r") and _begins_line(text, pair.begin)
     has_scheme = start > pair.at

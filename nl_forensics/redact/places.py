@@ -66,7 +66,12 @@ PLACES = (
         r"<(?:[a-z]\w*:)?(?i:[\w.-]*(?:password|passwd|secret|token|(?:api|access|secret|private)[_-]?key)\d*)>([^<]+)</",
     ),
     ("redis_acl", rf"(?i)\bSETUSER(?:{QUOTE})?\s+\S+\s(?:[^\n]*?[\s\"'])?([><#][^\n]*)"),
-    ("login_password", r"(?m)(?:^|[\s>\]])PASS\s+([^\s\"']{4,})\s*$"),
+    (
+        "redis_auth",
+        rf"\bAUTH2?(?:{QUOTE})?\s+(?:{QUOTE})?[^\s\"\\]+(?:{QUOTE})?\s+(?:{QUOTE})?([^\s\"\\]+)(?:{QUOTE})?\s+(?:{QUOTE})?(?:SETNAME|KEYS)",
+    ),
+    ("password_hash", r"(?:^|[^A-Za-z0-9*])(\*[0-9A-F]{40})\b"),
+    ("login_password", r"(?m)(?:^|[\s>\]])PASS\s+([^\s\"'/:]{4,})\s*$"),
     ("login_password", r"(?i)\bSSWS\s+([A-Za-z0-9_-]{20,})"),
     ("xml_value", r"<(?:\w+:)?(?:AttributeValue|NameID|BinarySecurityToken|SignatureValue)(?:\s[^<>]*)?>([^<]+)</"),
     (

@@ -54,6 +54,19 @@ def is_base64(value: bytes) -> bool:
     return value not in (value.lower(), value.upper()) and any(byte in b"0123456789" for byte in value)
 
 
+def is_generated(value: bytes) -> bool:
+    """Random beyond doubt: long, of three kinds of characters, or of many digits among its letters; no hash, no name with dashes."""
+    if len(value) < 16 or not _ONE_TOKEN.fullmatch(value) or _HEX.fullmatch(value):
+        return False
+    digits = sum(byte in b"0123456789" for byte in value)
+    is_mixed = value not in (value.lower(), value.upper()) and digits > 1
+    return (
+        (is_mixed or (digits > 3 and len(value) >= 24 and b"-" not in value))
+        and b"/" not in value[:40]
+        and digits < len(value)
+    )
+
+
 def is_random(value: bytes) -> bool:
     """Made by a generator: letters and digits, or letters that make no word; not a UUID, a number, a path or a host."""
     if len(value) < 6 or not _ONE_TOKEN.fullmatch(value) or _UUID.fullmatch(value):
@@ -107,7 +120,9 @@ def _is_bootstrap_token(text: bytes, start: int, end: int) -> bool:
 
 def _is_card(text: bytes, start: int, end: int) -> bool:
     """The check digit of a payment card holds (Luhn), and the digits are not part of a longer number."""
-    is_odd = end - start not in (15, 16, 18, 19)  # also with blanks between its groups
+    if end - start == 13 and not _CARD_BEFORE.search(text[max(0, start - 40) : start]):
+        return False  # also a number of an order
+    is_odd = sum(byte in b"0123456789" for byte in text[start:end]) not in (15, 16)
     before = text[max(0, start - 2) : start]
     if (
         before.endswith((b".", b"_-"))
@@ -121,7 +136,9 @@ def _is_card(text: bytes, start: int, end: int) -> bool:
 
 
 _ONE_TOKEN = re2.compile(rb"[A-Za-z0-9+/_.~!@#$%^*-]+={0,2}")
+_HEX = re2.compile(rb"(?i)[0-9a-f-]+")
 _UUID = re2.compile(rb"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_CARD_BEFORE = re2.compile(rb"(?i)(?:card|visa|pan\b|payment|cc\b)[^\n]*\z|[\"'`]\z|\A\z")
 _DOCUMENTATION = tuple(
     ipaddress.ip_network(net) for net in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
 )
@@ -129,7 +146,12 @@ _DIGEST_BEFORE = re2.compile(rb"(?i)(?:sha\d*|md5|digest)\W{1,2}\z")
 _EVENT_TIME = re2.compile(rb"1[5-9a][0-9a-f]{14}")
 _OUTCOME = re2.compile(rb"(?i)(?:is|fail\w*|error|required|denied|rejected|ok|enabled|disabled|timeout|timed)\b")
 _HEX_GROUP_BEFORE = re2.compile(rb"(?i)[0-9a-f]:\z")
-_VERSION_BEFORE = re2.compile(rb"(?i)(?:\b(?:version|release|build|chart|ver)[\W_]{0,4}|[a-z][/-])\z")
+_VERSION_BEFORE = re2.compile(
+    rb"(?i)(?:\b(?:version|release|build|chart|ver|kernel|firmware|driver|app|lib|library|package|plugin|section|chapter|table|tag|image"
+    rb"|coredns|containerd|kubelet|etcd|nginx|envoy|istio|openss[lh]|java|jdk|python|ruby|php|linux|chrome|firefox|curl|docker|runc|helm"
+    rb"|grafana|prometheus|loki|calico|cilium|haproxy|traefik|tomcat|spring|log4j|upgraded\s+from|postgres(?:ql)?|redis)[\W_]{0,4}"
+    rb"|[a-z][/-]|==|[a-z][/-][a-z0-9_.-]*:)\z"
+)
 
 
 def address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -152,9 +174,11 @@ def _is_public(text: bytes) -> bool:
 
 def _is_public_ip(text: bytes, start: int, end: int) -> bool:
     """Not part of a longer dotted or coloned number, and not a version such as `Chrome/119.0.1.2`."""
-    before, value, after = text[max(0, start - 16) : start], text[start:end], text[end : end + 2]
+    before, value, after = text[max(0, start - 24) : start], text[start:end], text[end : end + 2]
     if before.endswith(b".") or (after[:1] in (b"_", b".") and after[1:].isalnum()):
         return False
+    if after[:1] == b"-" and after[1:].isalpha():
+        return False  # a build
     if b":" in value and _HEX_GROUP_BEFORE.search(before):
         return False
     return _is_public(value) and not _VERSION_BEFORE.search(before)
