@@ -40,6 +40,7 @@ _SCHEME = re2.compile(
 _SCHEME_WITH_PARTS = re2.compile(
     rb"(?i)(?:digest|aws4-hmac-sha256|hawk|oauth|signature|scram-sha-\d+|mac|[a-z][\w-]*)\s+\w[\w-]*="
 )
+_PARTS = re2.compile(rb"[A-Za-z][\w-]*\s+(?:[\w-]+=(?:\\*\"[^\"\\]*\\*\"|[^\s,\"']*)[,; ]*)+")
 _CONNECTION_WITHOUT_SECRET = re2.compile(
     rb"[A-Za-z][A-Za-z0-9+.-]*://[^\s@]*|(?:\s*\w+\s*=\s*(?:'[^']*'|\S*))+\s*|[\w.-]+:\d+"
 )
@@ -187,7 +188,9 @@ def _value(text: bytes, pair: _Pair, until: bytes) -> tuple[int, int]:
     elif until:
         at = text.find(until, start, start + MOST)
         end = start + len(text[start:at].rstrip()) if at >= 0 else start
-    elif pair.label == "cookie" or (is_login and _SCHEME_WITH_PARTS.match(text, start)):
+    elif is_login and (parts := _PARTS.match(text, start)):
+        end = parts.end()
+    elif pair.label == "cookie":
         end = _LINE_END.search(text, start).start()
     else:
         end = _end_of_bare(text, pair, start)
@@ -261,8 +264,9 @@ def _is_prose(text: bytes, pair: _Pair, start: int, end: int) -> bool:
         return True
     if not separator:  # --token --verbose
         return value.startswith(b"-") and value.replace(b"-", b"").isalpha()
-    if separator in (b"|", b">"):
-        return is_word(value) or any(byte in value for byte in b" (<")
+    if separator == b"|" or separator.endswith(b">"):
+        is_element = separator != b"|" and not pair.quote
+        return any(byte in value for byte in b" (<") or (is_word(value) and not is_element)
     if separator == b":" and not pair.quote:
         return _is_prose_after_colon(text, pair, start, end)
     return separator[:1].isalpha() and bool(
@@ -303,7 +307,7 @@ def _rule(pattern: str, until: bytes = b"") -> Pairs:
 
 PAIRS: tuple[Pairs | Reversed, ...] = (
     _rule(rf"{_NAME}{_COLOUR}({_QUOTE})?\]?({_SEPARATORS}){_VALUE}"),
-    _rule(rf"(?:^|[\s\"'])--?[\w-]*?{_NAME}()(\\*[\"']\s*,\s*|\s+){_VALUE}"),  # --token x, ["--token", "x"]
+    _rule(rf"(?:^|[\s\"'])--?[\w.-]*?{_NAME}()(\\*[\"']\s*,\s*|\s+){_VALUE}"),  # --token x, ["--token", "x"]
     _rule(rf"Key \([^()\n]*?{_NAME}()([^()\n]*\)=\(){_VALUE}"),  # PostgreSQL: Key (email)=(x) already exists.
     _rule(rf"{_NAME}({_QUOTE})(\s*,\s*){_OPENING}"),  # ("password", "x")
     _rule(rf"{_NAME}()((?:\s*:\s*[&\[\]'<>\w.:*]+|\s+(?:{_TYPE}))\s*:?=\s*){_OPENING}"),  # token string = "x"
@@ -323,6 +327,6 @@ PAIRS: tuple[Pairs | Reversed, ...] = (
         )
     ),
     Reversed(
-        re2.compile(rf"[\"']([^\"'\s]+)[\"']\s*[!=]={{1,2}}\s*([\w.]*{ANY_NAME}[\w.-]*)".encode())
+        re2.compile(rf"[\"']([^\"'\s]+)[\"']\s*[!=]={{1,2}}\s*([\w.-]*{ANY_NAME}[\w.-]*)".encode())
     ),  # "x" == password
 )

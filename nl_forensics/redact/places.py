@@ -70,7 +70,7 @@ PLACES = (
         "redis_auth",
         rf"\bAUTH2?(?:{QUOTE})?\s+(?:{QUOTE})?[^\s\"\\]+(?:{QUOTE})?\s+(?:{QUOTE})?([^\s\"\\]+)(?:{QUOTE})?\s+(?:{QUOTE})?(?:SETNAME|KEYS)",
     ),
-    ("password_hash", r"(?:^|[^A-Za-z0-9*])(\*[0-9A-F]{40})\b"),
+    ("password_hash", r"(?:^|[^A-Za-z0-9*]|\x1b\[[0-9;]*m)(\*[0-9A-F]{40})\b"),
     ("login_password", r"(?m)(?:^|[\s>\]])PASS\s+([^\s\"'/:]{4,})\s*$"),
     ("login_password", r"(?i)\bSSWS\s+([A-Za-z0-9_-]{20,})"),
     ("xml_value", r"<(?:\w+:)?(?:AttributeValue|NameID|BinarySecurityToken|SignatureValue)(?:\s[^<>]*)?>([^<]+)</"),

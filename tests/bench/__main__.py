@@ -6,8 +6,10 @@ Figures are medians of whole processes, in seconds of wall time, and the memory 
 from tests.bench.billing import many_tenants
 from tests.bench.cluster import collections
 from tests.bench.databases import live_run
+from tests.bench.redaction import redaction
 from tests.bench.report import report_and_findings
 
+redaction()
 report_and_findings()
 live_run()
 many_tenants()

@@ -74,7 +74,7 @@ SAMPLES = (
 
 @pytest.mark.parametrize("name", sources.load())
 def test_a_secret_in_any_text_of_any_source_is_gone_from_every_column(name):
-    for kind in SAMPLES:
+    for kind in seeded(name).sample(SAMPLES, 2):
         secret = SHAPED[kind](seeded(name, kind))
         kept = as_recorded(name, planted(FETCHED[name], f"call failed with {secret}: 401"))
         assert not survives(secret, json.dumps(kept))
@@ -83,7 +83,7 @@ def test_a_secret_in_any_text_of_any_source_is_gone_from_every_column(name):
 @pytest.mark.parametrize("kind", SHAPED)
 def test_no_column_of_a_log_line_keeps_a_part_of_a_secret(kind):
     """As JSON, logfmt and text; templates have stars where a token has its digits."""
-    for context, template in ANYWHERE.items():
+    for context, template in seeded(kind).sample(sorted(ANYWHERE.items()), 12):
         secret = SHAPED[kind](seeded("line", kind, context))
         text = in_context(template, secret)
         for line in (text, json.dumps({"level": "info", "msg": text, "url": f"/v1/{secret}/x", "status": 200})):

@@ -16,7 +16,7 @@ import re2
 
 from nl_forensics import redact
 from nl_forensics.errors import ParameterError
-from nl_forensics.redact import Redactor, Vault, normalise_sql, organisation_key
+from nl_forensics.redact import Redactor, Vault, normalise_sql, organisation_key, pairs, shapes
 
 KEY = b"k" * 32
 LOWER, UPPER, DIGITS = string.ascii_lowercase, string.ascii_uppercase, string.digits
@@ -743,13 +743,15 @@ def cost(work: Callable[[str], str], text: str) -> float:
 )
 def test_time_grows_with_the_text_only(work, piece):
     """Measured anew, up to five times, where it seems to grow faster: on a busy machine it may."""
-    small, large = (piece * (size // len(piece)) for size in (9_000, 36_000))
+    small, large = (piece * (size // len(piece)) for size in (6_000, 24_000))
     factors = (cost(work, large) / max(cost(work, small), 0.002) for _ in range(5))
     assert any(factor < 7 for factor in factors)  # linear is 4, quadratic is 16
 
 
-def test_a_flood_is_not_read_to_its_end():
-    clean = Redactor(KEY).text("token=Aa1 joe@example.com " * 25_500 + "the end")
+def test_a_flood_is_not_read_to_its_end(monkeypatch):
+    monkeypatch.setattr(pairs, "MAX_MATCHES", 500)
+    monkeypatch.setattr(shapes, "MAX_MATCHES", 500)
+    clean = Redactor(KEY).text("token=Aa1 joe@example.com " * 510 + "the end")
     assert "Aa1" not in clean
     assert "joe" not in clean
     assert clean.endswith("<SECRET:unread>")
@@ -887,7 +889,7 @@ WORDS = (
 
 def test_no_literal_survives_any_statement_cut_anywhere():
     rng, canary = seeded("sql"), "zqcanary"
-    for _ in range(3000):
+    for _ in range(1000):
         tokens = [rng.choice((*WORDS, *LITERALS)) for _ in range(rng.randint(1, 14))]
         query = " ".join(tokens).replace("{}", canary)
         assert canary not in normalise_sql(query), query
