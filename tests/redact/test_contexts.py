@@ -266,9 +266,8 @@ def test_a_number_that_is_nearly_an_account_stays():
 CLEAR = Path(__file__).with_name("clear.txt").read_text().splitlines()
 
 
-@pytest.mark.parametrize("text", CLEAR)
-def test_lines_that_only_resemble_secrets_stay(text):
-    assert Redactor(KEY).text(text) == text
+def test_lines_that_only_resemble_secrets_stay():
+    assert [(text, clean) for text in CLEAR if (clean := Redactor(KEY).text(text)) != text] == []
 
 
 def test_json_stays_json():

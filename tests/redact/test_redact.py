@@ -482,10 +482,9 @@ def test_there_are_a_hundred_hard_negatives():
     assert len(CLEAR) >= 100
 
 
-@pytest.mark.parametrize("text", CLEAR)
-def test_what_one_acts_on_stays_clear(text):
+def test_what_one_acts_on_stays_clear():
     redactor = Redactor(KEY)
-    assert redactor.text(text) == text
+    assert [(text, clean) for text in CLEAR if (clean := redactor.text(text)) != text] == []
     assert not redactor.counts
 
 
