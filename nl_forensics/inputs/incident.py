@@ -63,6 +63,7 @@ class Incident(Window):
 
     baseline     a healthy period of the same length or longer; empty: nothing is compared
     namespaces   the Kubernetes namespaces in scope; empty: those of the platform file
+    tenant       the tenant that the incident is about: what is recorded of others is not read; empty: all of them
     """
 
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
@@ -81,7 +82,7 @@ class Incident(Window):
 
         `open_ended`: the end is `now`, which was resolved at collection.
         """
-        left_out = {"title", "end"} if open_ended else {"title"}
+        left_out = {"title", "tenant", "end"} if open_ended else {"title", "tenant"}  # of a tenant, a part is read
         ours, theirs = (one.model_dump(mode="json", exclude=left_out) for one in (self, recorded))
         unlike = (
             f"{name} is {theirs[name]} in the case, and {ours[name]} in the parameters"

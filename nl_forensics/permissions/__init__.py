@@ -8,6 +8,7 @@ from nl_forensics.permissions import billing
 from nl_forensics.permissions import kubernetes as cluster
 
 ROLE = "nl_forensics"
+SINCE_7 = {"+acl|dryrun"}  # commands of Redis that 6.2 does not know: it would reject the whole line
 
 
 class Section(NamedTuple):
@@ -56,7 +57,8 @@ def redis_rules(version: str = "7.0", platform: Platform | None = None) -> str:
     6.2 has no read-only key patterns, and no rules for some keys alone: there, no value is readable.
     """
     needs = [source.needs for source in sources.load().values()]
-    commands = " ".join(sorted({rule for need in needs for rule in need.redis.split()}))
+    asked = {rule for need in needs for rule in need.redis.split()} - (SINCE_7 if version < "7" else set())
+    commands = " ".join(sorted(asked))
     rules = f"resetkeys {'%R~*' if version >= '7' else '~*'} resetchannels -@all {commands}"
     usage = platform.billing.usage if platform and platform.billing else None
     if version < "7" or not usage or not usage.redis_key:

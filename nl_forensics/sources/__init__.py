@@ -107,6 +107,7 @@ class Source:
     hole      what a null in such a column means, and what to do, where it is no matter of permission
     about     another system that the answer is about, or a part of the platform file (`tenants`, `metrics.requests`), "" for none:
               where the platform has none of it, the source is not asked
+    of_all_tenants   tenants are compared in it, so that it is read whole also where the parameters name one of them
     readings  how often it is asked, spread over the platform's `budget.readings_s`; every record then carries
               `reading` (0, 1, …) and `read_at`
     """
@@ -124,6 +125,7 @@ class Source:
     hole: str = ""
     about: str = ""
     derive: Callable[[dict], dict] = dict
+    of_all_tenants: bool = False
 
     @property
     def shows_only_now(self) -> bool:
@@ -239,6 +241,7 @@ def source(
     guide: tuple[str, ...] = (),
     hole: str = "",
     about: str = "",
+    of_all_tenants: bool = False,
 ):
     """Register the decorated fetch. Its name names the recorded file, the table, and the argument of every check."""
 
@@ -258,6 +261,7 @@ def source(
             doc=inspect.getdoc(fetch) or "",
             hole=hole,
             about=about,
+            of_all_tenants=of_all_tenants,
         )
         return SOURCES[name]
 

@@ -18,6 +18,7 @@ MODULES = (
     "identity",
     "pod_security",
     "custom",
+    "tenants",
     "certificates",
     "api",
     "changes",

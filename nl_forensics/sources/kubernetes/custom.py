@@ -5,7 +5,7 @@ import pandas as pd
 from nl_forensics.errors import NotServed, SourceError
 from nl_forensics.sources import Partial, Permission, Proof, as_rows, source
 from nl_forensics.sources.column import UTC, Column
-from nl_forensics.sources.kubernetes.kinds import CUSTOM
+from nl_forensics.sources.kubernetes.kinds import CUSTOM, tenant_kind
 from nl_forensics.sources.kubernetes.reading import condition, condition_columns, conditions_of, joined, named
 from nl_forensics.sources.kubernetes.workloads import NAMED
 
@@ -62,7 +62,9 @@ def k8s_custom(kubernetes, incident, platform):
     Readiness is the condition Ready, else Available or Programmed.
     """
     known, seen = kubernetes.groups(), []
+    tenants = tenant_kind(platform.tenants) if platform.tenants else None
     for kind in (kind for kind in CUSTOM if kind.group in known):
+        kind = tenants if tenants and kind.resource == tenants.resource else kind
         try:
             listing = kubernetes.objects(kind._replace(version=known[kind.group]), incident.scope(platform))
         except NotServed:

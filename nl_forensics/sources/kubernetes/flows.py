@@ -87,6 +87,7 @@ def _rules(records: list[dict]) -> pd.DataFrame:
     needs=Permission(kubernetes="list networkpolicies.networking.k8s.io"),
     parse=_rules,
     guide=("C054", "C055", "C100"),
+    of_all_tenants=True,
     hole=PSEUDONYMISED,
 )
 def k8s_policy_rules(kubernetes, incident, platform):
@@ -158,14 +159,14 @@ def k8s_flows(kubernetes, incident, platform):
     slices = yield from _seen(kubernetes, ENDPOINT_SLICES, incident, platform)
     spaces = yield from _seen(kubernetes, NAMESPACES, incident, platform)
     labels = {one["metadata"]["name"]: pairs(one["metadata"].get("labels")) for one in spaces}
-    alive = [pod for pod in pods if _is_alive(pod)]
+    alive = [pod for pod in pods if is_alive(pod)]
     flows = _flows(incident, platform)
     yield Proof(f"{len(flows)} flows of the platform file were resolved among {len(alive)} pods with an address")
     for flow in flows:
         yield from _ends_of(flow, alive, services, slices, labels)
 
 
-def _is_alive(pod: dict) -> bool:
+def is_alive(pod: dict) -> bool:
     status = pod.get("status") or {}
     going = pod["metadata"].get("deletionTimestamp") or status.get("phase") in ENDED
     return bool(status.get("podIP")) and not going
@@ -224,7 +225,7 @@ def _behind(service: dict, number: int, pods: list[dict], slices: list[dict], la
     for pod in pods:
         mine = matches({"matchLabels": spec["selector"]}, pod["metadata"].get("labels"))
         if pod["metadata"]["namespace"] == namespace and mine:
-            declared, target = _declared(pod), port.get("targetPort", number)
+            declared, target = declared_ports(pod), port.get("targetPort", number)
             numbers = {(name, kind): value for name, value, kind in declared}
             listens = numbers.get((target, protocol)) if isinstance(target, str) else target
             if listens:
@@ -232,7 +233,7 @@ def _behind(service: dict, number: int, pods: list[dict], slices: list[dict], la
                 yield _end("server", pod, labels) | {"server_ports": words, "port": listens, "protocol": protocol}
 
 
-def _declared(pod: dict) -> list[tuple[str, int, str]]:
+def declared_ports(pod: dict) -> list[tuple[str, int, str]]:
     """(name, number, protocol) of the ports of its containers that have a name."""
     return [
         (port["name"], port["containerPort"], port.get("protocol", "TCP"))

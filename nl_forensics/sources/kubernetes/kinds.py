@@ -3,9 +3,11 @@
 import re
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import NamedTuple
 
 from nl_forensics.errors import BadAnswer
+from nl_forensics.inputs.tenants import Tenants
 from nl_forensics.redact import excerpt
 from nl_forensics.sources.digest import digest
 
@@ -101,6 +103,26 @@ def _custom(one: dict) -> dict:
     one["specDigest"] = digest(spec)
     one["metadata"].pop("annotations", None)
     return one
+
+
+@cache
+def keeping(fields: tuple[str, ...]) -> Callable[[dict], dict]:
+    """The same, with those fields of the spec that are declared to hold no secret."""
+
+    def keep(one: dict) -> dict:
+        spec = one.get("spec") or {}
+        kept = {name: spec[name] for name in fields if name in spec}
+        one = _without_fields(_custom(one))
+        one["spec"] = kept
+        return one
+
+    return keep
+
+
+def tenant_kind(tenants: Tenants) -> Kind:
+    """The operator's kind of tenants, as the platform file names it."""
+    plural, _, group = tenants.resource.partition(".")
+    return Kind(group, "v1", plural, False, keeping(tuple(filter(None, tenants.spec.model_dump().values()))))
 
 
 def _certificate(one: dict) -> dict:

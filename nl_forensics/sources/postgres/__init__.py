@@ -16,6 +16,7 @@ MODULES = (
     "indexes",
     "bloat",
     "sequences",
+    "tenants",
 )
 
 for module in MODULES:

@@ -15,5 +15,6 @@ from nl_forensics.sources.prometheus import (  # noqa: F401
     redis,
     runtime,
     services,
+    tenants,
     volumes,
 )

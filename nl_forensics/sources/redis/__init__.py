@@ -11,6 +11,7 @@ MODULES = (
     "server",
     "settings",
     "keys",
+    "tenants",
 )
 
 for module in MODULES:
