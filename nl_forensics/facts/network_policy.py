@@ -192,19 +192,19 @@ def _end(row, side: str) -> End:
         value["pod"] or value["address"],
         value["address"],
         value["namespace"],
-        _labels(getattr(row, f"{side}_labels")),
-        _labels(getattr(row, f"{side}_namespace_labels")),
-        _ports(row.server_ports) if side == "server" else {},
+        labels_of(getattr(row, f"{side}_labels")),
+        labels_of(getattr(row, f"{side}_namespace_labels")),
+        ports_of(row.server_ports) if side == "server" else {},
         value["host_network"],
     )
 
 
-def _labels(words: str) -> dict[str, str]:
+def labels_of(words: str) -> dict[str, str]:
     """`app=api,tier=front`: neither a name nor a value can hold `=` or `,`."""
     return dict(pair.split("=") for pair in words.split(",")) if words else {}
 
 
-def _ports(words: str) -> dict[tuple[str, str], int]:
+def ports_of(words: str) -> dict[tuple[str, str], int]:
     """`http:8080/TCP, dns:53/UDP`."""
     parts = (one.replace("/", ":").split(":") for one in words.split(", ")) if words else ()
     return {(name, protocol): int(number) for name, number, protocol in parts}
