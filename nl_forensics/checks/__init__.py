@@ -23,6 +23,7 @@ def load() -> dict[str, Check]:
         redis,
         services,
         systems,
+        tenants,
     )
 
     return CHECKS
@@ -61,4 +62,5 @@ def changes_since_last_round(case: Case, findings: Findings) -> list[Change]:
 def run_checks(case: Case, sections: Iterable[str] = ()) -> Findings:
     """The findings of every check of the named sections, worst first; see `of_sections`."""
     check_limits(case.parameters.limits)
-    return Findings(finding for one in of_sections(sections) for finding in judge(one, case))
+    found = (finding for one in of_sections(sections) for finding in judge(one, case))
+    return Findings(found, about=str(case.scope or ""))

@@ -53,6 +53,7 @@ class Judge:
         except Unseen as unseen:
             return [self._unknown([Gap(self.check.needs[0], "", str(unseen), unseen.remedy)])]
         gaps = [gap for table in tables for gap in self._gaps(table, watch)]
+        offenders = self.case.scope.of(offenders) if self.case.scope else offenders
         if len(offenders):
             return self._problems(self.check.graded(offenders, self.limits), more=bool(gaps))
         return [self._unknown(gaps)] if gaps else [self._ok()]

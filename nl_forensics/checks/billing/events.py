@@ -62,8 +62,9 @@ def events_are_processed_in_order(billing_events):
     rows = billing_events[billing_events.object.notna() & billing_events.processed_at.notna()]
     rows = rows.sort_values(["instance", "object", "at"], ascending=[True, True, False])
     moments = rows.groupby(["instance", "object", "at"], sort=False).processed_at.min().rename("first_at").reset_index()
-    moments["later_at"] = moments.groupby(["instance", "object"]).first_at.transform(lambda at: at.cummin().shift())
-    rows = rows.merge(moments.drop(columns="first_at"), on=["instance", "object", "at"])
+    moments["earliest_at"] = moments.groupby(["instance", "object"]).first_at.cummin()
+    moments["later_at"] = moments.groupby(["instance", "object"]).earliest_at.shift()
+    rows = rows.merge(moments.drop(columns=["first_at", "earliest_at"]), on=["instance", "object", "at"])
     return rows[rows.processed_at > rows.later_at].sort_values("processed_at")
 
 
