@@ -118,10 +118,11 @@ def records(rows: pd.DataFrame) -> list[dict]:
 
 
 class Findings(list):
-    """Findings, worst first, shown as a table in a notebook."""
+    """Findings, worst first, shown as a table in a notebook. `about`: the part of the case that was judged; "" for all of it."""
 
-    def __init__(self, findings: Iterable[Finding]):
+    def __init__(self, findings: Iterable[Finding], about: str = ""):
         super().__init__(sorted(findings, key=_rank))
+        self.about = about
 
     @property
     def problems(self) -> "Findings":
@@ -185,6 +186,9 @@ class Findings(list):
 
     def verdict(self) -> str:
         """The findings in one sentence: the worst of them, or what their absence proves."""
+        return f"Of {self.about}: {self._verdict()}" if self.about else self._verdict()
+
+    def _verdict(self) -> str:
         if self.problems:
             return f"{self.problems[0].subject}: {self.problems[0].because}."
         if not self:

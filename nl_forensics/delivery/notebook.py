@@ -72,8 +72,13 @@ def open_or_collect(
             f"{case.folder} was collected for other parameters: {difference};"
             " set another case, or leave `case` empty and change the id"
         )
+    asked = case.incident.model_copy(update={"tenant": parameters.incident.tenant})
+    if asked.tenant and not case.parameters.platform.tenants:
+        raise ParameterError("incident.tenant: the platform file of this case does not say how tenants are named")
     case.use_parameters(
-        case.parameters.model_copy(update={"limits": parameters.limits, "narrative": parameters.narrative})
+        case.parameters.model_copy(
+            update={"incident": asked, "limits": parameters.limits, "narrative": parameters.narrative}
+        )
     )
     return case
 

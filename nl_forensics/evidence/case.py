@@ -13,11 +13,13 @@ from nl_forensics import sources
 from nl_forensics.errors import CaseError, NotGiven
 from nl_forensics.evidence import custody
 from nl_forensics.evidence.rounds import LOCK, Answer, Gap, OpenRound, Round, actor, open_round, round_numbers
+from nl_forensics.evidence.scope import Scope, scope_of
 from nl_forensics.evidence.table import Table, read
 from nl_forensics.inputs.parameters import Parameters, home
 from nl_forensics.redact import Vault
 from nl_forensics.sources.systems import SELF_REPORTING
 
+TENANTS = ("k8s_tenants", "pg_tenants")  # tables that list them by name and number
 SURELY_WRONG_S = 2  # a smaller offset may be network latency
 
 
@@ -31,6 +33,7 @@ class Case:
         self.folder = Path(folder)
         self._upto = upto
         self.tables: dict[str, Table] = {}  # as far as they were read
+        self._scope: Scope | None = None
         if not self.rounds:
             raise CaseError(f"{self.folder} holds no case: run `nl-forensics collect PARAMETERS` first")
 
@@ -58,6 +61,8 @@ class Case:
 
     def use_parameters(self, parameters: Parameters) -> None:
         """Evaluate the case with these parameters instead: other limits, or an incident window that was proposed since."""
+        if parameters.incident.tenant != self.parameters.incident.tenant:
+            self.tables, self._scope = {}, None
         self.parameters = parameters
 
     @property
@@ -149,8 +154,23 @@ class Case:
         if name not in self.tables:
             recorded = [answer for answer in self.answers.get(name, {}).values() if answer.file]
             absent = [] if self.instances(name) else [Gap(name, "", "not asked, the platform has no such system", "")]
-            self.tables[name] = read(sources.load()[name], recorded, self.records, self.gaps(name) or absent)
+            source = sources.load()[name]
+            table = read(source, recorded, self.records, self.gaps(name) or absent)
+            self.tables[name] = table if source.of_all_tenants else table.within(self.scope)
         return self.tables[name]
+
+    @property
+    def scope(self) -> Scope | None:
+        """What is read of the tables: None for everything, else one tenant and the platform itself."""
+        names, tenant = self.parameters.platform.tenants, self.incident.tenant
+        if self._scope is None and names and tenant:
+            self._scope = scope_of(names, tenant, [self._whole(name) for name in TENANTS if self.instances(name)])
+        return self._scope
+
+    def _whole(self, name: str) -> pd.DataFrame:
+        """A table over all tenants."""
+        recorded = [answer for answer in self.answers.get(name, {}).values() if answer.file]
+        return read(sources.load()[name], recorded, self.records, []).rows
 
     def coverage(self) -> pd.DataFrame:
         """One row per source and instance: rows recorded, data gaps and their remedies."""

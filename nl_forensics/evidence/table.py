@@ -5,7 +5,7 @@ place.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import pandas as pd
@@ -13,6 +13,7 @@ import pandas as pd
 from nl_forensics import sources
 from nl_forensics.errors import ForensicsError
 from nl_forensics.evidence.rounds import Answer, Gap
+from nl_forensics.evidence.scope import Scope
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,10 @@ class Table:
         if not (holed := int(lacking.any(axis=1).sum())):
             return []
         return [self.gap(f"{holed} of {len(self._rows)} rows lack {', '.join(lacking.columns[lacking.any()])}")]
+
+    def within(self, scope: Scope | None) -> "Table":
+        """The rows of one tenant and of the platform itself; all of them without a scope."""
+        return replace(self, _rows=scope.of(self._rows, self.source.name)) if scope else self
 
     def gap(self, unseen: str) -> Gap:
         """A gap of values that the rows lack, with its remedy."""
