@@ -40,6 +40,24 @@ def findings_command(what: str, sections: str, as_json: bool) -> int:
     return findings.exit_code()
 
 
+@cli.command("tenant")
+@click.argument("name", metavar="NAME")
+@click.argument("what", metavar="[PARAMETERS|CASE]", default="demo")
+@as_json_option
+def tenant_command(name: str, what: str, as_json: bool) -> int:
+    """Everything about one tenant on one page: provisioning, quota, pods, errors, usage, money, access, since when. Default: demo."""
+    from nl_forensics.delivery import tenant
+
+    page = tenant.page_of(opened(what, None), name)
+    parts = tenant.parts_of(page)
+    if as_json:
+        print_json(tenant.as_json(page, parts))
+    else:
+        for line in tenant.as_lines(page, parts):
+            click.echo(line)
+    return page.findings.exit_code()
+
+
 @cli.command("timeline")
 @click.argument("what", metavar="PARAMETERS|CASE")
 @as_json_option
