@@ -58,6 +58,9 @@ from nl_forensics.charts.services.overview import service_overview
 from nl_forensics.charts.services.rejections import rejected_requests, rejections_over_time
 from nl_forensics.charts.services.requests import service_errors, service_requests, services_answered
 from nl_forensics.charts.services.saturation import database_share, garbage_collection, pools_over_time
+from nl_forensics.charts.tenants.isolation import tenant_flows
+from nl_forensics.charts.tenants.provisioning import tenant_steps
+from nl_forensics.charts.tenants.use import tenant_lines, tenant_quotas, tenant_shares
 
 __all__ = [
     "CHARTS",
@@ -132,6 +135,11 @@ __all__ = [
     "stripe_latency",
     "table_sizes",
     "targets_up",
+    "tenant_flows",
+    "tenant_lines",
+    "tenant_quotas",
+    "tenant_shares",
+    "tenant_steps",
     "top_statements",
     "unused_indexes",
     "usage_gaps",

@@ -14,6 +14,8 @@ from nl_forensics.charts.redis.persistence import redis_saved
 from nl_forensics.charts.services.rejections import rejected_clients
 from nl_forensics.charts.services.requests import failed_requests, routes_in_logs
 from nl_forensics.charts.table import TABLES, Table
+from nl_forensics.charts.tenants.isolation import tenant_tables
+from nl_forensics.charts.tenants.provisioning import operator_errors
 
 __all__ = [
     "TABLES",
@@ -29,11 +31,13 @@ __all__ = [
     "invoices_recomputed",
     "issuer_keys",
     "last_lines",
+    "operator_errors",
     "policy_rules",
     "postgres_elsewhere",
     "redis_saved",
     "rejected_clients",
     "routes_in_logs",
+    "tenant_tables",
     "token_tests",
     "undelivered_events",
     "webhook_endpoints",

@@ -1,0 +1,1 @@
+"""Tenants. One module per theme."""
