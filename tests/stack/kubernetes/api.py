@@ -17,11 +17,15 @@ LOOK_AGAIN_S = 5  # what is waited for may depend on the time, too
 
 
 class Refused(RuntimeError):
-    """The API server said no; `status` is the HTTP status."""
+    """The API server said no; `status` is the HTTP status, `said` its message."""
 
     def __init__(self, answer):
         super().__init__(f"{answer.request.method} {answer.url}: {answer.status_code} {answer.text[:500]}")
         self.status = answer.status_code
+        try:
+            self.said = answer.json()["message"]
+        except (ValueError, KeyError, TypeError):
+            self.said = answer.text[:500]
 
 
 class Api:

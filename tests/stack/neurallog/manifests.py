@@ -147,6 +147,7 @@ def _probe(path, **timing):
 # --- tenants ---------------------------------------------------------------------------------------------------------
 
 TENANT_GROUP = "neurallog.io"
+RBAC = "rbac.authorization.k8s.io"
 QUOTA = {"requests.cpu": "1", "requests.memory": "1Gi", "limits.memory": "2Gi", "pods": "10"}
 
 
@@ -160,6 +161,7 @@ def tenant_definition():
             "plan": {"type": "string", "enum": ["free", "team", "enterprise"]},
             "replicas": {"type": "integer", "minimum": 0, "default": 1},
             "suspended": {"type": "boolean", "default": False},
+            "release": {"type": "string", "default": RELEASE},
             "quota": {"type": "object", "additionalProperties": {"type": "string"}},
         },
     }
@@ -189,8 +191,8 @@ def tenant_namespace(name):
     return f"tenant-{name}"
 
 
-def tenant_objects(tenant, connections):
-    """Everything that the operator makes for a tenant, in order; `connections` are the data of the secret."""
+def tenant_steps(tenant, connections):
+    """Everything that the operator makes for a tenant, {step: objects} in order; `connections` are the data of the secret."""
     name, spec = tenant["metadata"]["name"], tenant["spec"]
     where = tenant_namespace(name)
     home = namespace(where, **{f"{TENANT_GROUP}/tenant": name, f"{TENANT_GROUP}/plan": spec["plan"]})
@@ -199,13 +201,36 @@ def tenant_objects(tenant, connections):
     home["metadata"]["ownerReferences"] = [owner]
     replicas = 0 if spec.get("suspended") else spec.get("replicas", 1)
     environment = {"NL_TENANT": name, "NL_TENANT_ID": str(spec["id"])}
+    release = spec.get("release", RELEASE)
+    return {
+        "Namespace": [home],
+        "Quota": [thing("v1", "ResourceQuota", "tenant", where, spec={"hard": QUOTA | spec.get("quota", {})})],
+        "Access": _access(where),
+        "NetworkPolicy": [
+            thing("networking.k8s.io/v1", "NetworkPolicy", "default-deny", where, spec=_deny()),
+            thing("networking.k8s.io/v1", "NetworkPolicy", "only-neurallog", where, spec=_only_from_the_system()),
+        ],
+        "Workload": [
+            thing("v1", "Secret", SECRET, where, data=connections),
+            *application("log-server", where, replicas, environment, release=release),
+        ],
+    }
+
+
+def _access(where):
+    """The tenant's own identity: it may look at its pods."""
+    role = {"apiGroup": RBAC, "kind": "Role", "name": "tenant"}
+    subject = {"kind": "ServiceAccount", "name": "tenant", "namespace": where}
+    rules = [{"apiGroups": [""], "resources": ["pods", "configmaps"], "verbs": ["get", "list"]}]
     return [
-        home,
-        thing("v1", "ResourceQuota", "tenant", where, spec={"hard": QUOTA | spec.get("quota", {})}),
-        thing("networking.k8s.io/v1", "NetworkPolicy", "only-neurallog", where, spec=_only_from_the_system()),
-        thing("v1", "Secret", SECRET, where, data=connections),
-        *application("log-server", where, replicas, environment),
+        thing("v1", "ServiceAccount", "tenant", where),
+        thing(f"{RBAC}/v1", "Role", "tenant", where, rules=rules),
+        thing(f"{RBAC}/v1", "RoleBinding", "tenant", where, roleRef=role, subjects=[subject]),
     ]
+
+
+def _deny():
+    return {"podSelector": {}, "policyTypes": ["Ingress"]}
 
 
 def _only_from_the_system():

@@ -24,23 +24,21 @@ TENANTS = ("acme", "globex", "initech")  # in the database, too: numbers 1, 2, 3
 API_KEYS = 60  # of schema.sql: key n belongs to tenant 1 + n % 20
 READY_WITHIN_S = 240
 
-OPERATOR_RULES = [
-    {"apiGroups": [manifests.TENANT_GROUP], "resources": ["tenants", "tenants/status"], "verbs": ["*"]},
-    {
-        "apiGroups": ["", "apps", "networking.k8s.io"],
-        "resources": [
-            "namespaces",
-            "resourcequotas",
-            "secrets",
-            "configmaps",
-            "services",
-            "serviceaccounts",
-            "deployments",
-            "networkpolicies",
-        ],
-        "verbs": ["get", "list", "create", "patch"],
-    },
-]
+MAY = ["get", "list", "watch", "create", "patch"]
+OPERATOR_MAY = {  # group: resources
+    "": ["namespaces", "resourcequotas", "secrets", "configmaps", "services", "serviceaccounts", "pods"],
+    "apps": ["deployments"],
+    "networking.k8s.io": ["networkpolicies"],
+    manifests.RBAC: ["roles", "rolebindings"],
+}
+
+
+def operator_rules(without=""):
+    """What the operator may do, but for one kind of objects."""
+    yield {"apiGroups": [manifests.TENANT_GROUP], "resources": ["tenants", "tenants/status"], "verbs": ["*"]}
+    for group, resources in OPERATOR_MAY.items():
+        if kept := [resource for resource in resources if resource != without]:
+            yield {"apiGroups": [group], "resources": kept, "verbs": MAY}
 
 
 @dataclass
@@ -158,14 +156,19 @@ def _outside(name, port, server):
 
 def _operator():
     """What the operator needs to be allowed."""
-    rbac = "rbac.authorization.k8s.io"
+    rbac = manifests.RBAC
     subject = {"kind": "ServiceAccount", "name": "operator", "namespace": OPERATOR_SYSTEM}
     role = {"apiGroup": rbac, "kind": "ClusterRole", "name": OPERATOR}
     return [
         thing("v1", "ServiceAccount", "operator", OPERATOR_SYSTEM),
-        thing(f"{rbac}/v1", "ClusterRole", OPERATOR, rules=OPERATOR_RULES),
+        operator_role(),
         thing(f"{rbac}/v1", "ClusterRoleBinding", OPERATOR, subjects=[subject], roleRef=role),
     ]
+
+
+def operator_role(without=""):
+    """The cluster role of the operator, but for one kind of objects."""
+    return thing(f"{manifests.RBAC}/v1", "ClusterRole", OPERATOR, rules=list(operator_rules(without)))
 
 
 @contextmanager
