@@ -21,6 +21,8 @@ from nl_forensics.evidence import custody
 from nl_forensics.evidence.case import Case
 from nl_forensics.evidence.rounds import open_round
 from nl_forensics.finding import Findings, Status
+from nl_forensics.inputs.parameters import read_yaml, shipped
+from nl_forensics.inputs.platform import Platform
 from nl_forensics.sources import Partial, Proof
 from tests import recorded
 from tests.record import specimens
@@ -38,6 +40,7 @@ NAMES_UNKNOWN = (
     "certificate_of_an_unknown_issuer",
     "command_missing",
 )  # a name and an error; elsewhere it stands for a null
+ADDED = ("tenants",)  # parts of the platform file
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +64,14 @@ def with_specimen(one: dict, place: Path, healthy: Case | None = None) -> Iterat
 
 
 def asked_again(place: Path, one: dict) -> Case:
-    """The case with one more round, in which the specimen's sources gave its answers."""
-    step = open_round(place, Case(place).parameters, one["answers"])
+    """The case with one more round, in which the specimen's sources gave its answers. It is asked of the platform file of today: one that
+    was recorded earlier has no part for what was added since.
+    """
+    parameters = Case(place).parameters
+    today = Platform.model_validate(read_yaml(shipped("platforms/neurallog.yaml")))
+    added = {name: getattr(today, name) for name in ADDED}
+    parameters = parameters.model_copy(update={"platform": parameters.platform.model_copy(update=added)})
+    step = open_round(place, parameters, one["answers"])
     for name, answer in one["answers"].items():
         recording = step.record(name, "main")
         recording.write([*answer["records"], *(Partial(*part) for part in answer["partial"])])

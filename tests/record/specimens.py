@@ -23,9 +23,10 @@ import importlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 from nl_forensics import sources
 from nl_forensics.collection.worker import readings
@@ -63,6 +64,7 @@ MODULES = (
     "identity",
     "access",
     "rejections",
+    "tenants",
 )
 AT_ONCE = timedelta(0)
 WINDOW = timedelta(minutes=30)
@@ -149,8 +151,9 @@ def load() -> dict[str, Specimen]:
 
 def make(one: Specimen) -> None:
     """Record a specimen from fresh servers of the systems that its sources ask."""
-    asked = SERVERS[frozenset(_system_of(name) for name in one.sources)]
-    with (_api_server if one.on_api_server else asked)() as (server, addresses):
+    systems = frozenset(_system_of(name) for name in one.sources)
+    of_systems = SERVERS.get(systems, lambda: _together(systems))
+    with (_api_server if one.on_api_server else of_systems)() as (server, addresses):
         record(one, server, addresses)
 
 
@@ -258,6 +261,15 @@ def _api_server() -> Iterator[tuple]:
     """A cluster without a node that runs containers."""
     with cluster(nodes=1) as server:
         yield server, {"kubernetes": str(server.kubeconfig())}
+
+
+@contextmanager
+def _together(systems: frozenset[str]) -> Iterator[tuple]:
+    """Servers that do not know each other, by the name of their system."""
+    with ExitStack() as started:
+        found = {system: started.enter_context(SERVERS[frozenset({system})]()) for system in sorted(systems)}
+        servers = SimpleNamespace(**{system: server for system, (server, _) in found.items()})
+        yield servers, {system: addresses[system] for system, (_, addresses) in found.items()}
 
 
 SERVERS = {
