@@ -197,3 +197,24 @@ def disk_filling(stage):
             time.sleep(SETTLED_S / 10)
         servers.postgres.execute("VACUUM ANALYZE log_entries")  # as autovacuum does within a minute
         stage.record(servers.environment())
+
+
+@story("Nobody can say to which moment the database could be restored")
+def backup_stale(stage):
+    """The archive of the WAL has taken nothing for forty minutes: its volume is full, and no backup since then can be restored."""
+
+    def before(clock, primary, replica, cache):
+        clock.set(timedelta(minutes=50))
+        primary.execute("SELECT pg_switch_wal()")
+        wait_until(primary, "SELECT archived_count > 0 FROM pg_stat_archiver")
+        clock.set(timedelta(minutes=40))
+        primary.execute("ALTER SYSTEM SET archive_command = 'false'")
+        primary.execute("SELECT pg_reload_conf()")
+
+    archiving = {"archive_mode": "on", "archive_command": "true"}
+    with stage.servers(before=before, postgres_settings=archiving) as servers, load(servers.pgbouncer, servers.redis):
+        servers.postgres.execute(WRITE_WAL.format(5))
+        servers.postgres.execute("SELECT pg_switch_wal()")
+        wait_until(servers.postgres, "SELECT failed_count > 0 FROM pg_stat_archiver")
+        time.sleep(SETTLED_S)
+        stage.record(servers.environment())

@@ -2,10 +2,13 @@
 
 import json
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 
 from tests.record.past import Ramp, Turn, always, down, past
-from tests.record.postgres_stories import SETTLED_S
+from tests.record.postgres_sessions import busy, session
+from tests.record.postgres_stories import SETTLED_S, UNGUARDED
+from tests.record.postgres_tables import wait_until
 from tests.record.redis.working import repeating
 from tests.record.stories import story
 from tests.stack import history
@@ -50,13 +53,18 @@ def redis_big_key(stage):
         },
     )
     with stage.servers(told) as servers, load(servers.pgbouncer, servers.redis):
-        with servers.redis.connect() as connection:
-            for begin in range(0, 200_000, 1_000):
-                fields = {f"tenant-{n}": f"{n} log lines" for n in range(begin, begin + 1_000)}
-                connection.hset("usage:archive", mapping=fields)
+        archive_usage(servers.redis)
         with again_and_again(servers.redis, lambda connection: connection.hgetall("usage:archive"), every_s=1.5):
             time.sleep(SETTLED_S)
             stage.record(servers.environment())
+
+
+def archive_usage(server):
+    """A hash of 200,000 fields."""
+    with server.connect() as connection:
+        for begin in range(0, 200_000, 1_000):
+            fields = {f"tenant-{n}": f"{n} log lines" for n in range(begin, begin + 1_000)}
+            connection.hset("usage:archive", mapping=fields)
 
 
 @story("Customers are logged out, and log lines are missing")
@@ -106,3 +114,28 @@ def queue_growing(stage):
                 connection.lpush("log_queue", *lines)
         time.sleep(SETTLED_S)
         stage.record(servers.environment())
+
+
+@story("The API stutters, and invoices can't be opened")
+def two_faults_at_once(stage):
+    """A payment was left open, and a report reads a hash of 200,000 fields in Redis: neither has to do with the other."""
+
+    def before(clock, primary, replica, cache):
+        clock.set(timedelta(minutes=13))
+        pay = "UPDATE invoices SET status = 'paid' WHERE tenant_id = 7"
+        stuck.enter_context(session(primary, "BEGIN", pay, application="billing-service"))
+        clock.set(timedelta(minutes=11))
+        for _ in range(5):
+            stuck.enter_context(busy(primary, pay, application="api-gateway"))
+        wait_until(primary, "SELECT count(*) > 4 FROM pg_locks WHERE NOT granted")
+
+    with (
+        ExitStack() as stuck,
+        stage.servers(past(13), before, postgres_settings=UNGUARDED) as servers,
+        load(servers.pgbouncer, servers.redis),
+        stuck,  # it ends before the servers do
+    ):
+        archive_usage(servers.redis)
+        with again_and_again(servers.redis, lambda connection: connection.hgetall("usage:archive"), every_s=1.5):
+            time.sleep(SETTLED_S)
+            stage.record(servers.environment())

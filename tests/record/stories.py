@@ -51,6 +51,7 @@ MODULES = (
     "connectivity_stories",
     "performance_stories",
     "access_stories",
+    "tenant_stories",
     "blind_stories",
     "demo",
 )
@@ -58,8 +59,11 @@ WINDOW = timedelta(minutes=30)
 LASTING_S = 2 * 3600  # of the load, at most
 METRICS_WITHIN_S = 180
 UP = timedelta(days=9)
-OPTIONAL_GRANT = "GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO nl_forensics"
 KUBERNETES, PROBE, DNS, IDENTITY = "KUBECONFIG", "NL_API_URL", "NL_CLUSTER_DNS", "NL_JWKS_URL"
+OPTIONAL_GRANTS = (
+    "GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO nl_forensics",
+    "GRANT SELECT ON tenants TO nl_forensics",
+)
 ENDPOINTS = (
     KUBERNETES,
     PROBE,
@@ -130,7 +134,8 @@ class Stage:
         clock = Clock(UP)
 
         def unwatched(primary, replica, cache):
-            primary.execute(OPTIONAL_GRANT)
+            for grant in OPTIONAL_GRANTS:
+                primary.execute(grant)
             for table in ("log_entries", "usage_records", "payments"):
                 primary.execute(f"SELECT sum(length(t::text)) FROM {table} t")  # into memory, where it would be by now
             before(clock, primary, replica, cache)
