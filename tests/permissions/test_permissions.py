@@ -9,7 +9,7 @@ import yaml
 from nl_forensics import cli, permissions, sources
 from nl_forensics.checks import load as load_checks
 from nl_forensics.delivery.doctor import _merged, _missing, _permission, diagnose
-from nl_forensics.inputs.parameters import read
+from nl_forensics.inputs.parameters import read, read_yaml, shipped
 from nl_forensics.sources import Permission
 from nl_forensics.sources.kubernetes.access import BEYOND, _permit, _places
 from tests.investigation import Investigation, ago
@@ -32,9 +32,9 @@ EVERYTHING = {
 def printed(tmp_path, capsys):
     """What `permissions --json` prints for a platform."""
 
-    def run(*options, systems=None, namespaces=(), scope=()):
+    def run(*options, systems=None, namespaces=(), scope=(), parts=None):
         there = dict.fromkeys(("postgres", "pgbouncer", "redis", "prometheus"), "absent") | (systems or {})
-        platform = {"name": "test", "systems": there, "namespaces": namespaces}
+        platform = {"name": "test", "systems": there, "namespaces": namespaces} | (parts or {})
         incident = {"id": "test", "start": ago(minutes=30), "namespaces": scope}
         (tmp_path / "incident.yaml").write_text(json.dumps({"incident": incident, "platform": platform}))
         assert cli.run(["permissions", str(tmp_path / "incident.yaml"), "--json", *options]) == 0
@@ -132,6 +132,41 @@ def test_the_statements_for_postgres_are_taken_by_a_server(postgres_server, prin
             assert session.execute("SELECT pg_has_role('nl_pasted', 'pg_monitor', 'USAGE')").fetchone() == (True,)
         finally:
             session.execute("DROP OWNED BY nl_pasted; DROP ROLE nl_pasted")
+
+
+BILLING = {name: read_yaml(shipped("platforms/neurallog.yaml"))[name] for name in ("tenants", "billing")}
+
+
+def test_the_grants_on_the_tables_of_the_platform_file(postgres_server, printed):
+    """Of the columns that it names, and of no other: as they are printed, and taken by a server."""
+    text = printed(systems={"postgres": {"main": {"endpoint": "A"}}}, parts=BILLING)["postgres"]
+    assert (
+        'GRANT SELECT ("tenant_id", "metric_type", "value", "recorded_at", "idempotency_key") ON "public"."usage_records"'
+        in text
+    )
+    text = (
+        text.replace("…", "secret").replace("nl_forensics", "nl_pasted").replace("-- GRANT SELECT (", "GRANT SELECT (")
+    )
+    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as session:
+        session.execute(text)
+        may = "SELECT has_column_privilege('nl_pasted', 'public.webhook_events', %s, 'SELECT')"
+        try:
+            assert session.execute(may, ["event_id"]).fetchone() == (True,)
+            assert session.execute(may, ["id"]).fetchone() == (False,)
+        finally:
+            session.execute("DROP OWNED BY nl_pasted; DROP ROLE nl_pasted")
+
+
+def test_values_of_redis_are_allowed_for_the_keys_of_the_platform_file_alone(printed):
+    there = {"redis": {"main": {"endpoint": "A"}}}
+    assert printed(systems=there, parts=BILLING)["redis"].endswith(" (%R~usage:*:* +hmget)")
+    assert "hmget" not in printed(systems=there)["redis"] + printed(systems=there, parts=BILLING)["redis_6_2"]
+
+
+def test_what_the_restricted_key_of_stripe_needs(printed):
+    there = {"stripe": {"main": {"endpoint": "A"}}}
+    needed = "Events: read\nInvoices: read\nPaymentIntents: read\nWebhook endpoints: read"
+    assert printed(systems=there) == {"stripe": needed}
 
 
 # --- What is missing -------------------------------------------------------------------------------------------------
@@ -241,3 +276,15 @@ def test_permissions_that_cost_the_same_are_one_line(tmp_path, redis_server, mon
     assert (merged.permissions, merged.namespaces) == (("list a", "list b"), ("pay", "shop"))
     [merged] = _merged([one, one._replace(namespaces=())])
     assert merged.namespaces == (), "lacking wherever it is needed"
+
+
+def test_tables_of_billing_that_may_not_be_read(tmp_path, monkeypatch):
+    with postgres.start() as server:
+        server.execute(
+            "REVOKE SELECT (tenant_id, metric_type, value, recorded_at, idempotency_key) ON usage_records FROM nl_forensics"
+        )
+        asked = Investigation(tmp_path, {"postgres": {"main": server.dsn()}}, parts=BILLING)
+        told = diagnosed(asked, monkeypatch)
+    lines = [line for line in told.lines() if "nl-forensics permissions" in line]
+    assert any("billing" in line and "recorded_usage_is_invoiced" in line for line in lines), lines
+    assert told.exit_code == 3
