@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import re
 import time
 from datetime import timedelta
 
@@ -19,12 +20,14 @@ from nl_forensics.errors import BadAnswer, NotConfigured, NotGiven, NotReachable
 from nl_forensics.finding import Status
 from nl_forensics.inputs.platform import Budget, IdentityEndpoint
 from nl_forensics.sources.identity.token import ASPECTS
+from tests import recorded
 from tests.asking import ask
 from tests.asking import link as opened
 from tests.investigation import Investigation
 from tests.stack.issuer import DISCOVERY, ISSUER, KEYS, issuer, new_key
 
 RULES = {"issuer": ISSUER, "audience": "neurallog-api", "algorithms": ["RS256", "PS256", "ES256", "EdDSA", "Ed25519"]}
+TOKEN = re.compile(r"eyJ[\w-]{8,}\.")  # of any JWT: its header begins with {"
 HOSTILE = (
     "../../../etc/passwd",
     "' OR 1=1; DROP TABLE keys; --",
@@ -355,3 +358,9 @@ def test_tables_keep_hostile_text_inert(tmp_path, server, monkeypatch):
     for table in (token_tests(case), issuer_keys(case)):
         assert "&lt;script&gt;" in table._repr_html_()
         assert "<script>" not in table._repr_html_()
+
+
+@pytest.mark.parametrize("name", recorded.specimens())
+def test_no_specimen_has_a_token(name):
+    """Also not one of those that were written to a log, or sent with a request, while it was recorded."""
+    assert not TOKEN.search(json.dumps(recorded.specimen(name)))

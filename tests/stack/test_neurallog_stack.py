@@ -67,6 +67,33 @@ def logged(platform, selector, tail):
     return [json.loads(line) for line in text.splitlines() if not line.startswith("unable to retrieve container logs")]
 
 
+def with_token(platform, token):
+    headers = {"Authorization": f"Bearer {token}", "X-Forwarded-For": "203.0.113.9"}
+    return requests.get(platform.url("api-gateway") + "/v1/logs", headers=headers, timeout=10)
+
+
+def test_a_token_is_verified_and_a_new_key_is_read(platform):
+    assert with_token(platform, platform.issuer.token()).status_code == 200
+    answer = with_token(platform, platform.issuer.token(lasting_s=-60))
+    assert (answer.status_code, answer.json()["error"]) == (401, "ExpiredTokenError: The token is expired")
+    platform.issuer.rotate()
+    eventually(lambda: with_token(platform, platform.issuer.token()).status_code == 200)
+
+
+def test_a_verifier_that_keeps_its_keys_rejects_those_of_a_new_one(platform):
+    """Its log names the client, and no part of the token."""
+    platform.fail("auth-service", keys_kept=True)
+    platform.issuer.rotate("2026-12")
+    token = platform.issuer.token()
+    assert with_token(platform, token).json()["error"] == "InvalidKeyIdError: No key for kid: '2026-12'"
+    (pod,) = platform.pods("auth-service")
+    lines = platform.cluster.kubectl("logs", "-n", SYSTEM, pod["metadata"]["name"])
+    assert '"client_ip": "203.0.113.9"' in lines
+    assert not any(part[:20] in lines for part in token.split("."))
+    platform.fail("auth-service", keys_kept=False)
+    eventually(lambda: with_token(platform, token).status_code == 200)
+
+
 def test_log_lines_are_json_and_share_a_request_id(platform):
     url = platform.url("api-gateway") + "/v1/logs"
     requests.get(url, headers={"X-Api-Key": "key2", "X-Request-Id": "request-of-the-test"}, timeout=10)
