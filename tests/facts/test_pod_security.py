@@ -108,6 +108,22 @@ def test_folders_that_the_platform_excepts(mount, path, is_excepted):
     assert (broken(baseline(rows(volumes={mount: {"hostPath": {"path": path}}}, access=access))) == "") == is_excepted
 
 
+@pytest.mark.parametrize(
+    ("mount", "path", "only_reads"),
+    [
+        ("/tools:ro", "/usr/local/bin", True),
+        ("/tools", "/usr/local/bin", False),
+        ("/host:ro", "/", False),
+        ("/keys:ro", "/etc/kubernetes/pki", False),
+        ("/pods:ro", "/var/lib/kubelet", False),
+    ],
+)
+def test_reading_programs_is_less_than_reading_secrets(mount, path, only_reads):
+    volumes = {mount: {"hostPath": {"path": path}}}
+    assert bool(baseline(rows(volumes=volumes)).only_reads.iloc[0]) == only_reads
+    assert not baseline(rows({"privileged": True}, volumes=volumes)).only_reads.iloc[0]
+
+
 def test_what_is_restricted():
     assert broken(restricted(rows(WELL))) == ""
     assert broken(restricted(rows())) == "may run as root, may escalate, keeps capabilities, no seccomp profile"

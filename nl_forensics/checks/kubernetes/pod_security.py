@@ -15,6 +15,7 @@ MAX_NAMED = 3
     section="09",
     severity="high",
     critical="owns_node",
+    note="only_reads",
     subject="{instance}: {namespace}/{workload}/{container}",
     because="breaks the level baseline: {broken}; pod {pod}",
     at="created_at",
@@ -24,7 +25,8 @@ def no_container_has_rights_on_its_node(k8s_pod_security):
     """No container is privileged, uses namespaces, folders or ports of its node, or has unusual capabilities.
 
     Level baseline of the Pod Security Standards. Critical where it controls the node, and with it every pod there: privileged,
-    SYS_ADMIN, the socket of the runtime, a system folder that it can write to. Exceptions: `access` in the platform file.
+    SYS_ADMIN, the socket of the runtime, a system folder that it can write to. A note where it only reads programs or data of the node.
+    Exceptions: `access` in the platform file.
     """
     rows = baseline(k8s_pod_security[~k8s_pod_security.is_agent])
     return rows.sort_values("owns_node", ascending=False, kind="stable").drop_duplicates([*WORKLOAD, "container"])

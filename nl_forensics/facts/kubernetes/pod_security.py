@@ -13,15 +13,27 @@ BASELINE_CAPABILITIES = frozenset(
 )
 RESTRICTED_CAPABILITIES = frozenset({"NET_BIND_SERVICE"})
 OF_THE_RUNTIME = ("docker.sock", "containerd.sock", "crio.sock")  # with which one controls all containers of the node
+OF_NODE = tuple(
+    f"/{name}/"
+    for name in (
+        *("boot", "dev", "etc", "home", "proc", "root", "run", "sys", "var/log", "var/run"),
+        *(f"var/lib/{program}" for program in ("kubelet", "etcd", "containerd", "containers", "docker", "rancher")),
+    )
+)
 ALL_OF_NODE = ("/", "/etc", "/proc", "/root", "/run", "/sys", "/var", "/var/run", "/var/lib/kubelet")
 
 
 def baseline(k8s_pod_security: pd.DataFrame) -> pd.DataFrame:
-    """The containers that break the level baseline: `broken`, in words, and `owns_node`: it controls its node."""
+    """The containers that break the level baseline: `broken`, in words; `owns_node`: it controls its node; `only_reads`: it only mounts
+    folders read-only that hold programs or data, and neither settings nor secrets of the node.
+    """
     rows = k8s_pod_security
     rows = rows.assign(broken=[", ".join(_broken(row)) for row in rows.itertuples()])
     rows = rows[rows.broken != ""]
-    return rows.assign(owns_node=[_owns_node(row) for row in rows.itertuples()])
+    return rows.assign(
+        owns_node=[_owns_node(row) for row in rows.itertuples()],
+        only_reads=[_only_reads(row) for row in rows.itertuples()],
+    )
 
 
 def _broken(row) -> list[str]:
@@ -45,6 +57,14 @@ def _owns_node(row) -> bool:
     sockets = any(path.endswith(OF_THE_RUNTIME) for path, _, _ in folders)
     powers = {"ALL", "SYS_ADMIN", "SYS_PTRACE", "SYS_MODULE", "CAP_SYS_ADMIN"} & set(_items(row.added_capabilities))
     return bool(row.privileged or writes or sockets or powers)
+
+
+def _only_reads(row) -> bool:
+    folders = [folder.rpartition(":") for folder in _items(row.host_folders)]
+    harmless = all(
+        mode == "ro" and path not in ALL_OF_NODE and not f"{path}/".startswith(OF_NODE) for path, _, mode in folders
+    )
+    return harmless and len(_broken(row)) == len(folders)
 
 
 def restricted(k8s_pod_security: pd.DataFrame) -> pd.DataFrame:
