@@ -19,7 +19,7 @@ from nl_forensics.delivery.report import report
 from nl_forensics.errors import BadAnswer, NotConfigured, NotGiven, NotReachable
 from nl_forensics.finding import Status
 from nl_forensics.inputs.platform import Budget, IdentityEndpoint
-from nl_forensics.sources.identity.token import ASPECTS
+from nl_forensics.sources.identity import ASPECTS
 from tests import recorded
 from tests.asking import ask
 from tests.asking import link as opened

@@ -1,6 +1,31 @@
-"""Rules about the keys that the issuer of tokens publishes."""
+"""Rules about the token that was given to be examined, and about the keys that its issuer publishes."""
+
+import pandas as pd
 
 from nl_forensics.checks.rule import check
+
+HARMFUL = ("header", "algorithm", "signature")  # with which a token is accepted that the issuer did not sign
+RENEWED = ("lifetime",)
+
+
+@check(
+    section="09",
+    severity="high",
+    critical="is_harmful",
+    medium="is_long",
+    subject="identity/{instance}: {aspect}",
+    because="token fails the test of its {aspect}: {said}",
+    guide=("C112", "C113"),
+)
+def the_token_is_valid(identity_token_tests):
+    """The token passes every test of a strict verifier.
+
+    Structure, header, algorithm, key id, signature, issuer, audience and times, by the clock of the issuer. Critical where a verifier that
+    accepts it accepts tokens of anyone; medium for a lifetime beyond the limit of the platform file: a stolen token stays valid as long.
+    """
+    rows = identity_token_tests[~identity_token_tests.passed.fillna(True)]
+    rows = rows.assign(is_harmful=rows.aspect.isin(HARMFUL), is_long=rows.aspect.isin(RENEWED))
+    return rows.sort_values("is_harmful", ascending=False, kind="stable")
 
 
 @check(
@@ -57,6 +82,6 @@ def published_keys_have_ids_of_their_own(identity_keys):
     return _shown(rows[several & (twice | (rows.kid == ""))])
 
 
-def _shown(rows):
+def _shown(rows: pd.DataFrame) -> pd.DataFrame:
     named = "key " + rows.kid.where(rows.kid != "", "without an id")
     return rows.assign(shown=named + " (" + rows.kty + ")")
