@@ -40,7 +40,7 @@ def case_of(folder, answers, refused=(), asked_at="2026-11-03T14:30:00+00:00") -
     step = open_round(folder, asked(asked_at))
     for name, answer in answers.items():
         recording = step.record(name, "main")
-        recording.write(answer["records"])
+        recording.recover(answer["records"])
         recording.write(Partial(*part) for part in answer.get("partial", []))
         recording.write([Proof(answer["proof"])] if answer.get("proof") else [])
         recording.close(answer.get("asked_at", asked_at))

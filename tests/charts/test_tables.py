@@ -26,6 +26,8 @@ NEEDS = {
     "failed_requests": ["prom_service_requests"],
     "postgres_elsewhere": ["pg_archiver", "pg_replication"],
     "redis_saved": ["redis_persistence"],
+    "operator_errors": ["k8s_operator_log"],
+    "tenant_tables": ["pg_tenant_tables"],
     "token_tests": ["identity_token_tests"],
     "issuer_keys": ["identity_keys"],
     "rejected_clients": ["k8s_unhealthy_logs", "k8s_logs"],

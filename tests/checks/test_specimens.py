@@ -74,7 +74,8 @@ def asked_again(place: Path, one: dict) -> Case:
     step = open_round(place, parameters, one["answers"])
     for name, answer in one["answers"].items():
         recording = step.record(name, "main")
-        recording.write([*answer["records"], *(Partial(*part) for part in answer["partial"])])
+        recording.recover(answer["records"])
+        recording.write(Partial(*part) for part in answer["partial"])
         if answer["proof"]:
             recording.write([Proof(answer["proof"])])
         recording.close(answer["asked_at"])

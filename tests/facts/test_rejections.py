@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from nl_forensics.facts.rejections import REASONS, reason_of, rejections
-from nl_forensics.sources.kubernetes.lines import parse
+from nl_forensics.sources.kubernetes.lines import decoded, parsed
 
 MESSAGES = {
     "expired token": (
@@ -108,7 +108,7 @@ def test_every_reason_has_a_message():
 
 
 def logs(*texts, **more):
-    lines = [parse(text) for text in texts]
+    lines = [parsed(decoded(text)) for text in texts]
     rows = pd.DataFrame(
         {
             "at": pd.date_range("2026-11-30", periods=len(lines), freq="s", tz="UTC"),
@@ -148,4 +148,4 @@ def test_a_line_of_a_log_has_the_reason_of_its_message(reason, message):
     ],
 )
 def test_the_client_of_a_line_is_an_address(text, client):
-    assert parse(text).client == client
+    assert parsed(decoded(text)).client == client

@@ -45,7 +45,7 @@ def _object(row: dict) -> str:
     return f"{what}: {cut(row['why'], 80)}" if row["exists"] else f"{what} is missing"
 
 
-@table("What the operator reports", "The operator logged no warning and no error.")
+@table("What the operator reports", "No warning and no error was logged by the operator.")
 def operator_errors(k8s_operator_log) -> pd.DataFrame:
     """Warnings and errors of the operator by tenant and message, the newest first."""
     rows = k8s_operator_log.sort_values("at", ascending=False, kind="stable")
