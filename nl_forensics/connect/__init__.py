@@ -18,6 +18,7 @@ from email.utils import parsedate_to_datetime
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
+from nl_forensics.connect.cleartext import guarded
 from nl_forensics.errors import NotConfigured, SourceError
 from nl_forensics.inputs.platform import Budget, Cluster, Endpoint, PortForward
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 
 HALF_SECOND = 0.5
+IN_CLEAR = "password_unencrypted"  # of an identity: the password crossed the network in clear
 
 
 class Clock(NamedTuple):
@@ -69,8 +71,11 @@ def open_link(system: str, address: str, endpoint: Endpoint, budget: Budget, for
             "the address holds a character that ends the password too early",
             "percent-encode the user and the password: @ as %40, / as %2F, # as %23, ? as %3F",
         )
+    address, in_clear = guarded(system, address, endpoint)
     if not forward:
-        return load_client(system).connect(address, endpoint, budget)
+        link = load_client(system).connect(address, endpoint, budget)
+        link.identity |= {IN_CLEAR: True} if in_clear else {}
+        return link
     try:
         link = load_client(system).connect(address, endpoint, budget, forward)
     except SourceError as error:

@@ -148,7 +148,9 @@ class JsonLink:
         for name in names:
             if not IDENTIFIER.fullmatch(str(name)):
                 raise BadAnswer(f"{excerpt(str(name), 80)!r} is no identifier: nothing is asked under it")
-        status = asked(self._session.get, self._url + path.format(*names), timeout=self._timeout_s).status_code
+        status = asked(
+            self._session.get, self._url + (path.format(*names) if names else path), timeout=self._timeout_s
+        ).status_code
         answer = self._session.answer
         if status not in (200, *also):
             said = answer.get("message", "") if isinstance(answer, dict) else answer

@@ -19,6 +19,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 from yaml import YAMLError
 
 from nl_forensics import private
+from nl_forensics.connect.cleartext import allowed, is_local
 from nl_forensics.errors import NotConfigured
 from nl_forensics.inputs.platform import IN_CLUSTER, KubernetesEndpoint
 from nl_forensics.redact import excerpt
@@ -56,6 +57,7 @@ class Kubeconfig:
 
     host        the address of the API server
     namespace   of the context, "" when it names none
+    in_clear    a token or password crosses the network unencrypted, as the platform file allows
     tls         with the authority and our certificate; None where the address is not https
     """
 
@@ -74,6 +76,9 @@ class Kubeconfig:
                 raise ValueError(f"its context names the namespace {self.namespace!r}")
             self.host = self._settings.host.rstrip("/")
             self.tls = _context(self._settings) if self.host.startswith("https") else None
+        self.in_clear = not self.tls and not is_local(urlsplit(self.host).hostname or "") and self._has_credentials
+        if self.in_clear:
+            allowed(endpoint, "https:// in the kubeconfig")
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -99,6 +104,10 @@ class Kubeconfig:
             if self._settings.username:
                 headers["authorization"] = str(self._settings.get_basic_auth_token())
         return headers
+
+    @property
+    def _has_credentials(self) -> bool:
+        return bool(self._settings.api_key or self._settings.username)
 
     def pool(self) -> urllib3.PoolManager:
         """Connections to the API server."""

@@ -11,13 +11,13 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import urllib3
 
 from nl_forensics import sources
-from nl_forensics.connect import clock_of
+from nl_forensics.connect import IN_CLEAR, clock_of
 from nl_forensics.connect.kubeconfig import Kubeconfig
 from nl_forensics.errors import BadAnswer, NotAllowed, NotReachable, NotServed, SourceError
 from nl_forensics.inputs.platform import Budget, KubernetesEndpoint
@@ -77,7 +77,12 @@ class KubernetesLink:
         took = time.monotonic() - began
         self.clock = clock_of(headers.get("Date"), before, took)
         self.version = str(_decoded(body).get("gitVersion", ""))
-        self.identity = {"version": self.version, "cluster_uid": self._cluster_uid(budget.connect_s - took)}
+        self.identity: dict[str, Any] = {
+            "version": self.version,
+            "cluster_uid": self._cluster_uid(budget.connect_s - took),
+        }
+        if kubeconfig.in_clear:
+            self.identity[IN_CLEAR] = True
 
     def _cluster_uid(self, within_s: float) -> str:
         """What stays the same as long as the cluster lives: the uid of a namespace that can't be deleted."""

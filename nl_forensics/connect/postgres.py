@@ -36,6 +36,11 @@ SERVER_SAYS = (  # (words of the server or of libpq, what it is, what to do)
     ("no password supplied", NotAllowed, CREDENTIALS),
     ("no pg_hba.conf entry", NotAllowed, "add a line for this role and host to pg_hba.conf"),
     ("permission denied for database", NotAllowed, "GRANT CONNECT ON DATABASE … TO the role"),
+    (
+        "does not support SSL, but SSL was required",
+        NotConfigured,
+        "switch TLS on in the server, or set allow_cleartext: true for this instance in the platform file",
+    ),
     ("SSL SYSCALL", NotReachable, "see whether the server runs"),
     ("received invalid response", BadAnswer, "check the address: something else than PostgreSQL listens there"),
     ("expected authentication request", BadAnswer, "check the address: something else than PostgreSQL listens there"),

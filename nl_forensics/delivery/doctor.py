@@ -113,7 +113,11 @@ def _reached(case: Case, missing: list[Missing]) -> dict[str, str]:
     states = {name: answer.why for name, answer in tried.items()}
     rows = case.read(REACHED).rows
     states |= dict(zip(rows.instance, rows.why, strict=True))
-    return {name: printable(why) or f"reached{_rights(case, name, missing)}" for name, why in sorted(states.items())}
+    in_clear = dict.fromkeys(case.passwords_in_clear, ", password sent unencrypted")
+    return {
+        name: printable(why) or f"reached{_rights(case, name, missing)}{in_clear.get(name, '')}"
+        for name, why in sorted(states.items())
+    }
 
 
 def _rights(case: Case, name: str, missing: list[Missing]) -> str:

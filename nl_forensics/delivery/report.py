@@ -296,6 +296,7 @@ def _page(case: Case, findings: Findings, changes: list[Change], sections: list[
         findings=findings,
         severities=list(Severity),
         silent=_silent(case),
+        in_clear=case.passwords_in_clear,
         changes=changes,
         story=next((section for section in sections if section.number == POSTMORTEM), None),
         sections=[section for section in sections if section.number != POSTMORTEM],

@@ -139,6 +139,14 @@ class Case:
         reached = self.read("systems_reached").rows
         return reached[reached.clock_offset_s.abs() > SURELY_WRONG_S].set_index("instance").clock_offset_s.to_dict()
 
+    @property
+    def passwords_in_clear(self) -> list[str]:
+        """The instances whose password crossed the network unencrypted, as the platform file allows: `redis-main`."""
+        reached = (event for round_ in self.rounds for event in round_.events() if event["event"] == "reached")
+        return sorted(
+            {f"{one['system']}-{one['instance']}" for one in reached if one["identity"].get("password_unencrypted")}
+        )
+
     def records(self, answer: Answer) -> list[dict]:
         """The recorded answer as it was given. Raises CaseError when it was altered."""
         path = self.folder / answer.file

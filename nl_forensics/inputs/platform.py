@@ -54,11 +54,14 @@ class PortForward(_Model):
 class Endpoint(_Model):
     """One instance of a system. The address is read from an environment variable, so that no secret is in a file.
 
-    via   how it is reached; none: directly. Host and port of the address then only name the server that the certificate must prove
+    via              how it is reached; none: directly. Host and port of the address then only name the server that the certificate
+                     must prove
+    allow_cleartext  its password may cross the network unencrypted
     """
 
     endpoint: Variable
     via: PortForward | None = None
+    allow_cleartext: bool = False
 
     @property
     def address(self) -> str:
