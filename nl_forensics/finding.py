@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+MAX_NAMES = 3
 NO_REMEDY = "no remedy: not available in this configuration"
 
 
@@ -60,6 +61,7 @@ class Finding:
     partial   of a problem: its data is partial, so that there may be more
     recurring of a problem: the subject broke the rule before the incident, too
     bug       the check itself failed: ours, not the system's
+    altered   the recorded answers that it needs and that are not what was recorded
     """
 
     check: str
@@ -77,6 +79,7 @@ class Finding:
     partial: bool = False
     recurring: bool = False
     bug: bool = False
+    altered: tuple[str, ...] = ()
     rows: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False, compare=False)
 
     @property
@@ -147,6 +150,11 @@ class Findings(list):
     def oks(self) -> "Findings":
         return Findings(f for f in self if f.status is Status.OK)
 
+    @property
+    def altered(self) -> tuple[str, ...]:
+        """The files of the case that are not what was recorded, as far as checks need them."""
+        return tuple(dict.fromkeys(file for finding in self for file in finding.altered))
+
     def by_component(self) -> dict[str, list[Finding]]:
         """The problems of each component, in the order of the findings."""
         components: dict[str, list[Finding]] = {}
@@ -189,6 +197,9 @@ class Findings(list):
         return f"Of {self.about}: {self._verdict()}" if self.about else self._verdict()
 
     def _verdict(self) -> str:
+        if self.altered:
+            named = ", ".join(self.altered[:MAX_NAMES]) + (", …" if len(self.altered) > MAX_NAMES else "")
+            return f"The case fails verification: {named} {'was' if len(self.altered) == 1 else 'were'} altered."
         if self.problems:
             return f"{self.problems[0].subject}: {self.problems[0].because}."
         if not self:
@@ -205,7 +216,9 @@ class Findings(list):
         return pd.DataFrame([[str(getattr(f, c)) for c in columns] for f in self], columns=columns)
 
     def exit_code(self) -> int:
-        """4 a bug of ours · 1 a problem · 3 no problem, but coverage is incomplete, or no check applies · 0 healthy."""
+        """5 altered · 4 a bug of ours · 1 a problem · 3 no problem, but coverage is incomplete, or no check applies · 0 healthy."""
+        if self.altered:
+            return 5
         if any(f.bug for f in self):
             return 4
         if self.problems:
@@ -239,7 +252,7 @@ def changes(before: Findings, now: Findings) -> list[Change]:
 def _rank(finding: Finding) -> tuple:
     severity = list(Severity).index(Severity(finding.severity)) if finding.severity else 0
     history = finding.when == When.BEFORE
-    earliest = finding.at.value if finding.at is not None else float("inf")
+    earliest = finding.at.timestamp() if finding.at is not None else float("inf")
     return list(Status).index(finding.status), history, severity, earliest, finding.check, finding.subject
 
 

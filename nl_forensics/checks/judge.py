@@ -18,6 +18,7 @@ from nl_forensics.finding import Evidence, Finding, Severity, Status, When
 from nl_forensics.sanitize import printable
 from nl_forensics.units import Wording, in_seconds
 
+OUT_OF_RANGE = (OverflowError, pd.errors.OutOfBoundsDatetime, pd.errors.OutOfBoundsTimedelta)
 GRACE = pd.Timedelta(minutes=2)  # an answer given this soon after the window still shows the window
 
 
@@ -39,6 +40,8 @@ class Judge:
     def findings(self) -> list[Finding]:
         try:
             return self._judge() if all(self.case.instances(name) for name in self.check.needs) else []
+        except OUT_OF_RANGE as error:
+            return [self._unknown([Gap(self.check.needs[0], "", f"a value is out of range: {error}", "")])]
         except Exception as error:  # noqa: BLE001 (one of the two places: a bug of ours is reported as such)
             because = f"the check itself failed, which is a bug of nl_forensics: {type(error).__name__}: {error}"
             return [self._finding(Status.UNKNOWN, because, remedy="report this, with the case", bug=True)]
@@ -158,6 +161,7 @@ class Judge:
         return self._finding(Status.OK, because, when=when, limits=self.limits)
 
     def _finding(self, status: Status, because: str, subject: str = "", **facts) -> Finding:
+        altered = tuple(dict.fromkeys(file for name in self.check.needs for file in self.case.read(name).altered))
         evidence = tuple(
             Evidence(name, answer.instance, answer.file, answer.sha256)
             for name in self.check.needs
@@ -171,6 +175,7 @@ class Judge:
             subject=printable(subject or self.check.section),
             because=printable(because),
             evidence=evidence,
+            altered=altered,
             **facts,
         )
 

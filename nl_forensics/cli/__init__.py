@@ -13,8 +13,8 @@ import click
 
 from nl_forensics.cli import asking, casework, judging, reference  # noqa: F401 (each registers its commands)
 from nl_forensics.cli.command import cli
+from nl_forensics.delivery.terminal import say
 from nl_forensics.errors import CaseError, ForensicsError, ParameterError
-from nl_forensics.sanitize import printable
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def run(arguments: list[str]) -> int:
     try:
         return cli.main(arguments, prog_name="nl-forensics", standalone_mode=False) or 0
     except (click.exceptions.Abort, KeyboardInterrupt):
-        click.echo("interrupted; run the same command to resume", err=True)
+        say("interrupted; run the same command to resume", err=True)
         return 130
     except click.ClickException as error:
         error.show()
@@ -51,8 +51,8 @@ def run(arguments: list[str]) -> int:
 
 def _report_error(error: Exception, code: int) -> int:
     if code == 4:
-        traceback.print_exc()
-        click.echo("nl-forensics: internal error: please report it with the traceback above", err=True)
+        say(*traceback.format_exc().splitlines(), err=True)
+        say("nl-forensics: internal error: please report it with the traceback above", err=True)
     else:
-        click.echo(f"nl-forensics: {printable(str(error))}", err=True)
+        say(f"nl-forensics: {error!s}", err=True)
     return code

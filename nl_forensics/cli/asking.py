@@ -20,7 +20,7 @@ from nl_forensics.collection import triage
 from nl_forensics.collection.collect import REACHED, Triage
 from nl_forensics.delivery import notebook
 from nl_forensics.delivery.ten_lines import ten_lines
-from nl_forensics.delivery.terminal import Live
+from nl_forensics.delivery.terminal import Live, say
 from nl_forensics.evidence.case import Case
 from nl_forensics.evidence.rounds import PARAMETERS, Gap, round_numbers
 from nl_forensics.inputs.parameters import Parameters
@@ -57,7 +57,7 @@ def now_command(namespaces: tuple[str, ...], since: str, as_json: bool) -> int:
     def question(case: Case) -> tuple[Parameters, str]:
         chosen, because = triage.question(case, namespaces, length)
         where = ", ".join(chosen.incident.scope(chosen.platform)) or "all"
-        click.echo(f"incident window {chosen.incident}, namespaces: {where} ({because})", err=True)
+        say(f"incident window {chosen.incident}, namespaces: {where} ({because})", err=True)
         case.use_parameters(chosen)  # the first answers are judged by the question that follows from them
         if live:
             live.judge(case)
@@ -69,7 +69,7 @@ def now_command(namespaces: tuple[str, ...], since: str, as_json: bool) -> int:
     except KeyboardInterrupt:
         begun = (folder / "1" / PARAMETERS).is_file()
         hint = f"run `nl-forensics collect {shown(folder)}` to resume" if begun else "nothing was collected"
-        click.echo(f"interrupted; {hint}", err=True)
+        say(f"interrupted; {hint}", err=True)
         return 130
     triage.check_namespaces(case, namespaces)
     from nl_forensics.delivery.report import as_json as whole
@@ -83,7 +83,7 @@ def now_command(namespaces: tuple[str, ...], since: str, as_json: bool) -> int:
             whole(case, findings, changes_since_last_round(case, findings)) | {"folder": str(folder), "lines": lines}
         )
     else:
-        click.echo("\n".join(lines))
+        say(*lines)
     return findings.exit_code()
 
 
@@ -109,9 +109,9 @@ def collect_command(what: str, folder: Path | None, again: tuple[str, ...], all_
     if as_json:
         print_json({"case": str(case.folder), "coverage": case.coverage().to_dict("records")})
     else:
-        click.echo(f"{case.folder}: round {case.rounds[-1].folder.name} is sealed, {len(case.answers)} sources queried")
+        say(f"{case.folder}: round {case.rounds[-1].folder.name} is sealed, {len(case.answers)} sources queried")
         for system, unseen, remedy in dict.fromkeys((_system_of(gap), gap.unseen, gap.remedy) for gap in gaps):
-            click.echo(f"  data gap, {system}: {unseen}" + (f" ({remedy})" if remedy else ""))
+            say(f"  data gap, {system}: {unseen}" + (f" ({remedy})" if remedy else ""))
     return 3 if gaps else 0
 
 
@@ -133,5 +133,5 @@ def doctor_command(parameters: Path, as_json: bool) -> int:
         print_json(diagnosis.as_json())
     else:
         for line in diagnosis.lines():
-            click.echo(line)
+            say(line)
     return diagnosis.exit_code

@@ -3,8 +3,8 @@
 import click
 
 from nl_forensics.cli.command import case_path, cli, writable
+from nl_forensics.delivery.terminal import say
 from nl_forensics.evidence.case import Case
-from nl_forensics.sanitize import printable
 
 
 @cli.command("verify")
@@ -14,10 +14,10 @@ def verify_command(folder: str) -> int:
     case = Case(case_path(folder))
     faults = case.verify()
     for fault in faults:
-        click.echo(printable(fault), err=True)  # it may name a file that was added
+        say(fault, err=True)  # it may name a file that was added
     if not faults:
         for step in case.rounds:
-            click.echo(f"round {step.folder.name}: verified, seal {step.seal}")
+            say(f"round {step.folder.name}: verified, seal {step.seal}")
     return 5 if faults else 0
 
 
@@ -35,5 +35,5 @@ def note_command(folder: str, text: str) -> int:
 @click.argument("pseudonym")
 def reveal_command(folder: str, pseudonym: str) -> int:
     """Show the value behind a pseudonym. The chain of custody records each use."""
-    click.echo(Case(writable(case_path(folder))).reveal(pseudonym))
+    say(Case(writable(case_path(folder))).reveal(pseudonym))
     return 0

@@ -1,7 +1,6 @@
 """What the commands share: the group, options, and how a case is named, opened and collected."""
 
 import itertools
-import json
 import sys
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from nl_forensics.errors import ParameterError
 from nl_forensics.evidence.case import Case
 from nl_forensics.inputs import parameters as parameter_files
 from nl_forensics.inputs.parameters import Parameters
-from nl_forensics.sanitize import printable_json
+from nl_forensics.sanitize import as_json
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 sections_option = click.option(
@@ -90,4 +89,4 @@ def collected(asked: Parameters, folder: Path, again: tuple[str, ...], live=None
 
 
 def print_json(value) -> None:
-    click.echo(printable_json(json.dumps(value, indent=1, ensure_ascii=False, default=str)))
+    click.echo(as_json(value))

@@ -11,11 +11,10 @@ import click
 from nl_forensics.checks import changes_since_last_round, check_sections, run_checks
 from nl_forensics.cli.command import as_json_option, case_path, cli, opened, print_json, sections_of, sections_option
 from nl_forensics.delivery import notebook
-from nl_forensics.delivery.terminal import Live, print_findings
+from nl_forensics.delivery.terminal import Live, print_findings, say, warn_if_altered
 from nl_forensics.errors import ParameterError
 from nl_forensics.evidence.case import Case
 from nl_forensics.finding import records
-from nl_forensics.sanitize import printable
 
 
 @cli.command("findings")
@@ -36,7 +35,8 @@ def findings_command(what: str, sections: str, as_json: bool) -> int:
     else:
         print_findings(findings)
         for change in changes:
-            click.echo(f"  since the previous round, {change.what}: {change.finding.subject}: {change.finding.because}")
+            say(f"  since the previous round, {change.what}: {change.finding.subject}: {change.finding.because}")
+    warn_if_altered(case, findings)
     return findings.exit_code()
 
 
@@ -54,7 +54,7 @@ def tenant_command(name: str, what: str, as_json: bool) -> int:
         print_json(tenant.as_json(page, parts))
     else:
         for line in tenant.as_lines(page, parts):
-            click.echo(line)
+            say(line)
     return page.findings.exit_code()
 
 
@@ -74,9 +74,9 @@ def timeline_command(what: str, as_json: bool) -> None:
         return
     for row in rows.itertuples():
         error = f" ±{row.error_s:.0f} s" if row.error_s >= 0.5 else " ±unknown" if math.isnan(row.error_s) else ""
-        click.echo(printable(f"{row.at:%Y-%m-%d %H:%M:%S} UTC{error}  {row.kind}  {row.component}: {row.words}"))
+        say(f"{row.at:%Y-%m-%d %H:%M:%S} UTC{error}  {row.kind}  {row.component}: {row.words}")
     for gap in gaps:
-        click.echo(printable(f"data gap: {gap}"))
+        say(f"data gap: {gap}")
 
 
 @cli.command("report")
@@ -96,8 +96,9 @@ def report_command(what: str, out: Path | None, sections: str, as_json: bool) ->
     if as_json:
         click.echo((folder / FINDINGS).read_text(encoding="utf-8"), nl=False)
     else:
-        click.echo(f"{findings.verdict()} {findings.counts()}.")
-        click.echo(f"{folder / 'report.html'}")
+        say(f"{findings.verdict()} {findings.counts()}.")
+        say(f"{folder / 'report.html'}")
+    warn_if_altered(case, findings)
     return findings.exit_code()
 
 

@@ -12,6 +12,7 @@ from nl_forensics.checks import Check
 from nl_forensics.checks import load as load_checks
 from nl_forensics.cli.command import as_json_option, cli, print_json, read, sections_of, sections_option
 from nl_forensics.delivery import guide
+from nl_forensics.delivery.terminal import say
 from nl_forensics.errors import check_names
 from nl_forensics.sources import Source, connection_of
 from nl_forensics.sources import load as load_sources
@@ -41,10 +42,10 @@ def sources_command(names: tuple[str, ...], as_json: bool) -> int:
         ]
         print_json(listed)
     elif names:
-        click.echo("\n\n".join(map(_describe_source, found)))
+        say(*"\n\n".join(map(_describe_source, found)).split("\n"))
     else:
         for source in found:
-            click.echo(f"{source.name:32} {source.covers:7} {source.doc.splitlines()[0]}")
+            say(f"{source.name:32} {source.covers:7} {source.doc.splitlines()[0]}")
     return 0
 
 
@@ -79,10 +80,10 @@ def checks_command(names: tuple[str, ...], as_json: bool) -> int:
             [{"name": c.name, "section": c.section, "needs": c.needs, "limits": c.limits, "doc": c.doc} for c in found]
         )
     elif names:
-        click.echo("\n\n".join(map(_describe_check, found)))
+        say(*"\n\n".join(map(_describe_check, found)).split("\n"))
     else:
         for one in found:
-            click.echo(f"{one.section} {one.severity:8} {one.name}" + (f" ({_limits(one)})" if one.limits else ""))
+            say(f"{one.section} {one.severity:8} {one.name}" + (f" ({_limits(one)})" if one.limits else ""))
     return 0
 
 
@@ -123,7 +124,7 @@ def guide_command(sections: str, as_json: bool) -> int:
     if as_json:
         print_json(guide.sections(wanted))
     else:
-        click.echo("\n".join(guide.lines(wanted)))
+        say(*"\n".join(guide.lines(wanted)).split("\n"))
     return 0
 
 
@@ -142,5 +143,5 @@ def permissions_command(parameters: Path | None, namespace: str, as_json: bool) 
     if as_json:
         print_json({one.name: one.text for one in found})
     else:
-        click.echo("\n\n".join(f"# {one.title}\n{one.text}" for one in found))
+        say(*"\n\n".join(f"# {one.title}\n{one.text}" for one in found).split("\n"))
     return 0

@@ -39,7 +39,7 @@ SERVER_SAYS = (  # (words of the server or of libpq, what it is, what to do)
     (
         "does not support SSL, but SSL was required",
         NotConfigured,
-        "switch TLS on in the server, or set allow_cleartext: true for this instance in the platform file",
+        "check sslmode, switch TLS on in the server, or set allow_cleartext: true for this instance in the platform file",
     ),
     ("SSL SYSCALL", NotReachable, "see whether the server runs"),
     ("received invalid response", BadAnswer, "check the address: something else than PostgreSQL listens there"),

@@ -16,14 +16,13 @@ import nh3
 import pandas as pd
 from markupsafe import Markup
 
-from nl_forensics import private, sources
+from nl_forensics import private, sanitize, sources
 from nl_forensics.checks import changes_since_last_round, run_checks
 from nl_forensics.checks import load as load_checks
 from nl_forensics.errors import CaseError, ParameterError
 from nl_forensics.evidence import custody
 from nl_forensics.evidence.case import Case
 from nl_forensics.finding import Change, Findings, Severity, When
-from nl_forensics.sanitize import printable_json
 from nl_forensics.units import Wording
 
 NOTEBOOKS = (Path(__file__).parents[2] / "notebooks", Path(__file__).parents[1] / "notebooks")
@@ -107,9 +106,8 @@ def report(case: Case, folder: Path, wanted: tuple[str, ...] = ()) -> Findings:
                 end_kernels()
                 time.sleep(0.1)
     changes = changes_since_last_round(case, findings)
-    findings_json = printable_json(json.dumps(as_json(case, findings, changes), indent=1, ensure_ascii=False))
-    custody.write_synced(folder / FINDINGS, findings_json + "\n")
-    custody.write_synced(folder / "report.html", _page(case, findings, changes, sections))
+    custody.write_synced(folder / FINDINGS, sanitize.as_json(as_json(case, findings, changes)) + "\n")
+    custody.write_synced(folder / "report.html", sanitize.of_page(_page(case, findings, changes, sections)))
     return findings
 
 

@@ -1,8 +1,6 @@
 """What was answered: a folder of sealed rounds, from which every table, chart and finding is computed."""
 
-import gzip
 import hashlib
-import json
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +9,7 @@ import pandas as pd
 
 from nl_forensics import sources
 from nl_forensics.errors import CaseError, NotGiven
-from nl_forensics.evidence import custody
+from nl_forensics.evidence import custody, reading
 from nl_forensics.evidence.rounds import LOCK, Answer, Gap, OpenRound, Round, actor, open_round, round_numbers
 from nl_forensics.evidence.scope import Scope, scope_of
 from nl_forensics.evidence.table import Table, read
@@ -42,7 +40,7 @@ class Case:
         """Every round, oldest first."""
         found, after, numbers = [], "", round_numbers(self.folder)
         if numbers != list(range(1, len(numbers) + 1)):
-            missing = min(set(range(1, numbers[-1])) - set(numbers))
+            missing = next(number for number, there in enumerate([*numbers, 0], 1) if number != there)
             raise CaseError(f"{self.folder / str(missing)} is missing: a round of the case was removed")
         for number in numbers[: self._upto]:
             found.append(Round(self.folder / str(number), after))
@@ -141,7 +139,7 @@ class Case:
 
     @property
     def passwords_in_clear(self) -> list[str]:
-        """The instances whose password crossed the network unencrypted, as the platform file allows: `redis-main`."""
+        """The instances to which a password was sent unencrypted, as the platform file allows: `redis-main`."""
         reached = (event for round_ in self.rounds for event in round_.events() if event["event"] == "reached")
         return sorted(
             {f"{one['system']}-{one['instance']}" for one in reached if one["identity"].get("password_unencrypted")}
@@ -151,11 +149,14 @@ class Case:
         """The recorded answer as it was given. Raises CaseError when it was altered."""
         path = self.folder / answer.file
         altered = not path.is_file() or path.is_symlink()
-        if altered or hashlib.sha256(content := path.read_bytes()).hexdigest() != answer.sha256:
+        try:
+            if altered or hashlib.sha256(content := reading.content(path)).hexdigest() != answer.sha256:
+                raise ValueError("was altered or removed after it was recorded")
+            return reading.records(content, answer.rows)
+        except (CaseError, ValueError) as error:
             raise CaseError(
-                f"{answer.file} was altered or removed after it was recorded: run `nl-forensics verify {self.folder}`"
-            )
-        return [json.loads(line) for line in gzip.decompress(content).split(b"\n") if line]
+                f"{answer.file}: {error}: `nl-forensics verify {self.folder}` lists all that was altered"
+            ) from None
 
     def read(self, name: str) -> Table:
         """The table of one source over all its instances, with its gaps. What the case lacks, or can't be read, is a gap, no error."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from nl_forensics import private
 from nl_forensics.errors import CaseError
+from nl_forensics.evidence import reading
 
 CHAIN = "custody.jsonl"
 MANIFEST = "manifest-sha256.txt"
@@ -26,8 +27,7 @@ def utc_now() -> str:
 
 
 def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256(reading.content(path)).hexdigest()
 
 
 def write_synced(path: Path, text: str) -> None:
@@ -41,7 +41,8 @@ def write_synced(path: Path, text: str) -> None:
 
 
 def _line(event: dict) -> str:
-    return json.dumps(event, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(event, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace").decode()  # a note may hold bytes that are no text
 
 
 def _digest(line: str) -> str:
@@ -59,7 +60,7 @@ class Chain:
 
     def drop_partial_line(self) -> None:
         """A killed writer can leave half a line at the end: it was never acknowledged, so it is cut off."""
-        if self._path.exists() and not (text := self._path.read_bytes()).endswith(b"\n"):
+        if self._path.exists() and not (text := reading.content(self._path)).endswith(b"\n"):
             write_synced(self._path, text[: text.rfind(b"\n") + 1].decode())
 
     def append(self, event: str, **facts) -> None:
@@ -75,14 +76,15 @@ class Chain:
         """Every event in order. Raises CaseError where a line can't be read."""
         if not self._path.is_file():
             return
-        whole, _, _torn = self._path.read_bytes().rpartition(b"\n")
+        whole, _, _torn = reading.content(self._path).rpartition(b"\n")
         for number, line in enumerate(whole.split(b"\n") if whole else [], 1):
             try:
-                event = json.loads(line)
-            except ValueError:
-                event = None
-            if not isinstance(event, dict) or not isinstance(event.get("event"), str):
-                raise CaseError(f"{self._path}, line {number}: is no event: the chain of custody was altered")
+                event = reading.event(line)
+                if _line(event).encode() != line:
+                    raise ValueError("it is not written as we write it")
+            except ValueError as error:
+                why = f"is no event, {error}: the chain of custody was altered"
+                raise CaseError(f"{self._path}, line {number}: {why}") from None
             yield event
 
 
@@ -142,7 +144,7 @@ def verify(folder: Path, after: str) -> list[str]:
 def _read_manifest(folder: Path, name: str) -> dict[str, str]:
     """{path: digest}. Raises CaseError for a line that is none, and for a path that leaves the round."""
     try:
-        lines = (folder / name).read_bytes().decode().split("\n")
+        lines = reading.content(folder / name).decode().split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise CaseError(f"{folder.name}/{name}: can't be read: {error}") from None
     listed = {}
@@ -173,6 +175,8 @@ def _fault(folder: Path, name: str, digest: str, manifest: str) -> str:
         return f"{shown}: is missing, though {manifest} lists it"
     try:
         return "" if sha256(path) == digest else f"{shown}: was altered, it is not what {manifest} says"
+    except CaseError:
+        return f"{shown}: was altered, it is larger than any recorded file"
     except OSError as error:
         return f"{shown}: can't be read: {error.strerror}"
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from nl_forensics import private, sources
 from nl_forensics.errors import CaseError, ParameterError
-from nl_forensics.evidence import custody
+from nl_forensics.evidence import custody, reading
 from nl_forensics.inputs.parameters import Parameters, home
 from nl_forensics.redact import Redactor, Vault, organisation_key, shortened
 from nl_forensics.sanitize import printable
@@ -176,7 +176,7 @@ class Round:
         self._refuse_if_altered()
         path = self.folder / PARAMETERS
         try:
-            return Parameters.model_validate_json(path.read_bytes())
+            return Parameters.model_validate(reading.value(reading.content(path)))
         except (OSError, ValueError) as error:
             raise CaseError(f"{path} can't be read: {' '.join(str(error).split())[:200]}") from None
 
@@ -301,10 +301,14 @@ def _unlock(folder: Path, lock: int) -> None:
 
 def _readable(path: Path) -> Iterator[dict]:
     """The whole records at the beginning of a file that may be cut anywhere."""
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
+    with gzip.open(path, "rb") as lines:
+        left = reading.MAX_ANSWER_BYTES
         try:
-            for line in lines:
-                yield json.loads(line)
+            while line := lines.readline(left + 1):
+                left -= len(line)
+                if left < 0 or not isinstance(record := reading.value(line), dict):
+                    return
+                yield record
         except (EOFError, OSError, ValueError, zlib.error):
             return
 

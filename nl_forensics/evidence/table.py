@@ -11,7 +11,7 @@ from functools import cached_property
 import pandas as pd
 
 from nl_forensics import sources
-from nl_forensics.errors import ForensicsError
+from nl_forensics.errors import CaseError, ForensicsError
 from nl_forensics.evidence.rounds import Answer, Gap
 from nl_forensics.evidence.scope import Scope
 
@@ -23,12 +23,14 @@ class Table:
     rows       every row over all instances, with `instance` and `asked_at` (UTC, the server's clock)
     gaps       what they do not show, by instance: refused, not asked, altered, cut, empty without proof
     is_blind   nothing proves a problem or health: no answer, none that can be read, or empty without proof
+    altered    the files that are not what was recorded
     """
 
     source: sources.Source
     _rows: pd.DataFrame
     gaps: tuple[Gap, ...]
     is_blind: bool
+    altered: tuple[str, ...] = ()
 
     @property
     def rows(self) -> pd.DataFrame:
@@ -96,10 +98,14 @@ def read(
     source: sources.Source, answers: Iterable[Answer], records: Callable[[Answer], list[dict]], gaps: list[Gap]
 ) -> Table:
     """The table of recorded answers. `gaps`: what is known to be missing; what can't be read, or is empty without proof, comes to it."""
-    frames, unreadable, unproven = [], [], []
+    frames, unreadable, unproven, altered = [], [], [], []
     for answer in answers:
         try:
             rows = source.table(records(answer))
+        except CaseError as error:
+            unreadable.append(Gap(source.name, answer.instance, str(error), f"restore {answer.file} from a copy"))
+            altered.append(answer.file)
+            continue
         except ForensicsError as error:
             unreadable.append(Gap(source.name, answer.instance, str(error), "collect again"))
             continue
@@ -110,7 +116,7 @@ def read(
     found = tuple(unreadable + gaps + unproven) or (
         () if frames else (Gap(source.name, "", "was not collected", "collect again"),)
     )
-    return Table(source, rows, found, is_blind=not frames or (rows.empty and bool(unproven)))
+    return Table(source, rows, found, not frames or (rows.empty and bool(unproven)), tuple(altered))
 
 
 def _stamped(rows: pd.DataFrame, answer: Answer) -> pd.DataFrame:

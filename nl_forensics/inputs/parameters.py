@@ -1,5 +1,6 @@
 """One parameter file, read and validated before any system is queried."""
 
+import json
 import os
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +24,9 @@ from nl_forensics.redact import Redactor
 
 PACKAGED = Path(__file__).parents[1] / "parameters_shipped"
 CHECKOUT = Path(__file__).parents[2] / "parameters"
+
+
+MAX_CHARACTERS, MAX_DEPTH = 1_000_000, 50
 
 
 def home() -> Path:
@@ -87,10 +91,12 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def _mapping_without_duplicates(loader: _Loader, node: yaml.MappingNode) -> dict:
-    keys = [loader.construct_object(key) for key, _ in node.value]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} occurs twice", node.start_mark)
+    seen = set()
+    for key, _ in node.value:
+        name = str(loader.construct_object(key))
+        if name in seen:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {name!r} occurs twice", node.start_mark)
+        seen.add(name)
     return loader.construct_mapping(node, deep=True)
 
 
@@ -100,17 +106,34 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 def read_yaml(path: Path) -> dict:
     """A YAML file that holds a mapping. Raises ParameterError: one line with the fix."""
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        values = yaml.load(_bounded(path), _Loader)
     except IsADirectoryError:
         raise ParameterError(f"{path} is a folder: name a YAML file in it, such as {path / 'example.yaml'}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ParameterError(f"{path} can't be read: {getattr(error, 'strerror', '') or error}") from None
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise ParameterError(f"{path} is not YAML: {_where_and_what(error)}") from None
     if not isinstance(values, dict):
         raise ParameterError(f"{path} must hold `key: value` lines; compare it with parameters/example.yaml")
     _refuse_secrets(values, str(path))
     return values
+
+
+def _bounded(path: Path) -> str:
+    """The text of a YAML file without aliases, of which a few make billions of values, and without endless nesting."""
+    with path.open(encoding="utf-8") as file:
+        text = file.read(MAX_CHARACTERS + 1)
+    if len(text) > MAX_CHARACTERS:
+        raise ParameterError(f"{path} is no parameter file: it has more than {MAX_CHARACTERS:,} characters")
+    depth = 0
+    for event in yaml.parse(text, _Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent) or depth > MAX_DEPTH:
+            problem = (
+                f"more than {MAX_DEPTH} levels" if depth > MAX_DEPTH else "write the value out in place of an alias"
+            )
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)  # type: ignore[arg-type]
+    return text
 
 
 def _where_and_what(error: Exception) -> str:
@@ -121,7 +144,11 @@ def _where_and_what(error: Exception) -> str:
 
 
 def _refuse_secrets(values: dict, where: str) -> None:
-    """Parameters are copied into notebooks and reports: a secret in them would be published."""
+    """Parameters are copied into notebooks and reports: a secret in them would be published, and what is no text can't be written."""
+    try:
+        json.dumps(values, ensure_ascii=False, default=str).encode()
+    except (UnicodeEncodeError, RecursionError, ValueError, TypeError):
+        raise ParameterError(f"{where} holds what is no text, or is nested too deeply") from None
     redactor = Redactor(b"parameters")
     redactor.record(values)
     if kinds := sorted(kind.partition(":")[2] for kind in redactor.counts if kind.startswith("secret")):

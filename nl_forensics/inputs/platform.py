@@ -266,7 +266,7 @@ class Budget(_Model):
     connect_s: float = Field(3, ge=0.5, le=60)
     question_s: float = Field(10, ge=1, le=600)
     readings_s: float = Field(5, ge=0.5, le=600)
-    answer_bytes: int = Field(50_000_000, ge=10_000)
+    answer_bytes: int = Field(50_000_000, ge=10_000, le=80_000_000)
     redis_scan_keys: int = Field(20_000, ge=100)
     redis_scan_s: float = Field(5, ge=0.1, le=600)
     prometheus_points: int = Field(1_000, ge=10, le=10_000)

@@ -166,7 +166,7 @@ class Source:
         try:
             rows = self.parse(records) if records else ()
             return self._typed(rows) if len(rows) else self.nothing.copy()
-        except (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
+        except Exception as error:
             raise BadAnswer(f"{self.name} can't be read: {type(error).__name__}: {error}") from error
 
     def _typed(self, rows: pd.DataFrame) -> pd.DataFrame:
@@ -187,6 +187,9 @@ class Source:
         return tuple(name for name, column in self.columns.items() if not column.nullable)
 
 
+# `never` is the year 1 to Go, and 9999 in a certificate; beyond these years pandas can't add a duration.
+HORIZON = (pd.Timestamp("1900-01-01", tz="UTC"), pd.Timestamp("2200-01-01", tz="UTC"))
+
 # Read once: pandas reads the name of a type anew with each comparison.
 _dtype = cache(pd.api.types.pandas_dtype)
 
@@ -195,10 +198,17 @@ def _cast(column: pd.Series, dtype: str) -> pd.Series:
     if column.dtype == _dtype(dtype):
         return column
     if dtype == UTC:
-        return pd.to_datetime(column, utc=True, format="ISO8601").astype(UTC)
+        return _within_horizon(pd.to_datetime(column, utc=True, format="ISO8601").astype(UTC))
     if dtype == "Int64":
         return pd.to_numeric(column).astype("Int64")
     return column.astype(dtype)
+
+
+def _within_horizon(moments: pd.Series) -> pd.Series:
+    """Looks at the numbers first: nearly all columns are within, and comparing times takes pandas long."""
+    known = moments.dropna().array.asi8
+    first, last = (limit.timestamp() * 1e6 for limit in HORIZON)
+    return moments.clip(*HORIZON) if len(known) and (known.min() < first or known.max() > last) else moments
 
 
 def as_rows(records: list[dict]) -> pd.DataFrame:

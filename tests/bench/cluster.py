@@ -15,7 +15,12 @@ from tests.stack.kubernetes.build import program
 LOGS = crowd.NAMESPACES * crowd.PODS_OF_EACH + crowd.UNHEALTHY  # of each container, and of the run before a crash
 PODS = f"{crowd.NAMESPACES * crowd.PODS_OF_EACH} pods"
 MANY_LINES, LONG = 1_000, "x" * 160  # 100 MB in all
-PATIENT = {"deadline_s": 600, "kubernetes_log_lines": 2_000, "kubernetes_log_bytes": 1_000_000, "answer_bytes": 10**9}
+PATIENT = {
+    "deadline_s": 600,
+    "kubernetes_log_lines": 2_000,
+    "kubernetes_log_bytes": 1_000_000,
+    "answer_bytes": 80_000_000,
+}
 SYSTEMS = dict.fromkeys(("postgres", "pgbouncer", "redis", "prometheus"), "absent") | {"kubernetes": {"main": {}}}
 
 

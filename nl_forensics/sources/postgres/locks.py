@@ -37,6 +37,7 @@ SELECT count(*) FILTER (WHERE NOT fastpath AND mode <> 'SIReadLock') AS locks,
        * (current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint) AS most_locks
   FROM pg_locks
 """
+MAX_PATHS = 50_000
 WAITER = ("pid", "database", "role", "application", "locktype", "mode", "relation", "query")
 ROOT = ("pid", "database", "role", "application", "client", "state", "xact_start", "state_change", "query")
 
@@ -44,15 +45,24 @@ ROOT = ("pid", "database", "role", "application", "client", "state", "xact_start
 def _paths(blocked_by: dict[int, list[int]]) -> list[tuple[int, int, int, int]]:
     """(waiting pid, its blocker, the root of that chain, depth) for each waiting session and each root it waits for.
 
-    A root does not wait itself. Sessions that wait in a circle have no root: the lowest pid of the circle stands for it.
+    A root does not wait itself. Sessions that wait in a circle have no root: the lowest pid of the circle stands for it; so does one
+    that waits for itself alone. Raises ValueError for more paths than there can be.
     """
+    by_others = {pid: set(blockers) - {pid} for pid, blockers in blocked_by.items() if set(blockers) != {pid}}
+    paths = [(pid, pid, pid, 1) for pid in blocked_by.keys() - by_others.keys()]
     waiters: dict[int, list[int]] = {}
-    for pid, blockers in blocked_by.items():
-        for blocker in dict.fromkeys(blockers):
+    for pid, blockers in by_others.items():
+        for blocker in blockers:
             waiters.setdefault(blocker, []).append(pid)
-    paths = [path for root in sorted(waiters.keys() - blocked_by.keys()) for path in _below(root, waiters)]
-    while circle := blocked_by.keys() - {pid for pid, *_ in paths} - {root for _, _, root, _ in paths}:
-        paths += _below(min(pid for pid in circle if pid in waiters), waiters)
+    roots, done = sorted(waiters.keys() - by_others.keys()), set[int]()
+    while roots or (circle := (waiters.keys() & by_others.keys()) - done):
+        for root in roots or [min(circle)]:
+            paths += _below(root, waiters)
+            done.add(root)
+            if len(paths) > MAX_PATHS:
+                raise ValueError(f"more than {MAX_PATHS:,} chains of sessions that wait")
+        done.update(pid for pid, *_ in paths)
+        roots = []
     return paths
 
 
