@@ -97,4 +97,4 @@ stack: install-cluster
 	@$(BIN)/python -m tests.stack.neurallog
 
 clean:
-	rm -rf .venv .venv-lowest build dist *.egg-info
+	rm -rf .venv .venv-lowest .unchanged build dist *.egg-info

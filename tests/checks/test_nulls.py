@@ -4,7 +4,10 @@ Every column of every table that a recorded fault's rule needs is emptied, one a
 """
 
 import copy
+import json
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -12,13 +15,16 @@ import pytest
 from nl_forensics import checks, sources
 from nl_forensics.checks import judge
 from nl_forensics.checks.judge import Judge
+from nl_forensics.checks.rule import Check
 from nl_forensics.checks.watch import Watch
 from nl_forensics.evidence.case import Case
 from nl_forensics.evidence.table import Table
 from nl_forensics.finding import Status
-from tests.recorded import recorded_case, specimen, specimens
+from tests import unchanged
+from tests.recorded import archive, recorded_case, specimen, specimens
 
 CHECKS = checks.load()
+HEALTHY = archive("healthy")
 CLOCKS = "systems_reached"  # which every finding is dated by
 
 
@@ -59,7 +65,16 @@ def mutations(table: Table, read: set[str]) -> list[list[str]]:
 @pytest.mark.parametrize("name", specimens())
 def test_a_null_hides_no_fault(healthy, name):
     recorded = specimen(name)
-    check, case = CHECKS[recorded["check"]], with_fault(healthy, recorded)
+    check = CHECKS[recorded["check"]]
+    answers = json.dumps(recorded).encode()
+    key = unchanged.key(check.offenders.__module__, answers, HEALTHY.read_bytes(), Path(__file__).read_bytes())
+    compute = partial(hidden_by_nulls, check, healthy, recorded)
+    assert unchanged.results("nulls", name, [(name, key, compute)]) == {name: []}
+
+
+def hidden_by_nulls(check: Check, healthy: Case, recorded: dict) -> list[tuple[str, list[str]]]:
+    """The tables and columns that turn the fault into health when they are emptied."""
+    case = with_fault(healthy, recorded)
     assert {finding.status for finding in judge(check, case)} == {Status.PROBLEM}
     watch, hidden = Watch(), []
     Judge(check, case).held_against([case.read(needed).whole_rows for needed in check.needs], watch)
@@ -70,4 +85,4 @@ def test_a_null_hides_no_fault(healthy, name):
             if {finding.status for finding in judge(check, case)} == {Status.OK}:
                 hidden.append((needed, columns))
         case.tables[needed] = table
-    assert hidden == []
+    return hidden

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).parents[2]
-MAX_FILES, MAX_LINES, MAX_FUNCTION_LINES = 700, 400, 40
+MAX_FILES, MAX_LINES, MAX_FUNCTION_LINES = 800, 400, 40
 OURS = sorted(path for folder in ("nl_forensics", "tests") for path in (TOP / folder).rglob("*.py"))
 # Longer ones that there still are, with the length that they may not outgrow. None is added: one that is split is struck out.
 LONG_FILES = {
