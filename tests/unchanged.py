@@ -56,7 +56,7 @@ def _graph() -> grimp.ImportGraph:
 @cache
 def text(module: str) -> bytes:
     path = TOP / module.replace(".", "/")
-    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    file = path.with_suffix(".py") if path.with_suffix(".py").is_file() else path / "__init__.py"
     return hashlib.sha256(module.encode() + file.read_bytes()).digest()
 
 
