@@ -190,7 +190,7 @@ def _value(text: bytes, pair: _Pair, until: bytes) -> tuple[int, int]:
         end = start + len(text[start:at].rstrip()) if at >= 0 else start
     elif is_login and (parts := _PARTS.match(text, start)):
         end = parts.end()
-    elif pair.label == "cookie":
+    elif pair.label == "cookie" and b"=" in text[start : start + MOST]:
         end = _LINE_END.search(text, start).start()
     else:
         end = _end_of_bare(text, pair, start)
@@ -248,16 +248,10 @@ def _begins_line(text: bytes, position: int) -> bool:
 def _is_prose(text: bytes, pair: _Pair, start: int, end: int) -> bool:
     """Whether the name is followed by more text, a column or a flag, rather than by its value."""
     value, after, separator = text[start:end], text[end : end + 6], pair.separator.strip()
-    if pair.label == KEY:
-        return not is_generated(value)
-    if pair.label == WEAK and not _is_of_a_weak_name(pair.name, value):
+    if _is_ordinary(pair, value):
         return True
     if separator in (b",", b"") and pair.opening:  # ["password", "email"], {"token", "value": …}
         return is_word(value) or bool(_IS_KEY.match(text, end))
-    if pair.name == b"secret" and (
-        (pair.is_path and separator == b":") or (b"-" in value and is_word(value) and pair.opening)
-    ):  # its name
-        return True
     if pair.opening:  # "orders"."user_id" = "users"."id"
         return b"=" in separator and after.replace(b"\\", b"").startswith(b'"."')
     if pair.label in IDENTIFIER_STEMS and b"=" in separator and _NAME_OF_COLUMN.fullmatch(value):
@@ -269,9 +263,27 @@ def _is_prose(text: bytes, pair: _Pair, start: int, end: int) -> bool:
         return any(byte in value for byte in b" (<") or (is_word(value) and not is_element)
     if separator == b":" and not pair.quote:
         return _is_prose_after_colon(text, pair, start, end)
-    return separator[:1].isalpha() and bool(
-        _WORD_OF_AN_ERROR.fullmatch(value) or _PLACE.fullmatch(value) or is_word(value)
-    )
+    return separator[:1].isalpha() and _is_word_or_place(value)
+
+
+def _is_word_or_place(value: bytes) -> bool:
+    """`expired`, `api-tls`, `/run/token`: not `correcthorse78`."""
+    digits = sum(byte in b"0123456789" for byte in value)
+    is_human = digits > 1 and len(value) > 8 and value.isalnum()
+    return bool(_WORD_OF_AN_ERROR.fullmatch(value) or _PLACE.fullmatch(value) or (is_word(value) and not is_human))
+
+
+def _is_ordinary(pair: _Pair, value: bytes) -> bool:
+    """Whether the value is none of a secret under this name, wherever it stands."""
+    if pair.label == KEY:
+        return not is_generated(value)
+    if pair.label == WEAK:
+        return not _is_of_a_weak_name(pair.name, value)
+    if pair.label == "cookie":
+        return not pair.opening and b"=" not in value and not is_random(value)
+    if pair.name == b"secret":  # of Kubernetes: its name
+        return (pair.is_path and pair.separator == b":") or (b"-" in value and is_word(value) and bool(pair.opening))
+    return False
 
 
 def _is_of_a_weak_name(name: bytes, value: bytes) -> bool:
@@ -294,7 +306,7 @@ def _is_prose_after_colon(text: bytes, pair: _Pair, start: int, end: int) -> boo
     is_line = after[:1] in (b"", b"\n", b"\r") and _begins_line(text, pair.begin)
     has_scheme = start > pair.at
     is_strict = is_line or has_scheme or pair.label in _MAY_BE_A_WORD
-    return not is_strict and len(value) <= 32 and (is_word(value.rstrip(b":.!?")) or bool(_PLACE.fullmatch(value)))
+    return not is_strict and len(value) <= 32 and _is_word_or_place(value.rstrip(b":.!?"))
 
 
 _MAY_BE_A_WORD = ("password", "user", "customer", "card", "one_time_code")

@@ -37,7 +37,7 @@ TOKENS = {
     r"|lin_(?:api|oauth)_[A-Za-z0-9]{32,}|ntn_[A-Za-z0-9]{40,}|secret_[A-Za-z0-9]{43}|fig[dor]_[A-Za-z0-9_-]{36,}"
     r"|PMAK-[0-9a-f]{24}-[0-9a-f]{34}|AT(?:ATT3|CTT3|BB)[A-Za-z0-9_=-]{24,}|sq[pua]_[0-9a-f]{40}|CCIP(?:AT|RJ)_[A-Za-z0-9_]{20,}"
     r"|bkua_[0-9a-f]{40}|pat[A-Za-z0-9]{14}\.[0-9a-f]{64}|EZ[AT]K[A-Za-z0-9]{54}",
-    "ai_key": r"api_org_[A-Za-z0-9]{30,}"
+    "ai_key": r"sk-[0-9a-f]{32}\b|api_org_[A-Za-z0-9]{30,}"
     r"|hf_[A-Za-z0-9]{30,}|gsk_[A-Za-z0-9]{40,}|xai-[A-Za-z0-9]{60,}|r8_[A-Za-z0-9]{37}|pplx-[A-Za-z0-9]{40,}",
     "jwt": r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,3}",
     "password_hash": r"SCRAM-SHA-\d+\$\d+:[A-Za-z0-9+/=]+(?:\$[A-Za-z0-9+/=:]*)?|md5[0-9a-f]{32}\b"

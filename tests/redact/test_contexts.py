@@ -237,6 +237,7 @@ def iban(country: str, account: str) -> str:
 TOKENS: dict[str, Callable[[random.Random], str]] = {
     "slack configuration": lambda rng: "xo" + "xe.xo" + "xb-1-" + chars(ALNUM + "+/", 80)(rng),
     "azure devops": lambda rng: chars(ALNUM, 76)(rng) + "AZ" + "DO" + chars(ALNUM, 4)(rng),
+    "deepseek": after("s" + "k-", HEX, 32),
     "cloudflare": lambda rng: "cf" + "ut_" + chars(ALNUM, 40)(rng) + chars(HEX, 8)(rng),
     "discord": lambda rng: "M" + f"{chars(ALNUM, 23)(rng)}.{chars(ALNUM, 6)(rng)}.{chars(ALNUM, 38)(rng)}",
     "razorpay": after("rzp" + "_live_", ALNUM, 14),
