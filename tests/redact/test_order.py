@@ -1,6 +1,7 @@
 """Redaction comes first: nothing is cut, starred, hashed or taken apart before its secrets are gone."""
 
 import ast
+import gzip
 import hashlib
 import hmac
 import json
@@ -10,7 +11,10 @@ import pytest
 
 import nl_forensics
 from nl_forensics import sources
+from nl_forensics.evidence.custody import Chain
+from nl_forensics.evidence.rounds import Recording
 from nl_forensics.redact import Redactor, excerpt
+from nl_forensics.sources import Partial
 from nl_forensics.sources.digest import digest
 from nl_forensics.sources.grafana import metrics_in
 from nl_forensics.sources.kubernetes.lines import decoded
@@ -219,3 +223,26 @@ def test_sources_make_no_digest_without_the_key():
     for path in Path(sources.__file__).parent.rglob("*.py"):
         assert "hashlib" not in path.read_text(), path
         assert "left(md5" not in path.read_text(), path
+
+
+# --- Where records enter a case ---------------------------------------------------------------------------------------
+
+
+def test_a_case_holds_what_was_derived_from_redacted_records(tmp_path):
+    secret = "gh" + "p_" + chars(ALNUM, 36)(seeded("case"))
+    key = chars(ALNUM + "+/", 70)(seeded("case", "key"))
+    recording = Recording(
+        Chain(tmp_path), tmp_path, Redactor(KEY), "k8s_logs", "main", tmp_path / "data" / "main.ndjson.gz"
+    )
+    for line in (f"call failed with {secret}", "-----BEGIN OPENSSH PRIVATE KEY-----", key):
+        recording.write([{"pod": "api-0", "logged": decoded(line)}])
+    recording.write([Partial("x" * 590 + f" {secret} was refused")])
+    recording.recover([{"pod": "api-0", "template": "derived before"}])
+    recording.close("2026-11-23T21:34:00Z", "BadAnswer", f"{'x' * 590} {secret}")
+    written = gzip.decompress((tmp_path / "data" / "main.ndjson.gz").read_bytes()).decode()
+    records = [json.loads(line) for line in written.splitlines()]
+    assert records[0]["template"] == "call failed with <SECRET:github_token>"
+    assert records[3] == {"pod": "api-0", "template": "derived before"}
+    for text in (written, (tmp_path / "custody.jsonl").read_text()):
+        assert not survives(secret, text)
+        assert not survives(key, text)
