@@ -8,6 +8,7 @@ from tests.record.access_stories import small_faults
 from tests.record.postgres_sessions import busy
 from tests.record.postgres_stories import UNGUARDED
 from tests.record.stories import now, story
+from tests.stack import billing
 
 LASTING = timedelta(minutes=8)  # of the incident window, and of the baseline before it
 BEFORE_ROLLOUT_S, BEFORE_MIGRATION_S = 60, 90
@@ -28,6 +29,8 @@ def demo(stage):
         time.sleep(BEFORE_MIGRATION_S)
         migration = "ALTER TABLE invoices ADD COLUMN due_on date"
         stuck.enter_context(busy(platform.servers.postgres, migration, application="migration"))
+        stuck_since = now()
         time.sleep((since + LASTING - now()).total_seconds())
+        billing.catch_up(platform.servers.postgres, platform.servers.stripe, healthy_since, now(), stuck_since)
         baseline = {"start": healthy_since.isoformat(), "end": since.isoformat()}
         stage.record(platform.environment(), since, baseline=baseline, service="api-gateway")

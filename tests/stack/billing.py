@@ -15,6 +15,7 @@ PRICES = Platform.model_validate(read_yaml(shipped("platforms/neurallog.yaml")))
 FLUSH = timedelta(minutes=4)  # between two records of a tenant and metric
 BEFORE, AHEAD = timedelta(hours=4), timedelta(minutes=40)  # a story lasts a while: what it would write is written ahead
 PAYMENTS, EVERY = 90, timedelta(minutes=2)
+LIVE, EVERY_LIVE = 5_000, timedelta(seconds=20)
 DECLINED = 30  # each of that many payments, as on a good day
 SEED = 20
 
@@ -113,6 +114,18 @@ def take_payment(sql, shown, number, at, amount, tenant, currency, customer, dec
     if is_received:
         receive(sql, event, at + timedelta(seconds=2))
     return event
+
+
+def catch_up(database, shown, since, until, silent_since):
+    """The payments of a time that was played live. From `silent_since` on, the billing service confirms no event of Stripe."""
+    chance = random.Random(SEED)
+    with database.connect("app") as sql:
+        tenants = sql.execute("SELECT name, currency, stripe_customer FROM tenants ORDER BY id").fetchall()
+        for number in range(int((until - since) / EVERY_LIVE)):
+            at, is_heard = since + EVERY_LIVE * number, since + EVERY_LIVE * number < silent_since
+            amount, customer = chance.randint(500, 20_000), chance.choice(tenants)
+            event = take_payment(sql, shown, LIVE + number, at, amount, *customer, is_received=is_heard)
+            event |= {} if is_heard else {"pending_webhooks": 1, "_delivered": False}
 
 
 def receive(sql, event, at, processed_after_s=0.5, verified=True):
