@@ -4,6 +4,7 @@ Each rule has a guard, a pattern of which a match needs some literal text (`ghp_
 automaton, whatever the text. The few rules without a literal (addresses, card numbers) are a second one.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -43,7 +44,7 @@ class FirstLook:
 
 
 def _of(rules: Sequence[Any], indexes: list[int]) -> Any:
-    return _set(_COUNTED.sub(b"+", rules[index].pattern.pattern) for index in indexes)
+    return _set(_COUNTED.sub(b"+", rules[index].source) for index in indexes)
 
 
 def _set(patterns: Iterable[bytes]) -> Any:
@@ -64,7 +65,7 @@ def literal_of(pattern: str) -> str:
         if depth or opens or closes or quantifier or not _is_literal(token):
             best, run = max(best, run, key=_worth), ""
         else:
-            run += re2.escape(token[-1])
+            run += re.escape(token[-1])
         if closes and depth == 1 and (not quantifier or quantifier == "+"):
             parts = [literal_of(part) for part in alternatives(inner)]
             best = max(best, "|".join(parts) if all(parts) else "", key=_worth)
@@ -89,7 +90,7 @@ def _tokens(pattern: str) -> Iterator[tuple[str, str]]:
         yield match[1], match[0][len(match[1]) :]
 
 
-_TOKEN = re2.compile(
+_TOKEN = re.compile(
     r"(\[\^?\]?(?:\[:\w+:\]|\\.|[^\]\\])*\]|\(\?[A-Za-z-]+\)|\(\?[A-Za-z-]*:|\(\?P<\w+>|\\.|.)([*+?]|\{\d+(?:,\d*)?\})?\??"
 )
 

@@ -15,6 +15,10 @@ class Iban(NamedTuple):
     guard: str = ""
     pattern: Any = re2.compile(rb"(?:\b|_|\x1b\[[0-9;]*m)([A-Z]{2}\d\d(?:[ -]?[A-Z0-9]){10,34})")
 
+    @property
+    def source(self) -> bytes:
+        return self.pattern.pattern
+
     def find(self, text: bytes) -> Iterator[Found]:
         for count, match in enumerate(self.pattern.finditer(text)):
             start = match.start(1)

@@ -101,6 +101,10 @@ class Pairs(NamedTuple):
     until: bytes = b""
     guard: str = GUARD
 
+    @property
+    def source(self) -> bytes:
+        return self.pattern.pattern
+
     def find(self, text: bytes) -> Iterator[Found]:
         position = count = 0
         while match := self.pattern.search(text, position):
@@ -128,6 +132,10 @@ class Reversed(NamedTuple):
 
     pattern: Any
     guard: str = GUARD
+
+    @property
+    def source(self) -> bytes:
+        return self.pattern.pattern
 
     def find(self, text: bytes) -> Iterator[Found]:
         for count, match in enumerate(self.pattern.finditer(text)):

@@ -8,7 +8,7 @@ import base64
 import binascii
 import ipaddress
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import re2
@@ -29,9 +29,14 @@ class Shape(NamedTuple):
     """A pattern; its one group is removed if `accepts` returns true."""
 
     label: str
-    pattern: Any
+    source: bytes
     accepts: Accepts | None = None
     guard: str = ""
+
+    @property
+    def pattern(self) -> Any:
+        """Compiled when it is first needed: most rules never are."""
+        return _compiled(self.source)
 
     def find(self, text: bytes) -> Iterator[Found]:
         for count, match in enumerate(self.pattern.finditer(text)):
@@ -41,6 +46,9 @@ class Shape(NamedTuple):
                 return
             if not self.accepts or self.accepts(text, start, end):
                 yield Found(start, end, self.label)
+
+
+_compiled = cache(re2.compile)
 
 
 def _has_capital_and_digit(text: bytes, start: int, end: int) -> bool:
@@ -197,12 +205,12 @@ _BEGIN = r"(?:\\[nrtbf]|\\u[0-9A-Fa-f]{4}|%[0-9A-Fa-f]{2}|\x1b\[[0-9;]*m|\b|_)"
 
 def _token(label: str, pattern: str, accepts: Accepts | None = None, guard: str = "") -> Shape:
     """The whole match is removed."""
-    return Shape(label, re2.compile(rf"{_BEGIN}({pattern})".encode()), accepts, guard or literal_of(pattern))
+    return Shape(label, rf"{_BEGIN}({pattern})".encode(), accepts, guard or literal_of(pattern))
 
 
 def _place(label: str, pattern: str, accepts: Accepts | None = None, guard: str = "") -> Shape:
     """The one group of the pattern is removed."""
-    return Shape(label, re2.compile(pattern.encode()), accepts, guard or literal_of(pattern))
+    return Shape(label, pattern.encode(), accepts, guard or literal_of(pattern))
 
 
 _CARD = (
