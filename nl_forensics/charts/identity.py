@@ -2,9 +2,22 @@
 
 import pandas as pd
 
-from nl_forensics.charts.labels import cut, named
+from nl_forensics.charts.labels import cut, moment, named
 from nl_forensics.charts.table import LONGEST_LINE, table
 
+CLAIMS = {
+    "typ": "type",
+    "alg": "algorithm",
+    "kid": "key id",
+    "iss": "issuer",
+    "aud": "audience",
+    "user_id": "subject",
+    "issued_at": "issued",
+    "valid_from_at": "valid from",
+    "expires_at": "expires",
+    "claims": "names of all claims",
+    "size_bytes": "size in bytes",
+}
 RESULTS = {True: "passed", False: "FAILED"}
 
 
@@ -19,6 +32,22 @@ def token_tests(identity_token_tests) -> pd.DataFrame:
             "result": rows["passed"].map(RESULTS).fillna("not tested"),
             "observed": [cut(said, LONGEST_LINE) for said in rows["said"]],
         }
+    )
+
+
+@table("Claims of the token", "No token was examined.")
+def token_claims(identity_token) -> pd.DataFrame:
+    """Ids, names and times in the token, as it has them: the tests say whether they are right. The subject is a pseudonym."""
+    rows = identity_token
+    if rows.empty:
+        return rows
+    times = {name: rows[name].map(moment, na_action="ignore") for name in ("issued_at", "valid_from_at", "expires_at")}
+    shown = rows.assign(**times).rename(columns=CLAIMS)[list(CLAIMS.values())].astype("object")
+    shown = shown.where(shown.notna() & (shown != ""), "none")
+    return (
+        shown.map(lambda value: cut(str(value), LONGEST_LINE))
+        .T.reset_index()
+        .set_axis(["claim", *named(rows.assign(title="value"), "title")], axis=1)
     )
 
 

@@ -3,7 +3,7 @@
 from nl_forensics.charts.billing.events import undelivered_events, webhook_endpoints
 from nl_forensics.charts.billing.money import invoices_recomputed
 from nl_forensics.charts.billing.payments import failed_payments
-from nl_forensics.charts.identity import issuer_keys, token_tests
+from nl_forensics.charts.identity import issuer_keys, token_claims, token_tests
 from nl_forensics.charts.kubernetes.access import access_changes, account_bindings, denied_requests
 from nl_forensics.charts.kubernetes.logs import last_lines
 from nl_forensics.charts.kubernetes.rollouts import changed
@@ -38,6 +38,7 @@ __all__ = [
     "rejected_clients",
     "routes_in_logs",
     "tenant_tables",
+    "token_claims",
     "token_tests",
     "undelivered_events",
     "webhook_endpoints",

@@ -65,6 +65,14 @@ def test_reasons_over_time(tmp_path):
     assert "key id not found by neurallog-system · auth-service 5" in words
 
 
+def test_the_claims_of_a_token(tmp_path):
+    table = of("token_claims", faulty(tmp_path, "token_forged"))
+    shown = dict(table.rows.to_numpy())
+    assert (shown["type"], shown["algorithm"], shown["key id"]) == ("JWT", "RS256", "2026-10")
+    assert shown["subject"].startswith("user~")
+    assert shown["expires"].endswith(" UTC")
+
+
 def test_changes_are_newest_first():
     table = of("access_changes", recorded_case("rbac_denied"))
     changed = table.rows[table.rows["as"] == "changed"]

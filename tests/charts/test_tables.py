@@ -29,6 +29,7 @@ NEEDS = {
     "operator_errors": ["k8s_operator_log"],
     "tenant_tables": ["pg_tenant_tables"],
     "token_tests": ["identity_token_tests"],
+    "token_claims": ["identity_token"],
     "issuer_keys": ["identity_keys"],
     "rejected_clients": ["k8s_unhealthy_logs", "k8s_logs"],
     "denied_requests": ["k8s_unhealthy_logs", "k8s_logs", "k8s_events", "k8s_role_rules", "k8s_bindings"],

@@ -131,10 +131,6 @@ class Grant(NamedTuple):
     binding: Binding
     rule: Rule
 
-    @property
-    def shown(self) -> str:
-        return f"{self.binding.shown}: {self.rule.shown}"
-
 
 class Access:
     """Roles and bindings of one cluster."""
