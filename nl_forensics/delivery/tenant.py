@@ -11,11 +11,12 @@ from nl_forensics.errors import ParameterError, did_you_mean
 from nl_forensics.evidence.case import Case
 from nl_forensics.facts.entities import onset
 from nl_forensics.finding import Findings
+from nl_forensics.money import in_money
 from nl_forensics.sanitize import printable
 from nl_forensics.units import amount, in_bytes, in_percent
 
 WIDTH, LABEL = 80, 13
-MAX_LINES, MAX_NAMES, MAX_WRAPPED = 4, 10, 3
+MAX_LINES, MAX_NAMES, MAX_WRAPPED, MAX_INVOICES = 4, 10, 3, 2
 LISTED = ("k8s_tenants", "pg_tenants", "k8s_tenant_namespaces")  # tables that name tenants
 MONEY, ACCESS = ("08",), ("09",)  # sections of the guide
 
@@ -158,12 +159,23 @@ def usage(page: Page) -> Part:
     lines += [
         f"Redis keys {row['pattern']}: {row['keys']}, {in_bytes(row['bytes'])}" for row in keys.to_dict("records")
     ]
+    recorded = page.own("billing_usage") if page.case.instances("billing_usage") else pd.DataFrame()
+    lines += [
+        f"{row.metric}: {row.units:,} units recorded in the incident, {row.baseline_units:,} in the baseline"
+        for row in recorded.itertuples()
+    ]
     return Part("usage", lines or ["nothing was counted"], page.unseen("prom_tenant_use", "redis_tenant_keys"))
 
 
 def money(page: Page) -> Part:
-    """What section 8 found."""
-    return _found("money", page, MONEY, "payments, usage and invoices were not asked for")
+    """Its latest invoices, and what section 8 found."""
+    found = _found("money", page, MONEY, "payments, usage and invoices were not asked for")
+    invoices = page.own("billing_invoices") if page.case.instances("billing_invoices") else pd.DataFrame()
+    lines = [
+        f"invoice {row.invoice} of the period to {row.at:%Y-%m-%d}: {in_money(row.amount, row.currency)}, {row.status}"
+        for row in invoices.head(MAX_INVOICES).itertuples()
+    ]
+    return found._replace(lines=[*lines, *found.lines])
 
 
 def access(page: Page) -> Part:

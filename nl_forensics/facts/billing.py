@@ -55,15 +55,18 @@ def recorded_twice(repeated: pd.DataFrame) -> pd.DataFrame:
 
 
 def not_written(counted: pd.DataFrame, usage: pd.DataFrame, min_buckets: int = MIN_GAP_BUCKETS) -> pd.DataFrame:
-    """Counters in Redis of tenants that have no new record: `amount`, `age_s` (of the newest record; null: there is none)."""
+    """Counters in Redis of tenants that have no new record: `amount`, `age_s` (of the newest record; null: there is none).
+
+    A counter of a tenant that the table of tenants lacks is an orphan, and is left out.
+    """
     known = usage[
         ["tenant_id", "metric", "tenant", "currency", "price_amount", "price_per", "newest_at", "until_at", "bucket_s"]
     ]
-    rows = counted.merge(known, on=["tenant_id", "metric"], how="left")
+    rows = counted.merge(known, on=["tenant_id", "metric"], how="inner")
     rows = rows.assign(age_s=(rows.until_at - rows.newest_at).dt.total_seconds())
     is_old = rows.age_s.isna() | (rows.age_s > min_buckets * rows.bucket_s.astype("float64"))
     rows = rows[(rows.units > 0).fillna(False) & is_old]
-    return rows.assign(amount=amounts(rows, "units"), tenant=rows.tenant.fillna("an unknown tenant"))
+    return rows.assign(amount=amounts(rows, "units"))
 
 
 def with_gaps(usage: pd.DataFrame, min_buckets: int = MIN_GAP_BUCKETS) -> pd.DataFrame:

@@ -86,3 +86,13 @@ def test_what_a_pod_is_called_or_logs_does_not_reach_the_terminal_as_a_command(t
     assert max(map(len, lines)) <= WIDTH
     assert not any("\x1b" in line or "\u202e" in line or "\r" in line for line in lines)
     assert len(lines) <= 20
+
+
+def test_its_usage_and_its_invoices_are_there_and_those_of_others_are_not(page):
+    code, told, _ = page("healthy", "acme", "--json")
+    parts = json.loads(told)["parts"]
+    assert code == 0
+    assert [line for line in parts["usage"]["known"] if line.startswith("logs_ingested: ")]
+    invoices = [line for line in parts["money"]["known"] if line.startswith("invoice ")]
+    assert len(invoices) == 1
+    assert invoices[0].startswith("invoice 201 of the period to ")

@@ -166,7 +166,7 @@ def test_hostile_metadata_is_text(shown):
         ("https://api.stripe.com", "not an API key"),
         ("https://api_key:whsec_abc@api.stripe.com", "not an API key"),
         ("https://api_key:sk_live_51abcdefghij@api.stripe.com", "may move money"),
-        ("http://api_key:rk_live_51abcdefghij@api.stripe.example", "without TLS"),
+        ("http://api_key:rk_live_51abcdefghij@api.stripe.example", "unencrypted"),
         ("ftp://api_key:rk_live_51abcdefghij@api.stripe.example", "not that of Stripe"),
     ],
 )

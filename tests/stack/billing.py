@@ -128,6 +128,15 @@ def catch_up(database, shown, since, until, silent_since):
             event |= {} if is_heard else {"pending_webhooks": 1, "_delivered": False}
 
 
+def rename(shown, before, name):
+    """A tenant has another name from now on, at Stripe as well."""
+    for one in shown.objects.get("payment_intents", []) + shown.objects.get("invoices", []):
+        one["metadata"] |= {"tenant": name} if one["metadata"].get("tenant") == before else {}
+    for one in shown.objects.get("events", []):
+        about = one["data"]["object"]["metadata"]
+        about |= {"tenant": name} if about.get("tenant") == before else {}
+
+
 def receive(sql, event, at, processed_after_s=0.5, verified=True):
     """An event arrives at the billing service; with None in place of the seconds, it is never processed."""
     processed = None if processed_after_s is None else at + timedelta(seconds=processed_after_s)

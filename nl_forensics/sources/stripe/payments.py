@@ -61,7 +61,6 @@ def _payment(one, platform):
     columns={
         "invoice": Column("str", "id of the invoice at Stripe"),
         "at": Column(UTC, "Stripe created the invoice"),
-        "tenant": Column("str", "tenant in the metadata; empty if it is not there"),
         "customer": Column("str", "pseudonym of the customer", absent="the invoice has no customer"),
         "amount": Column("Int64", f"total {AMOUNT}, with tax and discounts"),
         "remaining": Column("Int64", f"not paid yet, {AMOUNT}"),
@@ -79,15 +78,14 @@ def stripe_invoices(stripe, incident, platform):
     days = timedelta(days=platform.billing.period_days)
     within = created(incident.end - days, incident.end)
     for one in listed(stripe, platform.budget, "invoices", "invoices", created=within):
-        yield one if isinstance(one, Partial) else _invoice(one, platform)
+        yield one if isinstance(one, Partial) else _invoice(one)
     yield Proof(f"Stripe listed the invoices of {days.days} days")
 
 
-def _invoice(one, platform):
+def _invoice(one):
     return {
         "invoice": one["id"],
         "at": at(one["created"]),
-        "tenant": tenant_of(one, platform),
         "customer": customer_of(one),
         "amount": one["total"],
         "remaining": one["amount_remaining"],

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import requests
 
 from nl_forensics import permissions
-from tests.stack import postgres, redis
+from tests.stack import billing, postgres, redis
 from tests.stack.issuer import Issuer, issuer
 from tests.stack.kubernetes import real_node, services
 from tests.stack.kubernetes.api import is_true, rolled_out
@@ -129,6 +129,7 @@ def _name_tenants(servers, tenants):
     for number, name in enumerate(tenants, 1):
         with servers.postgres.connect() as connection:
             connection.execute("UPDATE tenants SET name = %s WHERE id = %s", [name, number])
+        billing.rename(servers.stripe, f"tenant-{number}", name)
 
 
 def _homes(servers, signer):
