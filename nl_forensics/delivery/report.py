@@ -310,11 +310,10 @@ def _page(case: Case, findings: Findings, changes: list[Change], sections: list[
 
 def _silent(case: Case) -> list[tuple[str, str]]:
     """(system, reason) of each system that did not answer or could not be queried."""
-    silent: list[tuple[str, str]] = []
-    for answer in case.answers.get("systems_reached", {}).values():
-        reasons = [row["why"] for row in case.records(answer)] if answer.file else [answer.why]
-        silent += [(answer.instance, why) for why in reasons if why]
-    return silent
+    reached = case.answers.get("systems_reached", {}).values()
+    rows = case.read("systems_reached").rows
+    reasons = [(answer.instance, answer.why) for answer in reached if not answer.file]
+    return [(name, why) for name, why in [*reasons, *zip(rows.instance, rows.why.fillna(""), strict=True)] if why]
 
 
 def _rule(name: str, limits: dict) -> str:

@@ -172,9 +172,13 @@ class Source:
     def _typed(self, rows: pd.DataFrame) -> pd.DataFrame:
         """The declared columns of these rows. As arrays: of columns with an index, pandas would compare each index with all others."""
         lacking = pd.Series(None, rows.index, "object")
-        return pd.DataFrame(
+        typed = pd.DataFrame(
             {name: _cast(rows.get(name, lacking), column.dtype).array for name, column in self.columns.items()}
         )
+        for name, column in self.columns.items():
+            if column.form and not typed[name].dropna().str.fullmatch(column.form).all():
+                raise ValueError(f"{name} is not of the form {column.form}")
+        return typed
 
     @cached_property
     def nothing(self) -> pd.DataFrame:

@@ -314,6 +314,22 @@ def test_no_record_breaks_more_than_its_answer(name):
             continue
 
 
+@pytest.mark.parametrize(
+    ("name", "record"),
+    [
+        ("k8s_flows", {"client_labels": "x"}),
+        ("k8s_flows", {"server_namespace_labels": "a=b,c"}),
+        ("k8s_policy_rules", {"selector": "{}", "rules": "[1.5]"}),
+        ("k8s_policy_rules", {"selector": '{"matchLabels": [1]}', "rules": "[]"}),
+        ("k8s_policy_rules", {"selector": "{}", "rules": '[{"from": [{"ipBlock": {"cidr": 1}}]}]'}),
+        ("k8s_policy_rules", {"selector": '{"matchExpressions": [{"key": "a", "operator": "Is"}]}', "rules": "[]"}),
+    ],
+)
+def test_what_rules_read_apart_is_of_its_form(name, record):
+    with pytest.raises(BadAnswer):
+        load()[name].table([record])
+
+
 # --- Parameters ---------------------------------------------------------------------------------------------------------
 
 FILES = {

@@ -64,6 +64,8 @@ def what_changed(row) -> str:
 
 def _difference(before: str, after: str) -> str:
     """The items that differ between two lists; for two tags of one image `image:1 → 2`."""
+    if pd.isna(before) or pd.isna(after):
+        return "unknown"
     old, new = before.split(", ") if before else [], after.split(", ") if after else []
     gone, added = [item for item in old if item not in new], [item for item in new if item not in old]
     if IMAGE.fullmatch(before) and IMAGE.fullmatch(after) and before.rpartition(":")[0] == after.rpartition(":")[0]:

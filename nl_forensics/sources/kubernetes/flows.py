@@ -21,11 +21,13 @@ from nl_forensics.sources.kubernetes.kinds import (
 )
 from nl_forensics.sources.kubernetes.network import OF_SERVICE, policy_directions
 from nl_forensics.sources.kubernetes.reading import all_containers, joined, matches, named, pairs, workload
+from nl_forensics.sources.kubernetes.shapes import RULES, SELECTOR
 from nl_forensics.sources.kubernetes.workloads import NAMED
 
 CLOSES = "correct `flows` in the platform file"
 PSEUDONYM = re.compile(r"ip~\w+(?:/(\d+))?")  # of a public address or block
 LONG_ENOUGH = 16  # bits: a public block this small contains no private address
+LABELS = r"([^=,]+=[^=,]*(,[^=,]+=[^=,]*)*)?"
 ENDED = ("Succeeded", "Failed")
 PSEUDONYMISED = "a public address is pseudonymised, so that it can't be compared with a CIDR block"
 
@@ -70,6 +72,9 @@ def _rules(records: list[dict]) -> pd.DataFrame:
     rows = as_rows(records)
     if rows.empty:
         return rows
+    for selector, rules in zip(rows.selector, rows.rules, strict=True):
+        SELECTOR.validate_json(selector)
+        RULES.validate_json(rules)
     blurred = [any(int(bits or 0) < LONG_ENOUGH for bits in PSEUDONYM.findall(rules)) for rules in rows.rules]
     return rows.assign(rules=rows.rules.mask(pd.Series(blurred, index=rows.index, dtype=bool)))
 
@@ -115,8 +120,8 @@ END = {
     "namespace": Column("str", "namespace of the pod; empty if the address belongs to no pod"),
     "pod": Column("str", "name of the pod; empty if the address belongs to no pod"),
     "address": Column("str", "IP address"),
-    "labels": Column("str", "labels of the pod, `app=api,tier=front`"),
-    "namespace_labels": Column("str", "labels of the namespace"),
+    "labels": Column("str", "labels of the pod, `app=api,tier=front`", form=LABELS),
+    "namespace_labels": Column("str", "labels of the namespace", form=LABELS),
     "host_network": Column("boolean", "the pod uses the network, and the address, of its node"),
 }
 ENDS = {
