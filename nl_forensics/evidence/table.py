@@ -4,7 +4,7 @@
 place.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -70,11 +70,11 @@ class Table:
         holes = self._holes[[column for column in columns if column in self._holes]].any(axis=1)
         return self._rows[~holes] if holes.any() else self.rows
 
-    def holes(self, columns: Iterable[str]) -> list[Gap]:
+    def holes(self, columns: Collection[str]) -> list[Gap]:
         """At most one gap: the rows that `rows_with` leaves out."""
         if self._holes.empty:
             return []
-        lacking = self._holes[[column for column in columns if column in self._holes]]
+        lacking = self._holes[[column for column in self._holes if column in columns]]
         if not (holed := int(lacking.any(axis=1).sum())):
             return []
         return [self.gap(f"{holed} of {len(self._rows)} rows lack {', '.join(lacking.columns[lacking.any()])}")]
