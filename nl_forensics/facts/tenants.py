@@ -5,6 +5,7 @@ answer them alike: one of each kind is asked, against one of each kind.
 """
 
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import pandas as pd
@@ -48,13 +49,12 @@ def matrix(ends: pd.DataFrame, rules: pd.DataFrame) -> list[Reach]:
     """
     found = []
     for instance, rows in ends.groupby("instance", sort=False):
-        kinds = _kinds(rows, list(policies_of(rules, str(instance))))
+        kinds, seconds = _kinds(_by_tenant(rows), list(policies_of(rules, str(instance))))
         if len(kinds) > MAX_KINDS:
             raise TooMany(len(kinds))
-        seconds = {kind.tenant: _second(kind, rows, rules, str(instance)) for kind in kinds}
         for client in kinds:
             for server in kinds:
-                other = seconds[server.tenant] if client is server else server
+                other = seconds.get(server.tenant) if client is server else server
                 if other:
                     found.append(_reach(client, server, other))
     return found
@@ -75,40 +75,45 @@ def _reach(client: Kind, server: Kind, asked: Kind) -> Reach:
     return Reach(client, server, *shown)
 
 
-def _kinds(rows: pd.DataFrame, policies: list[Policy]) -> list[Kind]:
-    """Tenants by what decides a connection to or from them."""
+def _by_tenant(rows: pd.DataFrame) -> dict[str, list]:
+    """The rows of each tenant, in the order of their names."""
+    found: dict[str, list] = defaultdict(list)
+    for row in rows.sort_values("tenant", kind="stable").itertuples(index=False):
+        found[row.tenant].append(row)
+    return found
+
+
+def _kinds(parts: dict[str, list], policies: list[Policy]) -> tuple[list[Kind], dict[str, Kind]]:
+    """Tenants by what decides a connection to or from them; and a second one of each kind that has several, by the first."""
     own: dict[str, list[Policy]] = defaultdict(list)
     for policy in policies:
         own[policy.namespace].append(policy)
-    parts = {str(tenant): part for tenant, part in rows.groupby("tenant", sort=True)}
     named, by_address, keys = _named_by_others(parts, own), _look_at_addresses(own), _keys(policies)
     kinds: dict[tuple, list[str]] = defaultdict(list)
     for tenant, part in parts.items():
         kinds[_signature(tenant, part, own, named, keys, by_address)].append(tenant)
-    return [_kind(tenants, parts, own) for tenants in kinds.values()]
+    several = [tenants for tenants in kinds.values() if len(tenants) > 1]
+    firsts = [_kind(tenants[0], tenants, parts, own) for tenants in kinds.values()]
+    return firsts, {tenants[0]: _kind(tenants[1], tenants, parts, own) for tenants in several}
 
 
-def _kind(tenants: list[str], parts: dict[str, pd.DataFrame], own: dict[str, list[Policy]]) -> Kind:
-    first = parts[tenants[0]]
-    policies = [policy for namespace in first.namespace.unique() for policy in own.get(namespace, ())]
-    return Kind(tenants[0], tuple(tenants), _ends(first), policies)
+def _kind(tenant: str, tenants: list[str], parts: dict[str, list], own: dict[str, list[Policy]]) -> Kind:
+    """A kind, as one of its tenants shows it."""
+    return Kind(tenant, tuple(tenants), _ends(parts[tenant]), list(_policies(parts[tenant], own)))
 
 
-def _second(kind: Kind, rows: pd.DataFrame, rules: pd.DataFrame, instance: str) -> Kind | None:
-    """Another tenant of the same kind, as a server of the first."""
-    if len(kind.tenants) < 2:
-        return None
-    part = rows[rows.tenant == kind.tenants[1]]
-    mine = rules[rules.namespace.isin(part.namespace)]
-    return Kind(kind.tenants[1], kind.tenants, _ends(part), list(policies_of(mine, instance)))
+def _policies(rows: list, own: dict[str, list[Policy]]) -> Iterator[Policy]:
+    """Those of the namespaces of one tenant."""
+    for namespace in dict.fromkeys(row.namespace for row in rows):
+        yield from own.get(namespace, ())
 
 
 def pods_of(rows: pd.DataFrame) -> list[End]:
     """The pods of k8s_tenant_ends."""
-    return [end for end, *_ in _ends(rows)]
+    return [end for end, *_ in _ends(rows.itertuples(index=False))]
 
 
-def _ends(rows: pd.DataFrame) -> list[tuple[End, str, int, str]]:
+def _ends(rows: Iterable) -> list[tuple[End, str, int, str]]:
     """(end, name of its workload, port, protocol). Without a declared port, port 80 stands for any."""
     return [
         (
@@ -125,11 +130,11 @@ def _ends(rows: pd.DataFrame) -> list[tuple[End, str, int, str]]:
             80 if pd.isna(row.port) else int(row.port),
             row.protocol,
         )
-        for row in rows.itertuples()
+        for row in rows
     ]
 
 
-def _signature(tenant: str, rows: pd.DataFrame, own: dict, named: set[str], keys: set[str], by_address: bool) -> tuple:
+def _signature(tenant: str, rows: list, own: dict, named: set[str], keys: set[str], by_address: bool) -> tuple:
     """Equal for tenants that are alike but for their own name; a tenant that another one's policies name is like no other."""
     ends = sorted(
         (
@@ -138,14 +143,12 @@ def _signature(tenant: str, rows: pd.DataFrame, own: dict, named: set[str], keys
             _selected(row.namespace_labels, keys),
             *(row.named_ports, str(row.port), row.protocol, row.host_network),
         )
-        for row in rows.itertuples()
+        for row in rows
     )
     policies = sorted(
-        (policy.name, policy.direction, str(policy.selector), str(policy.rules))
-        for namespace in rows.namespace.unique()
-        for policy in own.get(namespace, ())
+        (policy.name, policy.direction, str(policy.selector), str(policy.rules)) for policy in _policies(rows, own)
     )
-    addresses = tuple(rows.address) if by_address else ()
+    addresses = tuple(row.address for row in rows) if by_address else ()
     text = repr((ends, policies))
     return (_without(text, tenant), addresses, tenant if tenant in named else "")
 
@@ -175,13 +178,13 @@ def _without(text: str, tenant: str) -> str:
     return text.replace(tenant, OWN)
 
 
-def _named_by_others(parts: dict[str, pd.DataFrame], own: dict[str, list[Policy]]) -> set[str]:
+def _named_by_others(parts: dict[str, list], own: dict[str, list[Policy]]) -> set[str]:
     """Tenants of which the name or a namespace stands in the policies of another one."""
-    words = {tenant: {tenant, *part.namespace} for tenant, part in parts.items()}
+    words = {tenant: {tenant, *(row.namespace for row in rows)} for tenant, rows in parts.items()}
     known = {word: tenant for tenant, mine in words.items() for word in mine}
     found = set()
-    for tenant, part in parts.items():
-        for policy in (policy for namespace in part.namespace.unique() for policy in own.get(namespace, ())):
+    for tenant, rows in parts.items():
+        for policy in _policies(rows, own):
             mentioned = {known[word] for word in _words(policy.rules) if word in known}
             found |= mentioned - {tenant}
     return found

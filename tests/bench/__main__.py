@@ -8,9 +8,11 @@ from tests.bench.cluster import collections
 from tests.bench.databases import live_run
 from tests.bench.redaction import redaction
 from tests.bench.report import report_and_findings
+from tests.bench.tenants import tenants_judged
 
 redaction()
 report_and_findings()
 live_run()
 many_tenants()
+tenants_judged()
 collections()
