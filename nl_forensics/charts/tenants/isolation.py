@@ -4,12 +4,13 @@ import pandas as pd
 
 from nl_forensics.charts.canvas import Canvas, Cell
 from nl_forensics.charts.chart import chart
-from nl_forensics.charts.labels import asked, listed, named
+from nl_forensics.charts.labels import asked, cut, listed, named
 from nl_forensics.charts.style import HEALTHY, PLAIN, UNHEALTHY
-from nl_forensics.charts.table import table
+from nl_forensics.charts.table import LONGEST_LINE, table
 from nl_forensics.facts.tenants import Kind, Reach, TooMany, matrix
 
 MAX_COLUMNS = 5
+LONGEST_NAME = 63  # of an object of Kubernetes
 
 
 @chart("Connections between tenants, by network policy")
@@ -32,18 +33,22 @@ def tenant_flows(canvas: Canvas, k8s_tenant_ends, k8s_policy_rules):
     by_pair = {(one.client.tenant, one.server.tenant): one for one in found}
     grid = {
         f"from {name}": {
-            column: _cell(None if name == other and name in kind.tenants else by_pair.get((kind.tenant, server.tenant)))
+            column: _cell(None if name == other and kind is server else by_pair.get((kind.tenant, server.tenant)))
             for column, (server, other) in columns.items()
         }
         for kind, name in names
     }
     canvas.grid(grid, list(columns))
-    words = listed(
-        (f"{_name(one.client)} can connect to {_name(one.server)} ({one.what}): {one.verdict.why}" for one in open_), 3
-    )
+    words = listed((_way(one) for one in open_), 3)
     tenants = sum(len(kind.tenants) for kind in kinds)
     closed = f"No pod of the {tenants} tenants can connect to a pod of another"
     return f"{words or closed}; {asked(k8s_tenant_ends)}. Whether the network plugin enforces policies is unknown."
+
+
+def _way(one: Reach) -> str:
+    """`globex can connect to acme (…): which rule allows it`."""
+    what, why = cut(one.what, LONGEST_LINE), cut(one.verdict.why, LONGEST_LINE)
+    return f"{_name(one.client)} can connect to {_name(one.server)} ({what}): {why}"
 
 
 def _of_one(canvas: Canvas, tenant: str, found: list[Reach]) -> str:
@@ -77,12 +82,12 @@ def _in_order(found: list[Reach], open_: list[Reach]) -> list[Kind]:
 def _shown(kind: Kind, kinds: list[Kind]) -> list[str]:
     """Each tenant by its name where they are few."""
     few = sum(len(one.tenants) for one in kinds) <= MAX_COLUMNS
-    return list(kind.tenants) if few else [_name(kind)]
+    return [cut(name, LONGEST_NAME) for name in kind.tenants] if few else [_name(kind)]
 
 
 def _name(kind: Kind) -> str:
     more = len(kind.tenants) - 1
-    return kind.tenant + (f" and {more:,} alike" if more else "")
+    return cut(kind.tenant, LONGEST_NAME) + (f" and {more:,} alike" if more else "")
 
 
 def _cell(one: Reach | None) -> Cell:

@@ -8,6 +8,7 @@ from nl_forensics.charts.labels import asked, cut, listed, named
 from nl_forensics.charts.style import HEALTHY, PLAIN, UNHEALTHY, UNKNOWN
 from nl_forensics.charts.table import LONGEST_LINE, table
 
+LONGEST_NAME = 63  # of an object of Kubernetes
 DONE, MISSING, NOT_READY, LATER = "done", "missing", "not ready", "not reached"
 
 
@@ -16,7 +17,9 @@ def tenant_steps(canvas: Canvas, k8s_tenant_steps):
     """One line per tenant, those that are not finished on top: the first step without a result is where it stopped."""
     if k8s_tenant_steps.empty:
         return canvas.say("There is no tenant to be provisioned.")
-    rows = k8s_tenant_steps.assign(name=named(k8s_tenant_steps, "tenant")).sort_values("number", kind="stable")
+    names = [cut(name, LONGEST_NAME) for name in named(k8s_tenant_steps, "tenant")]
+    rows = k8s_tenant_steps.assign(name=names, step=[cut(step, LONGEST_NAME) for step in k8s_tenant_steps["step"]])
+    rows = rows.sort_values("number", kind="stable")
     steps = list(rows["step"].drop_duplicates())
     stopped = rows[~rows["done"].fillna(True)].drop_duplicates("name")
     first = stopped.set_index("name")["number"]
@@ -41,7 +44,7 @@ def _cell(rows: pd.DataFrame, step: str, stopped_at: float | None) -> Cell:
 
 
 def _object(row: dict) -> str:
-    what = f"{row['kind']} {row['object']}".strip()
+    what = cut(f"{row['kind']} {row['object']}".strip(), LONGEST_NAME)
     return f"{what}: {cut(row['why'], 80)}" if row["exists"] else f"{what} is missing"
 
 
