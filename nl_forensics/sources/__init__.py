@@ -1,6 +1,7 @@
 """Everything that can be asked: one function, one question to one system."""
 
 import inspect
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -10,7 +11,7 @@ from typing import Literal, NamedTuple
 import pandas as pd
 
 from nl_forensics.errors import BadAnswer, NotAllowed
-from nl_forensics.sources.column import UTC, Column
+from nl_forensics.sources.column import JSON, UTC, Column
 
 Covers = Literal["window", "ring", "since", "now"]
 
@@ -176,7 +177,9 @@ class Source:
             {name: _cast(rows.get(name, lacking), column.dtype).array for name, column in self.columns.items()}
         )
         for name, column in self.columns.items():
-            if column.form and not typed[name].dropna().str.fullmatch(column.form).all():
+            if column.form == JSON and not all(isinstance(json.loads(one), dict) for one in typed[name].dropna()):
+                raise ValueError(f"{name} is no JSON object")
+            if column.form not in ("", JSON) and not typed[name].dropna().str.fullmatch(column.form).all():
                 raise ValueError(f"{name} is not of the form {column.form}")
         return typed
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 UTC = "datetime64[us, UTC]"
+JSON = "JSON"
 
 # A quantity's unit ends its name.
 UNITS = {
@@ -23,7 +24,7 @@ class Column:
     dtype     pandas type; times are `UTC`
     meaning   one sentence, without the name of the column and without its unit
     absent    what a null says, where it says something: "not deleted", "no limit is set". It is a value as any other
-    form      regular expression that every value fulfils, where others read the value apart
+    form      regular expression that every value fulfils, where others read the value apart, or `JSON`: an object
     unknown   why a null may stand there though there is a value. No rule that reads such a null is granted `ok`
 
     A column that declares neither should never hold a null. One that does is a gap as well (see `Table.holes`).

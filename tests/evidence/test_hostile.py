@@ -14,6 +14,7 @@ import pytest
 from nl_forensics import cli
 from nl_forensics.checks import judge
 from nl_forensics.checks import load as load_checks
+from nl_forensics.checks.monitoring.scrapes import _every_step
 from nl_forensics.errors import BadAnswer, CaseError, ParameterError
 from nl_forensics.evidence import custody, reading
 from nl_forensics.evidence.case import Case
@@ -302,6 +303,12 @@ def test_a_date_beyond_all_years_hides_nothing_else(year):
     assert rows["at"].isna().sum() == 0
 
 
+def test_steps_between_two_far_moments_are_not_counted_out():
+    moments = pd.to_datetime(["1900-01-01T00:00:00Z", "2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z"])
+    with pytest.raises(OverflowError, match="steps"):
+        _every_step(pd.DataFrame({"instance": "main", "at": moments}))
+
+
 @pytest.mark.parametrize("name", sorted(load()))
 def test_no_record_breaks_more_than_its_answer(name):
     """The rows, or BadAnswer: nothing else."""
@@ -318,6 +325,9 @@ def test_no_record_breaks_more_than_its_answer(name):
     ("name", "record"),
     [
         ("k8s_flows", {"client_labels": "x"}),
+        ("prom_server", {"external_labels": "{x}"}),
+        ("prom_server", {"external_labels": "[]"}),
+        ("prom_targets", {"interval": "--1s"}),
         ("k8s_flows", {"server_namespace_labels": "a=b,c"}),
         ("k8s_policy_rules", {"selector": "{}", "rules": "[1.5]"}),
         ("k8s_policy_rules", {"selector": '{"matchLabels": [1]}', "rules": "[]"}),

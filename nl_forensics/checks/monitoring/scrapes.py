@@ -92,12 +92,17 @@ def _absent(table: pd.DataFrame) -> pd.DataFrame:
     return missing[missing._merge == "left_only"].assign(age_s=float("inf"))[[*TARGET, "asked_at", "at", "age_s"]]
 
 
+MAX_STEPS = 100_000  # a query returns 11,000 at most
+
+
 def _every_step(steps: pd.DataFrame) -> pd.DataFrame:
     """All steps between the first and the last, also those at which no target had a value."""
     rows = []
     for instance, moments in steps.groupby("instance")["at"]:
         known = moments.sort_values()
         step = known.diff().min()
+        if len(known) > 1 and known.iloc[-1] - known.iloc[0] > MAX_STEPS * step:
+            raise OverflowError(f"more than {MAX_STEPS:,} steps between the first and the last scrape")
         grid = pd.date_range(known.iloc[0], known.iloc[-1], freq=step) if len(known) > 1 else known
         rows.append(pd.DataFrame({"instance": instance, "at": grid}))
     return pd.concat(rows) if rows else steps

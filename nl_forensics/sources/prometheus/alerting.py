@@ -98,6 +98,9 @@ def prom_alert_history(prometheus, incident):
 # --- What should have fired -------------------------------------------------------------------------------------------
 
 
+MAX_EVALUATIONS = 100_000  # a query returns 11,000 steps at most
+
+
 def _parse_due(records: list[dict]) -> pd.DataFrame:
     rows = [row for record in records if "rule" in record for row in _rows_of(record, records[0])]
     return pd.DataFrame(rows, columns=list(DUE))
@@ -106,6 +109,8 @@ def _parse_due(records: list[dict]) -> pd.DataFrame:
 def _rows_of(record: dict, server: dict) -> Iterator[dict]:
     """One row for each episode in which the rule's alerts were due."""
     rule = Rule(**{name: record[name] for name in ("interval_s", "for_s", "keep_s", "loaded_s", "labels")})
+    if record["evaluations"] > MAX_EVALUATIONS:
+        raise ValueError(f"more than {MAX_EVALUATIONS:,} evaluations")
     steps = [record["first_s"] + number * rule.interval_s for number in range(record["evaluations"])]
     truth: dict = {}
     for series in record["series"]:

@@ -6,7 +6,7 @@ import yaml
 
 from nl_forensics.errors import BadAnswer
 from nl_forensics.sources import UTC, Partial, Permission, Proof, source
-from nl_forensics.sources.column import Column
+from nl_forensics.sources.column import JSON, Column
 from nl_forensics.sources.prometheus.itself import moment
 from nl_forensics.sources.prometheus.series import series
 
@@ -21,7 +21,9 @@ from nl_forensics.sources.prometheus.series import series
         "head_series": Column("Int64", "time series in memory"),
         "alertmanagers": Column("Int64", "Alertmanagers that it sends alerts to"),
         "external_labels": Column(
-            "str", "labels that it adds to every alert, as JSON; nothing else of the configuration is recorded"
+            "str",
+            "labels that it adds to every alert, as JSON; nothing else of the configuration is recorded",
+            form=JSON,
         ),
     },
     covers="now",

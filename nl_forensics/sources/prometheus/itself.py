@@ -13,6 +13,9 @@ def moment(text: str) -> str | None:
     return None if text == NEVER else text
 
 
+DURATION = r"([0-9]{1,9}(ms|[smhdwy]))*"
+
+
 @source(
     columns={
         "job": Column("str", "job of the scrape configuration"),
@@ -24,8 +27,8 @@ def moment(text: str) -> str | None:
         "last_error": Column("str", "error of the last scrape; empty if it succeeded"),
         "last_scrape_at": Column(UTC, "start of the last scrape", absent="the target has not been scraped yet"),
         "scrape_duration_s": Column("float64", "duration of the last scrape"),
-        "interval": Column("str", "configured scrape interval (`30s`); empty before Prometheus 2.30"),
-        "timeout": Column("str", "configured scrape timeout (`10s`); empty before Prometheus 2.30"),
+        "interval": Column("str", "configured scrape interval (`30s`); empty before Prometheus 2.30", form=DURATION),
+        "timeout": Column("str", "configured scrape timeout (`10s`); empty before Prometheus 2.30", form=DURATION),
     },
     covers="now",
     needs=Permission(prometheus="/api/v1/targets"),
