@@ -51,7 +51,7 @@ def no_key_is_left_of_a_tenant(redis_tenant_keys, pg_tenants):
 
     Usage of a tenant that is gone can't be billed, and keys without a TTL stay for ever. The tenants are those that the database lists.
     """
-    if pg_tenants.empty:
+    if pg_tenants.empty and len(redis_tenant_keys):
         raise Unseen(MISSING, REMEDY)
     known = redis_tenant_keys.tenant.isin(pg_tenants.id).where(
         redis_tenant_keys.by_number, redis_tenant_keys.tenant.isin(pg_tenants.tenant)
@@ -78,7 +78,7 @@ def every_tenant_is_in_the_database(k8s_tenants, pg_tenants):
     Its log lines and its usage refer to that row: without it they are rejected, or stored for no tenant. Joined by id, by name where the
     operator's object has none.
     """
-    if pg_tenants.empty:
+    if pg_tenants.empty and len(k8s_tenants):
         raise Unseen(MISSING, REMEDY)
     rows = k8s_tenants[k8s_tenants.deletion_requested_at.isna()]
     by_id = rows.id.isin(pg_tenants.id)
