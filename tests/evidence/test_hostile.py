@@ -269,8 +269,6 @@ def test_an_altered_answer_outranks_and_is_named(case, capsys):
     assert ANSWER in said
     assert "pg_databases/main.ndjson.gz" in said
     assert "collect again" not in "".join(line for line in said.splitlines() if ANSWER in line)
-    assert cli.run(["findings", str(case), "--sections", "05", "--json"]) == 5
-    assert json.loads(capsys.readouterr().out)["verdict"]["exit_code"] == 5
 
 
 # --- Times, chains of locks ---------------------------------------------------------------------------------------------
@@ -286,7 +284,7 @@ def test_a_session_that_waits_for_itself_ends(blocked_by):
 
 
 def test_chains_of_locks_are_bounded():
-    crowd = {pid: list(range(1, 1001)) for pid in range(2000, 4000)}
+    crowd = {pid: list(range(1, 61)) for pid in range(2000, 3000)}
     with pytest.raises(ValueError, match="more than"):
         _paths(crowd)
 
