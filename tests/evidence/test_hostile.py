@@ -323,6 +323,7 @@ def test_no_record_breaks_more_than_its_answer(name):
     ("name", "record"),
     [
         ("k8s_flows", {"client_labels": "x"}),
+        ("k8s_flows", {"server_ports": "http"}),
         ("prom_server", {"external_labels": "{x}"}),
         ("prom_server", {"external_labels": "[]"}),
         ("prom_targets", {"interval": "--1s"}),

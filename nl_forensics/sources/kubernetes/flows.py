@@ -27,6 +27,7 @@ from nl_forensics.sources.kubernetes.workloads import NAMED
 CLOSES = "correct `flows` in the platform file"
 PSEUDONYM = re.compile(r"ip~\w+(?:/(\d+))?")  # of a public address or block
 LONG_ENOUGH = 16  # bits: a public block this small contains no private address
+PORTS = r"([^:/,]*:[0-9]{1,5}/[A-Z]+(, [^:/,]*:[0-9]{1,5}/[A-Z]+)*)?"
 LABELS = r"([^=,]+=[^=,]*(,[^=,]+=[^=,]*)*)?"
 ENDED = ("Succeeded", "Failed")
 PSEUDONYMISED = "a public address is pseudonymised, so that it can't be compared with a CIDR block"
@@ -142,7 +143,7 @@ def _comparable(records: list[dict]) -> pd.DataFrame:
     columns={
         "flow": Column("str", "the declared flow: `neurallog-system/api-gateway → neurallog-system/auth-service:8080`"),
         **ENDS,
-        "server_ports": Column("str", "named ports of the containers of the server: `http:8080/TCP`"),
+        "server_ports": Column("str", "named ports of the containers of the server: `http:8080/TCP`", form=PORTS),
         "port": Column("Int64", "port on which the pod listens, not that of the service"),
         "protocol": Column("str", "`TCP`, `UDP` or `SCTP`"),
     },
