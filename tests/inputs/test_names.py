@@ -1,11 +1,13 @@
-"""Names that lead elsewhere get into no path, no query, no selector and no PromQL."""
+"""Names that lead elsewhere get into no path, no query, no selector and no PromQL; hostile parameter files are refused in one line."""
 
 import json
 import re
+import time
 from types import SimpleNamespace
 
 import pytest
 
+from nl_forensics import cli
 from nl_forensics.collection import triage
 from nl_forensics.connect.forward import ready_pod
 from nl_forensics.connect.http import JsonLink
@@ -15,7 +17,7 @@ from nl_forensics.inputs.parameters import resolve
 from nl_forensics.inputs.platform import Budget, Queue, RedisNames
 from nl_forensics.sources.kubernetes.kinds import PODS
 from nl_forensics.sources.prometheus import series
-from tests.hostile import NO_NAMES
+from tests.hostile import NO_NAMES, nested
 
 INCIDENT = {"id": "i", "start": "2026-11-03T14:00Z", "end": "2026-11-03T15:00Z"}
 ABSENT = dict.fromkeys(("postgres", "pgbouncer", "redis", "prometheus"), "absent")
@@ -128,3 +130,47 @@ def test_a_platform_file_adds_nothing_to_queries(platform):
 @pytest.mark.parametrize("matchers", ["", 'job="a"', 'job = "a\\"b", route!~"/health.*|/metrics",', "a=~'b'", "a!=`c`"])
 def test_label_matchers_stay_possible(matchers):
     assert resolve(parameters(selectors={"postgres": matchers})).platform.selectors == {"postgres": matchers}
+
+
+# --- Hostile files ---------------------------------------------------------------------------------------------------------
+
+FILES = {
+    "aliases": "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]",
+    "merged": "a: &a {x: 1}\nb: {<<: *a}",
+    "endless": "a: &a [*a]",
+    "deep": nested(100_000),
+    "deep map": "{a: " * 100_000,
+    "long": "a: " + "x" * 2_000_000,
+    "object": "a: !!python/object/apply:os.system [id]",
+    "twice": "incident: {}\nincident: {}",
+    "number": "a: 1" + "0" * 10_000,
+    "keys": "? [a, b]\n: c",
+    "key": "? {a: b}\n: c",
+    "surrogate": 'incident: {id: x, title: "\\ud800", start: 2026-01-01T00:00Z}',
+    "documents": "a: 1\n---\nb: 2",
+    "control": "a: \x01",
+    "date": "incident: {id: x, start: 99999-01-01T00:00Z}",
+    "id": "incident: {id: ../x, start: 2026-01-01T00:00Z}",
+    "list": "- a",
+    "nothing": "",
+    "directive": "%YAML 9.9\n---\na: 1",
+    "binary": "a: !!binary x",
+    "float": "limits: {a: {b: .nan}}",
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_a_hostile_parameter_file_is_refused_in_one_line(kind, tmp_path, capsys):
+    file = tmp_path / "p.yaml"
+    file.write_bytes(FILES[kind].encode("utf-8", "surrogatepass"))
+    began = time.monotonic()
+    assert cli.run(["findings", str(file)]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize("field", ["title", "service", "tenant"])
+def test_a_parameter_that_is_no_text_is_refused(field):
+    incident = {"id": "x", "start": "2026-01-01T00:00Z", field: "\ud800"}
+    with pytest.raises(ParameterError):
+        resolve({"incident": incident, "platform": "neurallog"})
