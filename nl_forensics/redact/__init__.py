@@ -15,6 +15,7 @@ from typing import Any
 import re2
 
 from nl_forensics.redact.across import Across
+from nl_forensics.redact.certificates import without_certificates
 from nl_forensics.redact.first_look import FirstLook
 from nl_forensics.redact.found import Found
 from nl_forensics.redact.iban import Iban
@@ -194,6 +195,7 @@ def _found(text: bytes, label: str, continued: Iterable[Found] = ()) -> list[Fou
         return []
     spans = continued + [span for index in matching for span in RULES[index].find(text)]
     spans = [span for span in spans if not is_empty(text[span.start : span.end])]
+    spans = without_certificates(text, spans)
     if label and _is_whole(text, label, spans):
         spans.append(Found(0, len(text), label))
     elif label == "version":

@@ -33,8 +33,10 @@ FINDINGS = {
     "alert_over_its_limit": 2,
     "api_server_without_etcd": 2,
     "careless_settings": 3,
+    "policy_admits_every_namespace": 2,
     "precious_among_the_evicted": 2,
     "replicas_missing": 2,
+    "tenant_without_policy": 2,
 }
 NAMES_UNKNOWN = (
     "certificate_of_an_unknown_issuer",
