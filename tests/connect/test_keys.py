@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -59,11 +60,12 @@ def with_plugin(folder, program):
 
 
 @pytest.fixture
-def place(tmp_path):
-    """The folders in which keys are looked for; the kubeconfig lies elsewhere."""
-    for name in ("tmp", "home", "work"):
-        (tmp_path / "place" / name).mkdir(parents=True)
-    return tmp_path / "place"
+def place():
+    """The folders in which keys are looked for; the kubeconfig lies elsewhere. A socket's path has 107 characters at most."""
+    with tempfile.TemporaryDirectory(prefix="k-") as folder:
+        for name in ("tmp", "home", "work"):
+            (Path(folder) / name).mkdir()
+        yield Path(folder)
 
 
 def asking(place, kube):
@@ -110,11 +112,8 @@ def test_no_command_leaves_a_key(command, api, place, tmp_path):
     assert is_clean(place), keys_in(place)
 
 
-def test_a_report_leaves_no_key(tmp_path):
+def test_a_report_leaves_no_key(place, tmp_path):
     """The messages of its kernels are encrypted with keys in a file."""
-    place = tmp_path / "place"
-    for name in ("tmp", "home", "work"):
-        (place / name).mkdir(parents=True)
     asked, environment = asking(place, tmp_path / "none")
     done = asked.run("report", "demo", "--sections", "05", "--out", place / "report", environment=environment, umask=0)
     assert done.returncode in (1, 3), done.stderr

@@ -23,7 +23,11 @@ from tests.stack import history, prometheus
 from tests.stack.history import QUICK
 
 OWN = [one for one in sources.load().values() if one.about.startswith("metrics.")]
-RULES = [one for one in checks.load().values() if {source.name for source in OWN} & set(one.needs)]
+RULES = [
+    one
+    for one in checks.load().values()
+    if {source.name for source in OWN} & set(one.needs) and not any(need.startswith("k8s_") for need in one.needs)
+]
 HOURS = timedelta(hours=2)
 DATABASE_TIME = 'database_statement_seconds_sum{route="/v1/lines"}'
 
