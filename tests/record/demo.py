@@ -10,7 +10,7 @@ from tests.record.postgres_stories import UNGUARDED
 from tests.record.stories import now, story
 from tests.stack import billing
 
-LASTING = timedelta(minutes=8)  # of the incident window, and of the baseline before it
+LASTING = timedelta(minutes=5)  # of the incident window, and of the baseline before it
 BEFORE_ROLLOUT_S, BEFORE_MIGRATION_S = 60, 90
 AFTER_START_S = 60  # until what began with the platform is over
 
@@ -27,10 +27,12 @@ def demo(stage):
         time.sleep(BEFORE_ROLLOUT_S)
         platform.deploy("billing-service", release="1.5.0", environment={"NL_FAULTS": '{"open_payment": true}'})
         time.sleep(BEFORE_MIGRATION_S)
-        migration = "ALTER TABLE invoices ADD COLUMN due_on date"
-        stuck.enter_context(busy(platform.servers.postgres, migration, application="migration"))
+        postgres, stripe = platform.servers.postgres, platform.servers.stripe
         stuck_since = now()
+        billing.catch_up(postgres, stripe, healthy_since, stuck_since)
+        migration = "ALTER TABLE invoices ADD COLUMN due_on date"
+        stuck.enter_context(busy(postgres, migration, application="migration"))
         time.sleep((since + LASTING - now()).total_seconds())
-        billing.catch_up(platform.servers.postgres, platform.servers.stripe, healthy_since, now(), stuck_since)
+        billing.fall_silent(postgres, stripe, stuck_since, now())
         baseline = {"start": healthy_since.isoformat(), "end": since.isoformat()}
         stage.record(platform.environment(), since, baseline=baseline, service="api-gateway")

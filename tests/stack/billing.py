@@ -99,13 +99,7 @@ def _take_payments(sql, tenants, now, shown, chance):
 
 def take_payment(sql, shown, number, at, amount, tenant, currency, customer, decline="", is_received=True):
     """One payment at Stripe and in the database, and its event: Stripe has sent it, and the platform has processed it."""
-    one = api.payment(number, amount, currency, at.timestamp(), tenant, customer, decline)
-    outcome = "payment_failed" if decline else "succeeded"
-    event = api.event(
-        number, f"payment_intent.{outcome}", one["id"], at.timestamp() + 1, customer=customer, tenant=tenant
-    )
-    shown.objects.setdefault("payment_intents", []).append(one)
-    shown.objects.setdefault("events", []).append(event)
+    event = _at_stripe(shown, number, at, amount, tenant, currency, customer, decline)
     sql.execute(
         "INSERT INTO payments (tenant_id, amount_cents, currency, status, error_code, created_at)"
         " SELECT id, %s, %s, %s, %s, %s FROM tenants WHERE name = %s",
@@ -116,16 +110,39 @@ def take_payment(sql, shown, number, at, amount, tenant, currency, customer, dec
     return event
 
 
-def catch_up(database, shown, since, until, silent_since):
-    """The payments of a time that was played live. From `silent_since` on, the billing service confirms no event of Stripe."""
-    chance = random.Random(SEED)
+def _at_stripe(shown, number, at, amount, tenant, currency, customer, decline=""):
+    """A payment and its event, as Stripe shows them."""
+    one = api.payment(number, amount, currency, at.timestamp(), tenant, customer, decline)
+    outcome = "payment_failed" if decline else "succeeded"
+    event = api.event(
+        number, f"payment_intent.{outcome}", one["id"], at.timestamp() + 1, customer=customer, tenant=tenant
+    )
+    shown.objects.setdefault("payment_intents", []).append(one)
+    shown.objects.setdefault("events", []).append(event)
+    return event
+
+
+def catch_up(database, shown, since, until):
+    """The payments of a time that was played live, at Stripe and in the database."""
     with database.connect("app") as sql:
-        tenants = sql.execute("SELECT name, currency, stripe_customer FROM tenants ORDER BY id").fetchall()
-        for number in range(int((until - since) / EVERY_LIVE)):
-            at, is_heard = since + EVERY_LIVE * number, since + EVERY_LIVE * number < silent_since
-            amount, customer = chance.randint(500, 20_000), chance.choice(tenants)
-            event = take_payment(sql, shown, LIVE + number, at, amount, *customer, is_received=is_heard)
-            event |= {} if is_heard else {"pending_webhooks": 1, "_delivered": False}
+        for number, at, amount, customer in _live(sql, since, until):
+            take_payment(sql, shown, LIVE + number, at, amount, *customer)
+
+
+def fall_silent(database, shown, since, until):
+    """Stripe goes on taking payments, while the platform neither writes one nor confirms an event: a lock blocks both."""
+    with database.connect("app") as sql:
+        for number, at, amount, (tenant, currency, customer) in _live(sql, since, until):
+            event = _at_stripe(shown, 2 * LIVE + number, at, amount, tenant, currency, customer)
+            event |= {"pending_webhooks": 1, "_delivered": False}
+
+
+def _live(sql, since, until):
+    """(number, time, amount, (tenant, currency, customer)) of each payment of that time."""
+    chance = random.Random(SEED)
+    tenants = sql.execute("SELECT name, currency, stripe_customer FROM tenants ORDER BY id").fetchall()
+    for number in range(int((until - since) / EVERY_LIVE)):
+        yield number, since + EVERY_LIVE * number, chance.randint(500, 20_000), chance.choice(tenants)
 
 
 def rename(shown, before, name):
