@@ -13,6 +13,7 @@ KEY = ["instance", "tenant"]
 @check(
     section="07",
     severity="high",
+    note="usual_ratio > limit_ratio",  # then it is no news, and a matter of its plan
     subject="tenant {tenant}, {resource}",
     because="used {share_ratio:percent} of what all {tenants} tenants used, {before}; its plan {plan} allows {limit_ratio:percent}",
     baseline=False,
