@@ -37,6 +37,9 @@ SETTINGS = {
 }
 RESOURCES = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"cpu": "500m", "memory": "160Mi"}}
 SECRET = "connections"
+# The level restricted of the Pod Security Standards.
+OF_POD = {"runAsNonRoot": True, "runAsUser": 65534, "seccompProfile": {"type": "RuntimeDefault"}}
+OF_CONTAINER = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 
 def image(app, release=RELEASE):
@@ -94,6 +97,8 @@ def _pod(app, environment, release, account):
     return {
         **real_node.ON_REAL_NODE,
         "serviceAccountName": account,
+        "automountServiceAccountToken": app == OPERATOR,
+        "securityContext": OF_POD,
         "terminationGracePeriodSeconds": 2,
         "containers": [
             {
@@ -105,6 +110,7 @@ def _pod(app, environment, release, account):
                 "env": _environment(app, environment, release),
                 "ports": [{"name": "http", "containerPort": PORT}],
                 "resources": RESOURCES,
+                "securityContext": OF_CONTAINER,
                 "readinessProbe": _probe("/health", periodSeconds=2),
                 "livenessProbe": _probe("/health/live", periodSeconds=3),
                 "startupProbe": _probe("/health/live", periodSeconds=1, failureThreshold=90),
