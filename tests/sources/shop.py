@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from nl_forensics import permissions, sources
 from tests.asking import ask, link, platform
 from tests.stack.kubernetes import fake_nodes
+from tests.stack.kubernetes.api import Refused
 from tests.stack.kubernetes.api_faults import misbehaving
 from tests.stack.kubernetes.cluster import cluster
 
@@ -188,11 +189,24 @@ def _kill_for_memory(running, name, folder):
     for file, lines in files.items():
         (folder / file).write_text("\n".join(lines) + "\n")
     running.apply(fake_nodes.logs(name, "shop", "web", folder / "current", folder / "previous"))
+    _wait_for_log(running, name)
     pod = running.get("Pod", name, "shop")
     statuses = pod["status"]["containerStatuses"]
     ended = {"reason": "OOMKilled", "exitCode": 137, "startedAt": before, "finishedAt": now, "containerID": "fake://1"}
     statuses[0] |= {"restartCount": 1, "lastState": {"terminated": ended}}
     running.patch("Pod", name, {"status": {"containerStatuses": statuses}}, "shop", "/status")
+
+
+def _wait_for_log(running, name, within_s=30):
+    """Until the fake kubelet has heard of the file."""
+    until = time.monotonic() + within_s
+    while time.monotonic() < until:
+        try:
+            running.api.request("GET", f"/api/v1/namespaces/shop/pods/{name}/log?container=web")
+        except Refused:
+            time.sleep(0.2)
+        except ValueError:  # it answers, and lines are no JSON
+            return
 
 
 @contextmanager
