@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from nl_forensics.facts.kubernetes.lines import dated_lines
+
 
 class Reason(NamedTuple):
     """Why a credential is rejected.
@@ -135,8 +137,8 @@ def reason_of(message: str) -> str:
 
 def rejections(k8s_unhealthy_logs: pd.DataFrame, k8s_logs: pd.DataFrame) -> pd.DataFrame:
     """The log lines with a known time that reject a credential, oldest first: `reason` in words, `is_ours`, `next`."""
-    rows = pd.concat([k8s_unhealthy_logs, k8s_logs], ignore_index=True)
-    rows = rows[rows["at"].notna() & (rows.level != "debug")]
+    rows = dated_lines(k8s_unhealthy_logs, k8s_logs)
+    rows = rows[rows.level != "debug"]
     known = {template: reason_of(template) for template in rows.template.unique()}
     unclear = rows.template.isin([one for one, reason in known.items() if not reason and IN_QUOTES.search(one)])
     named = {message: reason_of(message) for message in rows.message[unclear].unique()}

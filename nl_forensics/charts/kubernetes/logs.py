@@ -7,6 +7,7 @@ from nl_forensics.charts.chart import chart
 from nl_forensics.charts.labels import container_named, cut, listed, moment, named
 from nl_forensics.charts.table import LONGEST_LINE, table
 from nl_forensics.charts.units import NUMBER
+from nl_forensics.facts.kubernetes.lines import dated_lines
 from nl_forensics.facts.kubernetes.terminations import kept, with_last_end
 
 ERRORS = ("error", "fatal")
@@ -16,8 +17,7 @@ MAX_CONTAINERS, LINES_OF_EACH = 8, 5
 
 def _lines(k8s_unhealthy_logs: pd.DataFrame, k8s_logs: pd.DataFrame) -> pd.DataFrame:
     """All lines with a known time, and the workload of each."""
-    rows = pd.concat([k8s_unhealthy_logs, k8s_logs], ignore_index=True)
-    rows = rows[rows["at"].notna()]
+    rows = dated_lines(k8s_unhealthy_logs, k8s_logs)
     others = rows["container"].where(rows["container"] != rows["workload"], "")
     return rows.assign(name=named(rows.assign(container=others), "namespace", "workload", "container"))
 

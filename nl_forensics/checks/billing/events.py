@@ -1,9 +1,8 @@
 """Rules about webhook events in the billing service: each arrives, is genuine, and is processed once and in order."""
 
-import pandas as pd
-
 from nl_forensics.checks.rows import counted, one_line, seconds_since
 from nl_forensics.checks.rule import check
+from nl_forensics.facts.kubernetes.lines import dated_lines
 
 # What the libraries of Stripe say where a signature does not hold.
 NOT_GENUINE = (
@@ -120,8 +119,7 @@ def webhook_signatures_are_valid(k8s_unhealthy_logs, k8s_logs):
     In the words of Stripe's libraries. Many at once: the signing secret was changed on one side, a proxy alters the body, or the clock is
     wrong. A few: requests that are not Stripe's.
     """
-    rows = pd.concat([k8s_unhealthy_logs, k8s_logs], ignore_index=True)
-    rows = rows[rows["at"].notna()]
+    rows = dated_lines(k8s_unhealthy_logs, k8s_logs)
     rows = rows[rows.message.str.contains(NOT_GENUINE, regex=True)].sort_values("at")
     keys = ["instance", "namespace", "workload", "container"]
     rows = rows.groupby(keys, as_index=False, sort=False).agg(

@@ -5,6 +5,7 @@ import pandas as pd
 from nl_forensics.checks.kubernetes.signatures import SIGNATURES
 from nl_forensics.checks.rows import counted, one_line, seconds_since
 from nl_forensics.checks.rule import check
+from nl_forensics.facts.kubernetes.lines import dated_lines
 
 ERRORS = ("error", "fatal")
 MAX_TEMPLATE = 45  # characters of an error in a subject
@@ -13,8 +14,8 @@ CONTAINER = ["instance", "namespace", "pod", "container"]
 
 def _both(k8s_unhealthy_logs: pd.DataFrame, k8s_logs: pd.DataFrame) -> pd.DataFrame:
     """All recorded lines, oldest first within each log."""
-    rows = pd.concat([k8s_unhealthy_logs, k8s_logs], ignore_index=True)
-    return rows[rows["at"].notna()].sort_values([*CONTAINER, "previous", "line"], kind="stable")
+    rows = dated_lines(k8s_unhealthy_logs, k8s_logs)
+    return rows.sort_values([*CONTAINER, "previous", "line"], kind="stable")
 
 
 @check(

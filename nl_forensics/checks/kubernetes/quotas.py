@@ -4,7 +4,7 @@ import pandas as pd
 
 from nl_forensics.checks.rows import one_line
 from nl_forensics.checks.rule import check
-from nl_forensics.units import amount
+from nl_forensics.facts.kubernetes.quotas import nearly_used, rejections_by
 
 
 @check(
@@ -21,12 +21,7 @@ def every_quota_leaves_room(k8s_quotas, *, max_ratio=0.9):
     An exhausted quota rejects every new pod: no replacement, and no rollout, which needs one more. 90 % is medium, 100 % high:
     kubernetes-mixin (KubeQuotaAlmostFull, KubeQuotaFullyUsed). A quota of 0 forbids the resource on purpose.
     """
-    rows = k8s_quotas[k8s_quotas.hard > 0]
-    rows = rows.assign(used_ratio=rows.used / rows.hard)
-    for column in ("used", "hard"):
-        amounts = zip(rows.resource, rows[column], strict=True)
-        rows[f"{column}_in_words"] = [amount(resource, value) for resource, value in amounts]
-    return rows[rows.used_ratio >= max_ratio].sort_values("used_ratio", ascending=False)
+    return nearly_used(k8s_quotas, max_ratio)
 
 
 @check(
@@ -47,11 +42,5 @@ def no_pod_is_refused(k8s_events, k8s_replica_sets):
     failing = k8s_replica_sets[k8s_replica_sets.replica_failure].set_index(name).index
     rows = k8s_events[(k8s_events.reason == "FailedCreate") & (k8s_events.type == "Warning")]
     rows = rows[~((rows.kind == "ReplicaSet") & pd.MultiIndex.from_frame(rows[name]).isin(failing))]
-    rows = rows.groupby(["instance", "namespace", "kind", "name"], as_index=False).agg(
-        repeats=("repeats", "sum"),
-        said=("message", "first"),
-        first_at=("first_at", "min"),
-        last_at=("at", "max"),
-        asked_at=("asked_at", "max"),
-    )
-    return rows.assign(said=one_line(rows.said)).sort_values("repeats", ascending=False)
+    rows = rejections_by(["instance", "namespace", "kind", "name"], rows)
+    return rows.assign(said=one_line(rows.said))

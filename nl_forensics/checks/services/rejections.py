@@ -5,6 +5,7 @@ import pandas as pd
 from nl_forensics.checks.rows import counted, one_line
 from nl_forensics.checks.rule import check
 from nl_forensics.facts.episodes import during, worst_of_each
+from nl_forensics.facts.kubernetes.lines import dated_lines
 from nl_forensics.facts.rejections import rejections
 from nl_forensics.sources.prometheus.services import rejected_by_service
 
@@ -125,8 +126,7 @@ def no_log_has_a_credential(k8s_unhealthy_logs, k8s_logs):
     Everyone with access to the log can use it: rotate it, and remove it from the log store. Recognised by shape, as the redaction does;
     the case has its kind only.
     """
-    rows = pd.concat([k8s_unhealthy_logs, k8s_logs], ignore_index=True)
-    rows = rows[rows["at"].notna()]
+    rows = dated_lines(k8s_unhealthy_logs, k8s_logs)
     rows = rows.assign(kind=rows.message.str.extract(CREDENTIAL, expand=False).fillna(""))
     rows = (
         rows[rows.kind != ""]

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from nl_forensics.checks.rule import Unseen, check
+from nl_forensics.facts.kubernetes.lines import dated_lines
 
 SERVICE = ["instance", "namespace", "workload", "container"]
 REMEDY = "log method, route, status and duration of each request in the gateway; see `nl-forensics sources k8s_logs`"
@@ -13,8 +14,8 @@ PROBE = r"(?:^| )/(?:health|healthz|livez|readyz|live|liveness|ready|readiness|m
 
 def requests_in_logs(k8s_unhealthy_logs: pd.DataFrame, k8s_logs: pd.DataFrame) -> pd.DataFrame:
     """The lines with the duration of a request, without probes and scrapes."""
-    rows = pd.concat([k8s_unhealthy_logs, k8s_logs], ignore_index=True)
-    rows = rows[rows.took_ms.notna() & rows["at"].notna()]
+    rows = dated_lines(k8s_unhealthy_logs, k8s_logs)
+    rows = rows[rows.took_ms.notna()]
     return rows[(rows.request != "") & ~rows.request.str.contains(PROBE)]
 
 

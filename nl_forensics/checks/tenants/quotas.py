@@ -4,7 +4,7 @@ import pandas as pd
 
 from nl_forensics.checks.rows import one_line
 from nl_forensics.checks.rule import check
-from nl_forensics.units import amount
+from nl_forensics.facts.kubernetes.quotas import nearly_used, rejections_by
 
 PLACE = ["instance", "namespace"]
 BY_QUOTA = "exceeded quota"
@@ -31,14 +31,8 @@ def no_quota_rejects_a_pod_of_a_tenant(k8s_events, k8s_tenant_namespaces):
     """
     rows = k8s_events[(k8s_events.reason == "FailedCreate") & k8s_events.message.str.contains(BY_QUOTA, regex=False)]
     rows = of_tenants(rows, k8s_tenant_namespaces)
-    rows = rows.groupby([*PLACE, "tenant", "name"], as_index=False).agg(
-        repeats=("repeats", "sum"),
-        said=("message", "first"),
-        first_at=("first_at", "min"),
-        last_at=("at", "max"),
-        asked_at=("asked_at", "max"),
-    )
-    return rows.assign(said=one_line(rows.said)).sort_values("repeats", ascending=False)
+    rows = rejections_by([*PLACE, "tenant", "name"], rows)
+    return rows.assign(said=one_line(rows.said))
 
 
 @check(
@@ -55,12 +49,7 @@ def the_quota_of_every_tenant_leaves_room(k8s_quotas, k8s_tenant_namespaces, *, 
     90 % is medium, 100 % high: kubernetes-mixin (KubeQuotaAlmostFull, KubeQuotaFullyUsed). A quota counts what is requested, not what is
     used: see `requests_of_every_tenant_match_its_use` before it is raised.
     """
-    rows = of_tenants(k8s_quotas[k8s_quotas.hard > 0], k8s_tenant_namespaces)
-    rows = rows.assign(used_ratio=rows.used / rows.hard)
-    for column in ("used", "hard"):
-        amounts = zip(rows.resource, rows[column], strict=True)
-        rows[f"{column}_in_words"] = [amount(resource, value) for resource, value in amounts]
-    return rows[rows.used_ratio >= max_ratio].sort_values("used_ratio", ascending=False)
+    return nearly_used(of_tenants(k8s_quotas, k8s_tenant_namespaces), max_ratio)
 
 
 @check(

@@ -4,6 +4,7 @@ import re
 
 import pandas as pd
 
+from nl_forensics.facts.kubernetes.lines import dated_lines
 from nl_forensics.facts.kubernetes.rbac import Access, Identity, Request
 
 DENIAL = re.compile(
@@ -16,7 +17,7 @@ COLUMNS = ["instance", "asked_at", "at", "place", "said"]
 
 def denials(k8s_unhealthy_logs: pd.DataFrame, k8s_logs: pd.DataFrame, k8s_events: pd.DataFrame) -> pd.DataFrame:
     """One row per report of a denial: `user`, `verb`, `resource`, `group`, `namespace`, `url`, and `place`, where it was reported."""
-    logs = pd.concat([k8s_unhealthy_logs, k8s_logs], ignore_index=True)
+    logs = dated_lines(k8s_unhealthy_logs, k8s_logs)
     logs = logs.assign(place=logs.namespace + "/" + logs.workload, said=logs.message)
     events = k8s_events.assign(place=k8s_events.namespace + "/" + k8s_events.name, said=k8s_events.message)
     rows = pd.concat([logs[COLUMNS], events[COLUMNS]], ignore_index=True)
