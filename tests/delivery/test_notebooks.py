@@ -97,7 +97,7 @@ def test_a_notebook_has_a_size_that_one_reads(path):
 def test_it_begins_with_its_question_and_what_it_cannot_answer(path):
     first = read(path).cells[0]
     assert (first.cell_type, first.id) == ("markdown", "question")
-    assert first.source.startswith("# ")
+    assert first.source.startswith(f"# {int(path.name[:2])}. ")
     assert "**Cannot answer:**" in first.source
 
 
