@@ -13,7 +13,7 @@ from xdist.scheduler import LoadFileScheduling
 
 from tests import kept, marks
 from tests.recorded import UNPACKED
-from tests.stack import pgbouncer, postgres, prometheus, redis
+from tests.stack import pgbouncer, postgres, process, prometheus, redis
 from tests.stack.kubernetes.cluster import cluster
 from tests.stack.process import NO_SERVER
 
@@ -44,7 +44,7 @@ def pytest_configure(config):
     for name, meaning in marks.MARKS.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
     if not hasattr(config, "workerinput"):
-        os.environ[UNPACKED] = tempfile.mkdtemp(prefix="nl-stories-")
+        os.environ[UNPACKED] = tempfile.mkdtemp(prefix="nl-stories-", dir=process.in_memory())
         config.add_cleanup(lambda: shutil.rmtree(os.environ.pop(UNPACKED), ignore_errors=True))
 
 

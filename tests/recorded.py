@@ -59,7 +59,7 @@ def recorded_case(name: str) -> Case:
 @cache
 def judged(name: str) -> Findings:
     """What all checks find in a story, judged by the first worker that asks. To be read only."""
-    case, recording = recorded_case(name), archive(name).read_bytes()
+    case, recording = recorded_case(name), unchanged.digest_of(archive(name))
     wanted = [
         (one.name, unchanged.key(one.offenders.__module__, recording), partial(judge, one, case))
         for one in checks.load().values()

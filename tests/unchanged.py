@@ -24,21 +24,28 @@ SOURCES = "nl_forensics.sources"  # whose packages import their modules by name
 LIBRARIES = ("pandas", "numpy")
 
 
-def key(module: str, *recordings: bytes) -> str:
-    """Of what is concluded by a check of this module from these recordings."""
-    digest = hashlib.sha256(code(module))
-    for recording in recordings:
-        digest.update(hashlib.sha256(recording).digest())
-    return digest.hexdigest()
+def key(module: str, *recordings: str) -> str:
+    """Of what is concluded by a check of this module from recordings of these digests."""
+    return hashlib.sha256(repr((code(module), recordings)).encode()).hexdigest()
+
+
+def digest(recording: bytes) -> str:
+    return hashlib.sha256(recording).hexdigest()
+
+
+@cache
+def digest_of(path: Path) -> str:
+    """Of a file, which is read once."""
+    return digest(path.read_bytes())
 
 
 @cache
 def code(module: str) -> bytes:
     """Digest of all that a check of a module runs."""
-    digest = hashlib.sha256(repr([sys.version, *map(importlib.metadata.version, LIBRARIES)]).encode())
+    found = hashlib.sha256(repr([sys.version, *map(importlib.metadata.version, LIBRARIES)]).encode())
     for name in sorted(used(module)):
-        digest.update(text(name))
-    return digest.digest()
+        found.update(text(name))
+    return found.digest()
 
 
 def used(module: str) -> set[str]:

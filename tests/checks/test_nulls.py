@@ -66,8 +66,8 @@ def mutations(table: Table, read: set[str]) -> list[list[str]]:
 def test_a_null_hides_no_fault(healthy, name):
     recorded = specimen(name)
     check = CHECKS[recorded["check"]]
-    answers = json.dumps(recorded).encode()
-    key = unchanged.key(check.offenders.__module__, answers, HEALTHY.read_bytes(), Path(__file__).read_bytes())
+    files = map(unchanged.digest_of, (HEALTHY, Path(__file__)))
+    key = unchanged.key(check.offenders.__module__, unchanged.digest(json.dumps(recorded).encode()), *files)
     compute = partial(hidden_by_nulls, check, healthy, recorded)
     assert unchanged.results("nulls", name, [(name, key, compute)]) == {name: []}
 

@@ -50,9 +50,9 @@ def test_a_check_rests_on_what_it_and_the_judge_import_and_on_no_other_check():
 
 @pytest.mark.parametrize("changed", ["nl_forensics.checks.postgres.locks", "nl_forensics.units"])
 def test_another_text_or_another_recording_is_another_key(changed, monkeypatch):
-    before, text = unchanged.key("nl_forensics.checks.postgres.locks", b"rows"), unchanged.text
-    assert unchanged.key("nl_forensics.checks.postgres.locks", b"other rows") != before
+    before, text = unchanged.key("nl_forensics.checks.postgres.locks", "rows"), unchanged.text
+    assert unchanged.key("nl_forensics.checks.postgres.locks", "other rows") != before
     monkeypatch.setattr(unchanged, "text", lambda name: b"edited" if name == changed else text(name))
     unchanged.code.cache_clear()
-    assert unchanged.key("nl_forensics.checks.postgres.locks", b"rows") != before
+    assert unchanged.key("nl_forensics.checks.postgres.locks", "rows") != before
     unchanged.code.cache_clear()

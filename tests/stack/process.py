@@ -90,7 +90,7 @@ def free_port():
 MEMORY, ROOM_BYTES = Path("/dev/shm"), 4 << 30
 
 
-def _in_memory():
+def in_memory():
     """Where files cost least, if there is room for all servers; None: where temporary files are. Some machines let no program run there."""
     with contextlib.suppress(OSError):
         place = os.statvfs(MEMORY)
@@ -105,7 +105,7 @@ _guards: list[subprocess.Popen] = []  # keeps the pipe to the guard open
 @cache
 def root():
     """The folder of all servers of this Python process, watched by a guard that outlives us for a moment."""
-    folder = Path(tempfile.mkdtemp(prefix="nl-stack-", dir=_in_memory())).resolve()
+    folder = Path(tempfile.mkdtemp(prefix="nl-stack-", dir=in_memory())).resolve()
     folder.chmod(0o755)  # the unprivileged user has to get through
     # A session of its own, so that Ctrl-C in a terminal does not end it before us. Never waited for: it ends last.
     command = [sys.executable, "-I", guard.__file__, folder]
